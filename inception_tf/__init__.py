@@ -1,0 +1,36 @@
+"""Inception-v4 and Inception-ResNet (arXiv 1602.07261) in Keras 3 and TensorFlow 2.
+
+Public names load on first use; importing the package loads nothing heavy.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InceptionV3": "nets",
+    "InceptionV4": "nets",
+    "InceptionResNetV1": "nets",
+    "InceptionResNetV2": "nets",
+    "build": "nets",
+    "endpoints": "nets",
+    "feature_pyramid": "nets",
+    "preprocess_input": "nets.inputs",
+    "decode_predictions": "nets.predictions",
+    "Config": "config",
+    "preset": "config",
+    "load_model": "evaluation.models",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'inception_tf' has no attribute {name!r}")
+    module = importlib.import_module(f"inception_tf.{_HOMES[name]}")
+    return getattr(module, name)
+
+
+def __dir__():
+    return sorted(__all__)

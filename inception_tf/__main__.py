@@ -1,0 +1,43 @@
+"""`inception-tf COMMAND --flags` and `python -m inception_tf COMMAND --flags`."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "prepare": "download nothing, check archives, make a data set ready",
+    "train": "train a network",
+    "eval": "score a trained network",
+    "inspect": "stages, shapes, parameters and multiply-adds of a network",
+}
+
+
+def main(argv=None):
+    """Runs one command and ends the process with its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        sys.exit(0 if words else 2)
+    if words[0] not in COMMANDS:
+        print(f"inception-tf: unknown command {words[0]!r}\n\n{usage()}", file=sys.stderr)
+        sys.exit(2)
+    run(words[0], words[1:])
+
+
+def run(command, argv):
+    """Calls `commands.COMMAND.main(argv)` and exits with 0 or the error's code."""
+    from inception_tf.commands.shell import exit_code_of
+
+    module = importlib.import_module(f"inception_tf.commands.{command}")
+    sys.exit(exit_code_of(module.main, argv))
+
+
+def usage():
+    """The list of commands."""
+    rows = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
+    return "usage: inception-tf COMMAND [--flags]   (COMMAND --help lists its flags)\n\n" + (
+        "\n".join(rows)
+    )
+
+
+if __name__ == "__main__":
+    main()

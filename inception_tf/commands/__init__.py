@@ -1,0 +1,1 @@
+"""The commands: `main(argv)` of each; scripts and consoles only call these."""

@@ -1,0 +1,13 @@
+"""`inception-tf train`: trains a network, or goes on where its checkpoint stopped."""
+
+from inception_tf import flags
+
+
+def main(argv):
+    """Parses `argv` into a Config and trains."""
+    _, config = flags.parse_run(
+        "train", "Trains a network of the paper. Without flags: the demo preset.", argv)
+
+    from inception_tf.training.loop import train
+
+    train(config)

@@ -1,0 +1,274 @@
+"""Everything a run can be told, in frozen dataclasses that round-trip as JSON.
+
+One field is one flag of the same name (`flags.py`). The numbers of the `paper`
+preset stand here with their sources: [P] is arXiv 1602.07261, [A] its AAAI-17
+text, [V3] arXiv 1512.00567, [S] the released TF-slim code, [I] the released
+distributed trainer. docs/training.md has the full table.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+
+from inception_tf.errors import UsageError
+
+
+def option(default, help, choices=None, low=None, high=None):
+    """A config field: its default, its flag's help, and what values it admits.
+
+    `choices` lists the values allowed; `low` and `high` bound them inclusively.
+    """
+    return field(
+        default=default,
+        metadata={"help": help, "choices": choices, "low": low, "high": high},
+    )
+
+
+NETS = (
+    "inception_v3",
+    "inception_v4",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_resnet_v2_released",
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network, and what varies in it."""
+
+    net: str = option("inception_v4", "network of the paper", NETS)
+    image_size: int = option(299, "height and width of the input in pixels [P]", low=75)
+    width: float = option(1.0, "multiplier of every layer's filters", low=0.01, high=8)
+    repeats: tuple[int, ...] = option((), "blocks per stage A,B,C; empty: the figure's")
+    residual_scales: tuple[float, ...] = option(
+        (), "residual scale per stage A,B,C; empty: 0.17,0.10,0.20 [S]"
+    )
+    dropout: float = option(0.2, "share of features dropped (keep 0.8 [P])", low=0, high=0.99)
+    aux_head: bool = option(True, "train with the auxiliary classifier [S]")
+    background_class: bool = option(False, "class 0 is background, labels start at 1 [S]")
+    batch_norm_momentum: float = option(0.9997, "decay of batch statistics [S]", low=0, high=1)
+    batch_norm_gamma: bool = option(False, "batch norm with a learned scale; [S] has none")
+    sync_batch_norm: bool = option(False, "batch statistics over all replicas")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the images come from, and how they are cut and coloured."""
+
+    dataset: str = option(
+        "shapes",
+        "'shapes' (embedded), 'folder' (data_dir/SPLIT/CLASS/*.jpg), or any TFDS NAME[:VERSION]",
+    )
+    data_dir: str = option("", "prepared TFDS data or image folders; empty: TFDS' default")
+    manual_dir: str = option("", "folder of the archives you downloaded (ImageNet's two tars)")
+    train_split: str = option("train", "split trained on")
+    eval_split: str = option("validation", "split scored")
+    color: str = option("fast", "colour distortion: none, TF-slim's fast or full form [S]",
+                        ("none", "fast", "full"))
+    min_crop_area: float = option(0.05, "smallest share of the area a crop keeps [S]",
+                                  low=0.001, high=1)
+    crop_fraction: float = option(0.875, "side of the central crop that is scored [S]",
+                                  low=0.1, high=1)
+    max_bad_examples: int = option(10, "undecodable images tolerated in training", low=0)
+    max_image_pixels: int = option(50_000_000, "larger images count as bad", low=1)
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """The optimizer and its schedule; durations count images of the global batch."""
+
+    epochs: float = option(160.0, "length of training (axes of Figures 23-26 [P])", low=0)
+    global_batch: int = option(640, "images per update: 20 replicas [P] of 32 [V3]", low=1)
+    replica_batch: int = option(
+        32, "images per replica and pass; the rest is accumulated [V3]", low=1
+    )
+    optimizer: str = option("rmsprop", "RMSProp, or the paper's earlier momentum runs [P]",
+                            ("rmsprop", "momentum"))
+    learning_rate: float = option(0.045, "initial learning rate [P]", low=0)
+    warmup_epochs: float = option(0.0, "linear warm-up before the schedule", low=0)
+    decay_rate: float = option(0.94, "factor of the staircase schedule [P]", low=0, high=1)
+    decay_epochs: float = option(2.0, "epochs between two steps of it [P]", low=0.0001)
+    momentum: float = option(0.9, "momentum of either optimizer [P][S]", low=0, high=0.9999)
+    rmsprop_decay: float = option(0.9, "decay of the mean square [P]", low=0, high=1)
+    epsilon: float = option(1.0, "added inside RMSProp's root [P]", low=1e-30)
+    clip_norm: float = option(2.0, "limit of the global gradient norm [A][V3]; 0: off", low=0)
+    label_smoothing: float = option(0.1, "share spread over all classes [V3]", low=0, high=0.999)
+    aux_weight: float = option(0.4, "weight of the auxiliary loss [S]", low=0)
+    weight_decay: float = option(4e-5, "times half the squared kernels [S]", low=0)
+    ema_decay: float = option(0.9999, "decay of the averaged weights [I]", low=0, high=0.9999999)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where a run writes, how often, and on what it computes."""
+
+    model_dir: str = option("runs/demo", "folder of this run: config, checkpoints, curves")
+    seed: int = option(0, "seed of weights, order, distortion and dropout", low=0,
+                       high=2**31 - 1)
+    strategy: str = option("auto", "devices: auto takes every GPU", ("auto", "one", "mirrored"))
+    log_every_steps: int = option(20, "steps between progress lines", low=1)
+    eval_every_epochs: float = option(1.0, "epochs between scorings; 0: at the end", low=0)
+    checkpoint_every_epochs: float = option(1.0, "epochs between checkpoints; 0: at the end",
+                                            low=0)
+    keep: int = option(3, "newest checkpoints kept", low=1)
+    max_steps: int = option(0, "stop after this many updates; 0: epochs decide", low=0)
+
+
+GROUPS = {
+    "network": Network,
+    "data": Data,
+    "optimization": Optimization,
+    "runtime": Runtime,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. Raises UsageError when a value is out of its bounds."""
+
+    network: Network = Network()
+    data: Data = Data()
+    optimization: Optimization = Optimization()
+    runtime: Runtime = Runtime()
+
+    def __post_init__(self):
+        for group in GROUPS:
+            _validate(getattr(self, group))
+
+    def replace(self, **values):
+        """A copy with fields of any group replaced: `config.replace(net="inception_v3")`."""
+        unknown = values.keys() - field_groups().keys()
+        if unknown:
+            raise UsageError(f"unknown config field {sorted(unknown)[0]!r}")
+        groups = {}
+        for group in GROUPS:
+            own = {k: v for k, v in values.items() if field_groups()[k] == group}
+            groups[group] = dataclasses.replace(getattr(self, group), **own)
+        return Config(**groups)
+
+    def to_json(self):
+        """Indented JSON text with one object per group."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text, source="config"):
+        """The Config of `to_json`'s text; UsageError names the key that is wrong."""
+        try:
+            groups = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{source} is not JSON: {error}") from None
+        if not isinstance(groups, dict):
+            raise UsageError(f"{source}: expected an object of {', '.join(GROUPS)}")
+        built = {}
+        for group, values in groups.items():
+            if group not in GROUPS or not isinstance(values, dict):
+                raise UsageError(f"{source}: unknown group {group!r}; known: {', '.join(GROUPS)}")
+            built[group] = _group_from_json(group, values, source)
+        return cls(**built)
+
+
+def field_groups():
+    """Field name -> group name, over all groups."""
+    return {f.name: group for group, kind in GROUPS.items() for f in dataclasses.fields(kind)}
+
+
+def preset(name):
+    """The Config called `name` in PRESETS; UsageError lists the known ones."""
+    if name not in PRESETS:
+        raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return Config().replace(**PRESETS[name])
+
+
+def element_type(kind):
+    """float for tuple[float, ...], None for a scalar type."""
+    return typing.get_args(kind)[0] if isinstance(kind, types.GenericAlias) else None
+
+
+def _group_from_json(group, values, source):
+    kinds = {f.name: f.type for f in dataclasses.fields(GROUPS[group])}
+    converted = {}
+    for key, value in values.items():
+        if key not in kinds:
+            raise UsageError(f"{source}: unknown key {group}.{key}")
+        converted[key] = _convert(value, kinds[key], f"{source}: {group}.{key}")
+    return GROUPS[group](**converted)
+
+
+def _convert(value, kind, where):
+    element = element_type(kind)
+    if element is not None:
+        if not isinstance(value, list):
+            raise UsageError(f"{where} must be a list of {element.__name__}, got {value!r:.80}")
+        return tuple(_convert(v, element, where) for v in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{where} must be {kind.__name__}, got {value!r:.80}")
+    return value
+
+
+def _validate(group):
+    for f in dataclasses.fields(group):
+        values = getattr(group, f.name)
+        for value in values if isinstance(values, tuple) else (values,):
+            _validate_value(f, value)
+    if isinstance(group, Network):
+        for name in ("repeats", "residual_scales"):
+            if len(getattr(group, name)) not in (0, 3):
+                raise UsageError(f"--{name} takes three values A,B,C, got {getattr(group, name)}")
+
+
+def _validate_value(f, value):
+    choices, low, high = (f.metadata[k] for k in ("choices", "low", "high"))
+    if choices and value not in choices:
+        raise UsageError(f"--{f.name}={value} is not one of {', '.join(choices)}")
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        raise UsageError(f"--{f.name}={value} is not finite")
+    if low is not None and value < low:
+        raise UsageError(f"--{f.name}={value} is below {low}")
+    if high is not None and value > high:
+        raise UsageError(f"--{f.name}={value} is above {high}")
+
+
+PRESETS = {
+    # Tuned on two CPU cores; docs/training.md has the runs.
+    "demo": {
+        "net": "inception_resnet_v1",
+        "width": 0.25,
+        "repeats": (2, 4, 2),
+        "image_size": 96,
+        "dropout": 0.2,
+        "batch_norm_momentum": 0.98,
+        "min_crop_area": 0.5,
+        "epochs": 20.0,
+        "global_batch": 32,
+        "replica_batch": 32,
+        "ema_decay": 0.999,
+        "decay_epochs": 0.5,
+        "model_dir": "runs/demo",
+    },
+    # arXiv 1602.07261; what it leaves open from [A], [V3], [S], [I]: the defaults above.
+    "paper": {"dataset": "imagenet2012", "model_dir": "runs/paper"},
+    # The paper's earlier runs: momentum 0.9 instead of RMSProp.
+    "paper_momentum": {
+        "dataset": "imagenet2012",
+        "optimizer": "momentum",
+        "model_dir": "runs/paper_momentum",
+    },
+    # The smallest network that has every part; for tests and first looks.
+    "tiny": {
+        "net": "inception_resnet_v1",
+        "width": 0.07,
+        "repeats": (1, 1, 1),
+        "image_size": 75,
+        "batch_norm_momentum": 0.9,
+        "epochs": 1.0,
+        "global_batch": 8,
+        "replica_batch": 8,
+        "ema_decay": 0.99,
+        "model_dir": "runs/tiny",
+    },
+}

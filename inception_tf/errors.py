@@ -1,0 +1,43 @@
+"""What can go wrong, each with the exit code a supervisor sees.
+
+0 done, 2 configuration or usage, 3 no usable checkpoint, 4 storage,
+5 non-finite numbers, 6 data, 7 stalled, 8 peer lost. 130 and 143 are SIGINT and
+SIGTERM after a saved checkpoint. A message is one line: what was wrong, the
+value received, what to do.
+"""
+
+
+class InceptionError(Exception):
+    """An error that ends a command with `exit_code` and one line."""
+
+    exit_code = 1
+
+
+class UsageError(InceptionError):
+    """A flag, a configuration or a file that the user can correct."""
+
+    exit_code = 2
+
+
+class CheckpointError(InceptionError):
+    """Checkpoints exist but none can be used."""
+
+    exit_code = 3
+
+
+class StorageError(InceptionError):
+    """A result could not be written."""
+
+    exit_code = 4
+
+
+class NonFiniteError(InceptionError):
+    """A loss, gradient or variable is NaN or infinite."""
+
+    exit_code = 5
+
+
+class DataError(InceptionError):
+    """The data set is broken, or more examples are bad than allowed."""
+
+    exit_code = 6

@@ -1,0 +1,1 @@
+"""Scoring: error rates over a split, every image exactly once."""

@@ -1,0 +1,1 @@
+"""What every run stands on, knowing nothing of networks."""

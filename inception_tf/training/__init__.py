@@ -1,0 +1,1 @@
+"""The paper's training: optimizer, schedule, losses, averaged weights, step and loop."""

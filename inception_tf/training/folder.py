@@ -1,0 +1,56 @@
+"""A run's folder: its config, and whether the run at hand may go on in it."""
+
+import os
+from pathlib import Path
+
+from inception_tf.config import Config, field_groups
+from inception_tf.errors import UsageError
+from inception_tf.evaluation.models import CHECKPOINTS, CONFIG
+from inception_tf.runtime import checkpoint
+from inception_tf.runtime.writers import write_atomically
+
+# What may change between the start of a run and its continuation: when it stops,
+# what it prints and keeps, where data lies and what computes it. All else would
+# bend the numbers.
+CHANGEABLE = {
+    "epochs", "max_steps", "log_every_steps", "eval_every_epochs", "checkpoint_every_epochs",
+    "keep", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch", "eval_split",
+    "max_bad_examples",
+}
+
+
+def open_folder(config):
+    """Makes model_dir and writes its config.json; returns the checkpoints' path.
+
+    Raises:
+        UsageError: the folder can't be written, or holds a run of another config.
+    """
+    folder = Path(config.runtime.model_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--model_dir={folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"--model_dir={folder} is not writable")
+    if checkpoint.steps(folder / CHECKPOINTS):
+        _refuse_other_run(folder, config)
+    write_atomically(folder / CONFIG, config.to_json())
+    return folder / CHECKPOINTS
+
+
+def _refuse_other_run(folder, config):
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UsageError(f"--model_dir={folder} has checkpoints but no {CONFIG}")
+    old = Config.from_json(path.read_text(), str(path))
+    for name, group in field_groups().items():
+        before, now = (getattr(getattr(c, group), name) for c in (old, config))
+        if before != now and name not in CHANGEABLE:
+            raise UsageError(f"--model_dir={folder} holds a run with --{name}={_flag(before)}, "
+                             f"now {_flag(now)}: keep it, or take another --model_dir")
+
+
+def _flag(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+

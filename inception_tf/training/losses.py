@@ -1,0 +1,26 @@
+"""The training loss: smoothed cross-entropy of both heads [V3][S][I]."""
+
+import tensorflow as tf
+
+
+def cross_entropy(logits, labels, label_smoothing):
+    """Per-example cross-entropy against smoothed labels ([V3], section 7).
+
+    The true class gets 1 - s + s / K, every other s / K, with K the number of logits.
+
+    Shape: logits float [n, K], labels int32 [n] in 0..K-1 -> float32 [n].
+    """
+    log_probabilities = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+    own = tf.gather(log_probabilities, labels, axis=1, batch_dims=1)
+    spread = tf.reduce_mean(log_probabilities, axis=1)
+    return -(1.0 - label_smoothing) * own - label_smoothing * spread
+
+
+def is_decayed(path):
+    """Whether the variable at `path` gets weight decay: kernels only (R12, docs/training.md)."""
+    return path.rsplit("/", 1)[-1] == "kernel"
+
+
+def weight_decay_loss(kernels, weight_decay):
+    """weight_decay times half the sum of squares, as TF1 means it ([S], R12)."""
+    return weight_decay * tf.add_n([tf.nn.l2_loss(k) for k in kernels])

@@ -1,0 +1,51 @@
+"""Learning rate and averaging decay as functions of the step, counted in images.
+
+A step is one completed update of the global batch, however many passes or
+replicas made it (design.md, "Training"): nothing here ticks per pass.
+"""
+
+import math
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from inception_tf.config import Optimization
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The staircase of [P]: learning_rate x decay_rate every decay_epochs.
+
+    Args:
+        optimization: the run's settings.
+        num_examples: images in the training split, one epoch.
+    """
+
+    optimization: Optimization
+    num_examples: int
+
+    def learning_rate(self, step):
+        """Rate of the update that turns step `step` into `step + 1`: float32 scalar."""
+        o = self.optimization
+        images = tf.cast(step, tf.int64) * o.global_batch
+        stairs = images // max(1, round(o.decay_epochs * self.num_examples))
+        decayed = o.learning_rate * tf.pow(o.decay_rate, tf.cast(stairs, tf.float32))
+        warmup_images = round(o.warmup_epochs * self.num_examples)
+        if not warmup_images:
+            return decayed
+        share = tf.cast(images + o.global_batch, tf.float32) / warmup_images
+        return decayed * tf.minimum(share, 1.0)
+
+    def ema_decay(self, step):
+        """TF1's warm-up min(decay, (1 + n) / (10 + n)) after n = step + 1 updates [I]."""
+        updates = tf.cast(step + 1, tf.float32)
+        return tf.minimum(self.optimization.ema_decay, (1.0 + updates) / (10.0 + updates))
+
+    @property
+    def steps_per_epoch(self):
+        """Updates per epoch: a fraction, since an epoch need not be whole batches."""
+        return self.num_examples / self.optimization.global_batch
+
+    def steps(self, epochs):
+        """Updates after which `epochs` epochs have been seen, rounded up."""
+        return math.ceil(epochs * self.num_examples / self.optimization.global_batch)

@@ -1,0 +1,81 @@
+"""Everything a run is, as named arrays: weights, slots, averages, step."""
+
+import numpy as np
+import tensorflow as tf
+
+from inception_tf.errors import CheckpointError
+from inception_tf.training.optimizer import make_slots
+
+
+class TrainState:
+    """The variables of a run, created in `strategy`'s scope.
+
+    Attributes:
+        step: int64 scalar variable, completed updates.
+        trainable: the model's trainable Keras variables.
+        statistics: its batch-norm moving means and variances.
+        slots: slot name -> variables, one per trainable.
+        ema: averages of trainable + statistics, in that order [I].
+
+    The state of Keras' seed generators is left out on purpose: dropout is keyed
+    by (seed, step, replica), so it has none (step.py).
+    """
+
+    def __init__(self, strategy, model, optimization):
+        with strategy.scope():
+            self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+            self.trainable = list(model.trainable_variables)
+            self.statistics = [v for v in model.non_trainable_variables if is_statistic(v)]
+            self.slots = make_slots(optimization, self.trainable)
+            self.ema = [tf.Variable(v.value, trainable=False, name="ema") for v in self.weights]
+
+    @property
+    def weights(self):
+        """What a network needs for scoring: trainable variables, then statistics."""
+        return self.trainable + self.statistics
+
+    def arrays(self):
+        """Name -> numpy array of every variable, for a checkpoint."""
+        return {name: np.asarray(v) for name, v in self._named().items()}
+
+    def load(self, arrays):
+        """Sets every variable from `arrays`.
+
+        Raises:
+            CheckpointError: a name is missing, left over, or of another shape.
+        """
+        named = self._named()
+        check_complete(named, arrays)
+        for name, variable in named.items():
+            variable.assign(arrays[name])
+
+    def _named(self):
+        paths = [v.path for v in self.weights]
+        named = {"step": self.step}
+        named |= {f"weights/{path}": v.value for path, v in zip(paths, self.weights, strict=True)}
+        named |= {f"ema/{path}": v for path, v in zip(paths, self.ema, strict=True)}
+        for slot, variables in self.slots.items():
+            own = zip(paths, variables, strict=False)
+            named |= {f"{slot}/{path}": v for path, v in own}
+        return named
+
+
+def is_statistic(variable):
+    """True of batch-norm statistics, False of a seed generator's state."""
+    return variable.path.rsplit("/", 1)[-1] in ("moving_mean", "moving_variance")
+
+
+def check_complete(named, arrays):
+    """CheckpointError unless `arrays` has exactly the names and shapes of `named`."""
+    missing, extra = named.keys() - arrays.keys(), arrays.keys() - named.keys()
+    if missing or extra:
+        raise CheckpointError(
+            f"arrays do not fit the network: {len(missing)} missing"
+            f"{f' ({min(missing)})' if missing else ''}, {len(extra)} left over"
+            f"{f' ({min(extra)})' if extra else ''}"
+        )
+    for name, variable in named.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise CheckpointError(
+                f"{name} has shape {arrays[name].shape}, the network needs {tuple(variable.shape)}"
+            )
