@@ -1,0 +1,46 @@
+"""The networks of the paper: one function per figure, in pure Keras.
+
+Nothing here imports tensorflow or another room of this package: the builders run
+under any Keras backend.
+"""
+
+import functools
+
+from inception_tf.nets.endpoints import endpoints, feature_pyramid
+from inception_tf.nets.inception_resnet_v1 import InceptionResNetV1
+from inception_tf.nets.inception_resnet_v2 import InceptionResNetV2
+from inception_tf.nets.inception_v3 import InceptionV3
+from inception_tf.nets.inception_v4 import InceptionV4
+from inception_tf.nets.inputs import preprocess_input
+
+# A new network is one file with its figures and one line here.
+NETWORKS = {
+    "inception_v3": InceptionV3,
+    "inception_v4": InceptionV4,
+    "inception_resnet_v1": InceptionResNetV1,
+    "inception_resnet_v2": InceptionResNetV2,
+    "inception_resnet_v2_released": functools.partial(InceptionResNetV2, variant="released"),
+}
+
+
+def build(name, **kwargs):
+    """The network called `name` in NETWORKS; `kwargs` go to its builder.
+
+    Raises: ValueError for an unknown name.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}")
+    return NETWORKS[name](**kwargs)
+
+
+__all__ = [
+    "NETWORKS",
+    "InceptionResNetV1",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "InceptionV4",
+    "build",
+    "endpoints",
+    "feature_pyramid",
+    "preprocess_input",
+]

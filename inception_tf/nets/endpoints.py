@@ -1,0 +1,64 @@
+"""Inner tensors of a built (or loaded) network, by stable name."""
+
+import re
+
+import keras
+
+_NAMES = re.compile(
+    r"stem(_\d+)?|mixed_5b|inception(_resnet)?_[abc]_\d+|reduction_[ab]|conv_7b"
+    r"|pre_logits|logits|aux_logits|predictions|aux_predictions"
+)
+
+
+def endpoints(model):
+    """Name -> tensor, from the first stem step to the predictions.
+
+    Stem steps (`stem_1`, ... `stem`), blocks (`inception_a_1`, `reduction_a`, ...),
+    `pre_logits` (pooled features), `logits`, `predictions`, and `aux_logits`,
+    `aux_predictions` last. Works on any model with our layer names, so also on a
+    `.keras` file opened by plain Keras.
+    """
+    outputs = {layer.name: layer.output for layer in model.layers}
+    names = [name for name in outputs if _NAMES.fullmatch(name)]
+    names.sort(key=_order)
+    return {name: outputs.get(f"{name}_relu", outputs[name]) for name in names}
+
+
+def feature_pyramid(model):
+    """`model` cut for a detector: five grids, the last one of each stride.
+
+    Returns: a keras.Model that shares the layers of `model` and gives a dict
+    {"stride2", "stride4", "stride8", "stride16", "stride32"}.
+
+    Shape: at 299x299 grids of 147, 71, 35, 17 and 8.
+    """
+    points = endpoints(model)
+    names = list(points)
+
+    def before(name):
+        return points[names[names.index(name) - 1]]
+
+    blocks = [name for name in names if "logits" not in name and "predictions" not in name]
+    grids = {
+        "stride2": points["stem_3"],
+        "stride4": before("stem"),
+        "stride8": before("reduction_a"),
+        "stride16": before("reduction_b"),
+        "stride32": points[blocks[-1]],
+    }
+    return keras.Model(model.inputs, grids, name=f"{model.name}_pyramid")
+
+
+# Keras lists layers by depth; endpoints read from the image on.
+_STAGES = (
+    "stem", "mixed_5b", "a", "reduction_a", "b", "reduction_b", "c", "conv_7b",
+    "pre_logits", "logits", "predictions", "aux_logits", "aux_predictions",
+)
+
+
+def _order(name):
+    """Sort key (stage, number in the stage); `stem` itself closes its stage."""
+    block = re.fullmatch(r"(?:inception_(?:resnet_)?([abc])|(stem))_(\d+)", name)
+    if block:
+        return _STAGES.index(block[1] or block[2]), int(block[3])
+    return _STAGES.index(name), 1000

@@ -1,0 +1,127 @@
+"""Inception-ResNet-v1 (arXiv 1602.07261, Figures 7 and 10 to 15)."""
+
+from inception_tf.nets.assembly import assemble
+from inception_tf.nets.heads import Top
+from inception_tf.nets.layers import LayerOptions, concat, conv_bn, conv_linear, scaled_residual
+from inception_tf.nets.reductions import reduction_a, reduction_b_resnet_v1
+from inception_tf.nets.specs import INCEPTION_RESNET_V1, triple
+from inception_tf.nets.stems import stem_resnet_v1
+
+
+def InceptionResNetV1(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="inception_resnet_v1",
+    *,
+    aux_head=False,
+    dropout=0.2,
+    repeats=None,
+    width=1.0,
+    batch_norm_momentum=0.9997,
+    batch_norm_gamma=False,
+    synchronized=False,
+    residual_scales=None,
+):
+    """Inception-ResNet-v1. Arguments as in `InceptionV4`, except:
+
+    Args:
+        repeats: default (5, 10, 5).
+        residual_scales: factor of the residual per stage (A, B, C) before it is added;
+            default (0.17, 0.10, 0.20) (TF-slim, facenet; the paper gives none for v1).
+    """
+    repeats = triple(repeats, INCEPTION_RESNET_V1.repeats, "repeats")
+    scales = triple(residual_scales, INCEPTION_RESNET_V1.residual_scales, "residual_scales")
+    initializers = INCEPTION_RESNET_V1.initializers
+    options = LayerOptions(
+        width, batch_norm_momentum, batch_norm_gamma, synchronized, initializers.conv
+    )
+    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    return assemble(
+        lambda image: body(image, repeats, scales),
+        options,
+        top,
+        initializers,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        weights=weights,
+        name=name,
+    )
+
+
+def body(x, repeats, scales):
+    """Inception-ResNet-v1 without its classifier (Figure 15).
+
+    Shape: [N, 299, 299, 3] -> [N, 8, 8, 1792], and [N, 17, 17, 896] for the aux head.
+    """
+    num_a, num_b, num_c = repeats
+    scale_a, scale_b, scale_c = scales
+
+    x = stem_resnet_v1(x)  # 35x35x256
+    for i in range(num_a):
+        x = inception_resnet_a(x, scale_a, f"inception_resnet_a_{i + 1}")
+
+    x = reduction_a(x, INCEPTION_RESNET_V1.reduction_a)  # 17x17x896
+    for i in range(num_b):
+        x = inception_resnet_b(x, scale_b, f"inception_resnet_b_{i + 1}")
+    grid17 = x
+
+    x = reduction_b_resnet_v1(x)  # 8x8x1792
+    for i in range(num_c):
+        x = inception_resnet_c(x, scale_c, f"inception_resnet_c_{i + 1}")
+    return x, grid17
+
+
+def inception_resnet_a(x, scale, name):
+    """Inception-ResNet-A, 35x35 grid of Inception-ResNet-v1 (Figure 10).
+
+    Shape: [N, 35, 35, 256] -> [N, 35, 35, 256].
+    """
+    one = conv_bn(x, 32, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, 32, 1, name=f"{name}_short_1x1")
+    short = conv_bn(short, 32, 3, name=f"{name}_short_3x3")
+
+    long = conv_bn(x, 32, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 32, 3, name=f"{name}_long_3x3_1")
+    long = conv_bn(long, 32, 3, name=f"{name}_long_3x3_2")
+
+    residual = concat([one, short, long], name=f"{name}_concat")
+    residual = conv_linear(residual, x.shape[-1], name=f"{name}_linear")  # 256
+    return scaled_residual(x, residual, scale, name=name)
+
+
+def inception_resnet_b(x, scale, name):
+    """Inception-ResNet-B, 17x17 grid of Inception-ResNet-v1 (Figure 11).
+
+    Shape: [N, 17, 17, 896] -> [N, 17, 17, 896].
+    """
+    one = conv_bn(x, 128, 1, name=f"{name}_1x1")
+
+    long = conv_bn(x, 128, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 128, (1, 7), name=f"{name}_long_1x7")
+    long = conv_bn(long, 128, (7, 1), name=f"{name}_long_7x1")
+
+    residual = concat([one, long], name=f"{name}_concat")
+    residual = conv_linear(residual, x.shape[-1], name=f"{name}_linear")  # 896
+    return scaled_residual(x, residual, scale, name=name)
+
+
+def inception_resnet_c(x, scale, name):
+    """Inception-ResNet-C, 8x8 grid of Inception-ResNet-v1 (Figure 13).
+
+    Shape: [N, 8, 8, 1792] -> [N, 8, 8, 1792].
+    """
+    one = conv_bn(x, 192, 1, name=f"{name}_1x1")
+
+    long = conv_bn(x, 192, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 192, (1, 3), name=f"{name}_long_1x3")
+    long = conv_bn(long, 192, (3, 1), name=f"{name}_long_3x1")
+
+    residual = concat([one, long], name=f"{name}_concat")
+    residual = conv_linear(residual, x.shape[-1], name=f"{name}_linear")  # 1792
+    return scaled_residual(x, residual, scale, name=name)

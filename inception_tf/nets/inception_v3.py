@@ -1,0 +1,168 @@
+"""Inception-v3 (arXiv 1512.00567), the baseline the paper compares with.
+
+Built as the released TF-slim code has it, which differs from Table 1 of its paper
+(docs/errata.md); figure numbers here are those of 1512.00567.
+"""
+
+from inception_tf.nets.assembly import assemble
+from inception_tf.nets.heads import Top
+from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, max_pool
+from inception_tf.nets.specs import INCEPTION_V3, V3_POOL_FILTERS, V3_SEVEN_FILTERS, triple
+from inception_tf.nets.stems import stem_v3
+
+
+def InceptionV3(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="inception_v3",
+    *,
+    aux_head=False,
+    dropout=0.2,
+    repeats=None,
+    width=1.0,
+    batch_norm_momentum=0.9997,
+    batch_norm_gamma=False,
+    synchronized=False,
+):
+    """Inception-v3. Arguments as in `InceptionV4`; `repeats` defaults to (3, 4, 2)."""
+    repeats = triple(repeats, INCEPTION_V3.repeats, "repeats")
+    initializers = INCEPTION_V3.initializers
+    options = LayerOptions(
+        width, batch_norm_momentum, batch_norm_gamma, synchronized, initializers.conv
+    )
+    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    return assemble(
+        lambda image: body(image, repeats),
+        options,
+        top,
+        initializers,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        weights=weights,
+        name=name,
+    )
+
+
+def body(x, repeats):
+    """Inception-v3 without its classifier (TF-slim; Table 1 of 1512.00567).
+
+    Shape: [N, 299, 299, 3] -> [N, 8, 8, 2048], and [N, 17, 17, 768] for the aux head.
+    """
+    num_a, num_b, num_c = repeats
+
+    x = stem_v3(x)  # 35x35x192
+    for i in range(num_a):
+        x = inception_a(x, _entry(V3_POOL_FILTERS, i), f"inception_a_{i + 1}")
+
+    x = reduction_a(x)  # 17x17x768
+    for i in range(num_b):
+        x = inception_b(x, _entry(V3_SEVEN_FILTERS, i), f"inception_b_{i + 1}")
+    grid17 = x
+
+    x = reduction_b(x)  # 8x8x1280
+    for i in range(num_c):
+        x = inception_c(x, f"inception_c_{i + 1}")
+    return x, grid17
+
+
+def inception_a(x, pool_filters, name):
+    """35x35 block, Mixed_5b to 5d (Figure 5 of 1512.00567, with one 5x5 kept).
+
+    Shape: [N, 35, 35, C] -> [N, 35, 35, 224 + pool_filters].
+    """
+    one = conv_bn(x, 64, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, 48, 1, name=f"{name}_short_1x1")
+    short = conv_bn(short, 64, 5, name=f"{name}_short_5x5")
+
+    long = conv_bn(x, 64, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 96, 3, name=f"{name}_long_3x3_1")
+    long = conv_bn(long, 96, 3, name=f"{name}_long_3x3_2")
+
+    pool = avg_pool(x, name=f"{name}_pool")
+    pool = conv_bn(pool, pool_filters, 1, name=f"{name}_pool_1x1")
+    return concat([one, short, long, pool], name=name)
+
+
+def reduction_a(x, name="reduction_a"):
+    """35x35 to 17x17 grid, Mixed_6a (Figure 10 of 1512.00567).
+
+    Shape: [N, 35, 35, 288] -> [N, 17, 17, 768].
+    """
+    short = conv_bn(x, 384, 3, strides=2, padding="valid", name=f"{name}_short_3x3")
+
+    long = conv_bn(x, 64, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 96, 3, name=f"{name}_long_3x3_1")
+    long = conv_bn(long, 96, 3, strides=2, padding="valid", name=f"{name}_long_3x3_2")
+
+    pool = max_pool(x, name=f"{name}_pool")
+    return concat([short, long, pool], name=name)
+
+
+def inception_b(x, filters, name):
+    """17x17 block, Mixed_6b to 6e (Figure 6 of 1512.00567).
+
+    Shape: [N, 17, 17, 768] -> [N, 17, 17, 768].
+    """
+    one = conv_bn(x, 192, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, filters, 1, name=f"{name}_short_1x1")
+    short = conv_bn(short, filters, (1, 7), name=f"{name}_short_1x7")
+    short = conv_bn(short, 192, (7, 1), name=f"{name}_short_7x1")
+
+    long = conv_bn(x, filters, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, filters, (7, 1), name=f"{name}_long_7x1_1")
+    long = conv_bn(long, filters, (1, 7), name=f"{name}_long_1x7_1")
+    long = conv_bn(long, filters, (7, 1), name=f"{name}_long_7x1_2")
+    long = conv_bn(long, 192, (1, 7), name=f"{name}_long_1x7_2")
+
+    pool = avg_pool(x, name=f"{name}_pool")
+    pool = conv_bn(pool, 192, 1, name=f"{name}_pool_1x1")
+    return concat([one, short, long, pool], name=name)
+
+
+def reduction_b(x, name="reduction_b"):
+    """17x17 to 8x8 grid, Mixed_7a (TF-slim; the form of Figure 10 of 1512.00567).
+
+    Shape: [N, 17, 17, 768] -> [N, 8, 8, 1280].
+    """
+    short = conv_bn(x, 192, 1, name=f"{name}_short_1x1")
+    short = conv_bn(short, 320, 3, strides=2, padding="valid", name=f"{name}_short_3x3")
+
+    long = conv_bn(x, 192, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 192, (1, 7), name=f"{name}_long_1x7")
+    long = conv_bn(long, 192, (7, 1), name=f"{name}_long_7x1")
+    long = conv_bn(long, 192, 3, strides=2, padding="valid", name=f"{name}_long_3x3")
+
+    pool = max_pool(x, name=f"{name}_pool")
+    return concat([short, long, pool], name=name)
+
+
+def inception_c(x, name):
+    """8x8 block, Mixed_7b and 7c (Figure 7 of 1512.00567).
+
+    Shape: [N, 8, 8, C] -> [N, 8, 8, 2048].
+    """
+    one = conv_bn(x, 320, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, 384, 1, name=f"{name}_short_1x1")
+    short_wide = conv_bn(short, 384, (1, 3), name=f"{name}_short_1x3")
+    short_tall = conv_bn(short, 384, (3, 1), name=f"{name}_short_3x1")
+
+    long = conv_bn(x, 448, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 384, 3, name=f"{name}_long_3x3")
+    long_wide = conv_bn(long, 384, (1, 3), name=f"{name}_long_1x3")
+    long_tall = conv_bn(long, 384, (3, 1), name=f"{name}_long_3x1")
+
+    pool = avg_pool(x, name=f"{name}_pool")
+    pool = conv_bn(pool, 192, 1, name=f"{name}_pool_1x1")
+    return concat([one, short_wide, short_tall, long_wide, long_tall, pool], name=name)
+
+
+def _entry(table, i):
+    return table[min(i, len(table) - 1)]

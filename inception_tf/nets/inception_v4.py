@@ -1,0 +1,162 @@
+"""Inception-v4 (arXiv 1602.07261, Figures 3 to 9)."""
+
+from inception_tf.nets.assembly import assemble
+from inception_tf.nets.heads import Top
+from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, kernel_pair
+from inception_tf.nets.reductions import reduction_a, reduction_b_v4
+from inception_tf.nets.specs import INCEPTION_V4, triple
+from inception_tf.nets.stems import stem_v4
+
+
+def InceptionV4(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="inception_v4",
+    *,
+    aux_head=False,
+    dropout=0.2,
+    repeats=None,
+    width=1.0,
+    batch_norm_momentum=0.9997,
+    batch_norm_gamma=False,
+    synchronized=False,
+    kernel_order="released",
+):
+    """Inception-v4, with the signature of keras.applications.
+
+    Args:
+        include_top: with the classifier; otherwise the features.
+        weights: None (random), or the path of a .keras or .weights.h5 file saved from
+            this network.
+        input_tensor: a Keras tensor to use as image.
+        input_shape: (height, width, channels), sides of 75 or more, or None for any
+            size. Default (299, 299, 3), without top (None, None, 3).
+        pooling: without top: None (a grid), "avg" or "max" (a vector).
+        classes: size of the classifier.
+        classifier_activation: None leaves the logits as output.
+        name: name of the model.
+        aux_head: add the auxiliary classifier. The model then has two outputs,
+            [main, auxiliary], of the same size and activation.
+        dropout: share of the pooled features dropped in training (the paper keeps 0.8).
+        repeats: number of blocks per stage (A, B, C); default (4, 7, 3).
+        width: multiplier of every layer's filters.
+        batch_norm_momentum: decay of the batch statistics (0.9997: TF-slim).
+        batch_norm_gamma: give batch norm a learned scale (TF-slim has none).
+        synchronized: compute batch statistics over all replicas.
+        kernel_order: order of the asymmetric kernels where figures and released code
+            differ: "released" (weights load) or "figure".
+
+    Shape: [N, H, W, 3] in -1..1 -> [N, classes].
+    """
+    repeats = triple(repeats, INCEPTION_V4.repeats, "repeats")
+    initializers = INCEPTION_V4.initializers
+    options = LayerOptions(
+        width, batch_norm_momentum, batch_norm_gamma, synchronized, initializers.conv, kernel_order
+    )
+    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    return assemble(
+        lambda image: body(image, repeats),
+        options,
+        top,
+        initializers,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        weights=weights,
+        name=name,
+    )
+
+
+def body(x, repeats):
+    """Inception-v4 without its classifier (Figure 9).
+
+    Shape: [N, 299, 299, 3] -> [N, 8, 8, 1536], and [N, 17, 17, 1024] for the aux head.
+    """
+    num_a, num_b, num_c = repeats
+
+    x = stem_v4(x)  # 35x35x384
+    for i in range(num_a):
+        x = inception_a(x, f"inception_a_{i + 1}")
+
+    x = reduction_a(x, INCEPTION_V4.reduction_a)  # 17x17x1024
+    for i in range(num_b):
+        x = inception_b(x, f"inception_b_{i + 1}")
+    grid17 = x
+
+    x = reduction_b_v4(x)  # 8x8x1536
+    for i in range(num_c):
+        x = inception_c(x, f"inception_c_{i + 1}")
+    return x, grid17
+
+
+def inception_a(x, name):
+    """Inception-A, 35x35 grid of Inception-v4 (Figure 4).
+
+    Shape: [N, 35, 35, 384] -> [N, 35, 35, 384].
+    """
+    one = conv_bn(x, 96, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, 64, 1, name=f"{name}_short_1x1")
+    short = conv_bn(short, 96, 3, name=f"{name}_short_3x3")
+
+    long = conv_bn(x, 64, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 96, 3, name=f"{name}_long_3x3_1")
+    long = conv_bn(long, 96, 3, name=f"{name}_long_3x3_2")
+
+    pool = avg_pool(x, name=f"{name}_pool")
+    pool = conv_bn(pool, 96, 1, name=f"{name}_pool_1x1")
+    return concat([one, short, long, pool], name=name)
+
+
+def inception_b(x, name):
+    """Inception-B, 17x17 grid of Inception-v4 (Figure 5).
+
+    The figure prints 1x7 twice in its short branch; the second is 7x1.
+
+    Shape: [N, 17, 17, 1024] -> [N, 17, 17, 1024].
+    """
+    one = conv_bn(x, 384, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, 192, 1, name=f"{name}_short_1x1")
+    short = conv_bn(short, 224, (1, 7), name=f"{name}_short_1x7")
+    short = conv_bn(short, 256, (7, 1), name=f"{name}_short_7x1")
+
+    # The figure draws 1x7 first, the released code 7x1.
+    first, second = kernel_pair(7)
+    long = conv_bn(x, 192, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 192, first, name=f"{name}_long_7_1")
+    long = conv_bn(long, 224, second, name=f"{name}_long_7_2")
+    long = conv_bn(long, 224, first, name=f"{name}_long_7_3")
+    long = conv_bn(long, 256, second, name=f"{name}_long_7_4")
+
+    pool = avg_pool(x, name=f"{name}_pool")
+    pool = conv_bn(pool, 128, 1, name=f"{name}_pool_1x1")
+    return concat([one, short, long, pool], name=name)
+
+
+def inception_c(x, name):
+    """Inception-C, 8x8 grid of Inception-v4 (Figure 6).
+
+    Shape: [N, 8, 8, 1536] -> [N, 8, 8, 1536].
+    """
+    one = conv_bn(x, 256, 1, name=f"{name}_1x1")
+
+    short = conv_bn(x, 384, 1, name=f"{name}_short_1x1")
+    short_wide = conv_bn(short, 256, (1, 3), name=f"{name}_short_1x3")
+    short_tall = conv_bn(short, 256, (3, 1), name=f"{name}_short_3x1")
+
+    # The figure draws 1x3 first, the released code 3x1.
+    first, second = kernel_pair(3)
+    long = conv_bn(x, 384, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, 448, first, name=f"{name}_long_3_1")
+    long = conv_bn(long, 512, second, name=f"{name}_long_3_2")
+    long_wide = conv_bn(long, 256, (1, 3), name=f"{name}_long_1x3")
+    long_tall = conv_bn(long, 256, (3, 1), name=f"{name}_long_3x1")
+
+    pool = avg_pool(x, name=f"{name}_pool")
+    pool = conv_bn(pool, 256, 1, name=f"{name}_pool_1x1")
+    return concat([one, short_wide, short_tall, long_wide, long_tall, pool], name=name)

@@ -1,0 +1,137 @@
+"""The boxes the paper's figures are drawn with, as stock Keras layers.
+
+A figure function says filters, kernel and stride of each box. What varies per
+network build and not per box (width, batch-norm settings, initializer, kernel
+order) is bound once around the drawing by `layer_options`, so that a figure reads
+like the figure. Every layer is channels last whatever keras.json says: a saved
+network then means the same everywhere.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+
+import keras
+
+# Keeps 1/sqrt(variance) finite; 1e-3 in TF-slim's inception_utils.
+BATCH_NORM_EPSILON = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerOptions:
+    """What every convolution of one network has in common."""
+
+    width: float = 1.0
+    batch_norm_momentum: float = 0.9997
+    batch_norm_gamma: bool = False
+    synchronized: bool = False
+    kernel_initializer: str = "he_normal"
+    kernel_order: str = "released"
+
+    def __post_init__(self):
+        if not self.width > 0:
+            raise ValueError(f"width multiplies every filter count: above 0, got {self.width!r}")
+        if not 0 <= self.batch_norm_momentum <= 1:
+            raise ValueError(f"batch_norm_momentum is in [0, 1], got {self.batch_norm_momentum!r}")
+        if self.kernel_order not in ("released", "figure"):
+            raise ValueError(
+                f"kernel_order is 'released' or 'figure', got {self.kernel_order!r}"
+            )
+
+
+_OPTIONS = contextvars.ContextVar("layer_options", default=LayerOptions())
+
+
+@contextlib.contextmanager
+def layer_options(options):
+    """Draw with these LayerOptions inside the `with` block."""
+    token = _OPTIONS.set(options)
+    try:
+        yield options
+    finally:
+        _OPTIONS.reset(token)
+
+
+def conv_bn(x, filters, kernel_size, strides=1, padding="same", *, name, kernel_initializer=None):
+    """Convolution without bias, batch norm, ReLU: the plain box of every figure.
+
+    Makes the layers `name`, `name_bn` and `name_relu`.
+    """
+    options = _OPTIONS.get()
+    x = keras.layers.Conv2D(
+        max(1, int(filters * options.width + 0.5)),
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        data_format="channels_last",
+        use_bias=False,
+        kernel_initializer=kernel_initializer or options.kernel_initializer,
+        name=name,
+    )(x)
+    x = keras.layers.BatchNormalization(
+        axis=-1,
+        momentum=options.batch_norm_momentum,
+        epsilon=BATCH_NORM_EPSILON,
+        scale=options.batch_norm_gamma,
+        synchronized=options.synchronized,
+        name=f"{name}_bn",
+    )(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def conv_linear(x, filters, *, name):
+    """1x1 convolution with bias and nothing after it: the boxes marked "Linear".
+
+    `filters` is taken as it is: it has to equal the width of the shortcut.
+    Released code has no batch norm here (TF-slim, facenet); section 3.2 of the
+    paper leaves it open.
+    """
+    return keras.layers.Conv2D(
+        filters,
+        1,
+        data_format="channels_last",
+        kernel_initializer=_OPTIONS.get().kernel_initializer,
+        name=name,
+    )(x)
+
+
+def max_pool(x, *, name):
+    """3x3 max pooling of stride 2 without padding: every max-pool box there is."""
+    return keras.layers.MaxPooling2D(3, strides=2, data_format="channels_last", name=name)(x)
+
+
+def avg_pool(x, *, name):
+    """3x3 average pooling of stride 1; padded cells do not count in the mean."""
+    return keras.layers.AveragePooling2D(
+        3, strides=1, padding="same", data_format="channels_last", name=name
+    )(x)
+
+
+def concat(branches, *, name):
+    """Filter concatenation, in the order of the released weights.
+
+    1x1, short, long, pool; the reductions' convolutions before their pool.
+    """
+    return keras.layers.Concatenate(axis=-1, name=name)(branches)
+
+
+def scaled_residual(x, residual, scale, *, name, relu=True):
+    """ReLU(x + scale * residual) (Figure 20); `relu=False` ends in the sum.
+
+    The last layer, ReLU or sum, carries the block's `name`.
+    """
+    residual = keras.layers.Rescaling(scale, name=f"{name}_scale")(residual)
+    if not relu:
+        return keras.layers.Add(name=name)([x, residual])
+    x = keras.layers.Add(name=f"{name}_add")([x, residual])
+    return keras.layers.ReLU(name=name)(x)
+
+
+def kernel_pair(length):
+    """The two kernels whose order Figures 3, 5 and 6 and the released code disagree on.
+
+    Released: [length, 1] then [1, length]; `kernel_order="figure"` swaps them. Filters
+    and shapes stay the same, so parameters and multiply-adds do too.
+    """
+    tall, wide = (length, 1), (1, length)
+    return (tall, wide) if _OPTIONS.get().kernel_order == "released" else (wide, tall)
