@@ -8,7 +8,7 @@ from inception_tf.nets.layers import layer_options
 from inception_tf.nets.weights_file import load_weights_file
 
 
-def assemble(body, options, top, initializers, *, input_tensor, input_shape, weights, name):
+def assemble(body, options, top, initializers, input_tensor, input_shape, weights, name):
     """Draw `body` and its top, make the model, load `weights` when given.
 
     `body` maps the image to (features, features for the auxiliary head).

@@ -1,6 +1,7 @@
 """What follows the last block: classifier, pooling, auxiliary classifier."""
 
 import dataclasses
+import numbers
 from collections.abc import Callable
 
 import keras
@@ -26,7 +27,7 @@ class Top:
     def __post_init__(self):
         if self.pooling not in (None, "avg", "max"):
             raise ValueError(f"pooling is None, 'avg' or 'max', got {self.pooling!r}")
-        if not isinstance(self.classes, int) or self.classes < 1:
+        if not isinstance(self.classes, numbers.Integral) or self.classes < 1:
             raise ValueError(f"classes is a whole number above 0, got {self.classes!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is the share dropped, in [0, 1), got {self.dropout!r}")

@@ -34,22 +34,16 @@ def InceptionResNetV1(
         residual_scales: factor of the residual per stage (A, B, C) before it is added;
             default (0.17, 0.10, 0.20) (TF-slim, facenet; the paper gives none for v1).
     """
-    repeats = triple(repeats, INCEPTION_RESNET_V1.repeats, "repeats")
-    scales = triple(residual_scales, INCEPTION_RESNET_V1.residual_scales, "residual_scales")
-    initializers = INCEPTION_RESNET_V1.initializers
+    spec = INCEPTION_RESNET_V1
+    repeats = triple(repeats, spec.repeats, "repeats")
+    scales = triple(residual_scales, spec.residual_scales, "residual_scales")
     options = LayerOptions(
-        width, batch_norm_momentum, batch_norm_gamma, synchronized, initializers.conv
+        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized
     )
     top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
     return assemble(
-        lambda image: body(image, repeats, scales),
-        options,
-        top,
-        initializers,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        weights=weights,
-        name=name,
+        lambda image: body(image, repeats, scales), options, top, spec.initializers,
+        input_tensor, input_shape, weights, name,
     )
 
 

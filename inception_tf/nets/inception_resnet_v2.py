@@ -28,6 +28,8 @@ from inception_tf.nets.specs import (
 )
 from inception_tf.nets.stems import stem_v3, stem_v4
 
+NAMES = {"paper": "inception_resnet_v2", "released": "inception_resnet_v2_released"}
+
 
 def InceptionResNetV2(
     include_top=True,
@@ -76,23 +78,13 @@ def InceptionResNetV2(
         return body_paper(image, repeats, scales, reduction_b)
 
     options = LayerOptions(
-        width,
-        batch_norm_momentum,
-        batch_norm_gamma,
-        synchronized,
-        spec.initializers.conv,
+        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized,
         kernel_order,
     )
     top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
     return assemble(
-        body,
-        options,
-        top,
-        spec.initializers,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        weights=weights,
-        name=name or ("inception_resnet_v2_released" if released else "inception_resnet_v2"),
+        body, options, top, spec.initializers, input_tensor, input_shape, weights,
+        name or NAMES[variant],
     )
 
 

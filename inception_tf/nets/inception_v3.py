@@ -30,21 +30,15 @@ def InceptionV3(
     synchronized=False,
 ):
     """Inception-v3. Arguments as in `InceptionV4`; `repeats` defaults to (3, 4, 2)."""
-    repeats = triple(repeats, INCEPTION_V3.repeats, "repeats")
-    initializers = INCEPTION_V3.initializers
+    spec = INCEPTION_V3
+    repeats = triple(repeats, spec.repeats, "repeats")
     options = LayerOptions(
-        width, batch_norm_momentum, batch_norm_gamma, synchronized, initializers.conv
+        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized
     )
     top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
     return assemble(
-        lambda image: body(image, repeats),
-        options,
-        top,
-        initializers,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        weights=weights,
-        name=name,
+        lambda image: body(image, repeats), options, top, spec.initializers,
+        input_tensor, input_shape, weights, name,
     )
 
 

@@ -53,21 +53,16 @@ def InceptionV4(
 
     Shape: [N, H, W, 3] in -1..1 -> [N, classes].
     """
-    repeats = triple(repeats, INCEPTION_V4.repeats, "repeats")
-    initializers = INCEPTION_V4.initializers
+    spec = INCEPTION_V4
+    repeats = triple(repeats, spec.repeats, "repeats")
     options = LayerOptions(
-        width, batch_norm_momentum, batch_norm_gamma, synchronized, initializers.conv, kernel_order
+        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized,
+        kernel_order,
     )
     top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
     return assemble(
-        lambda image: body(image, repeats),
-        options,
-        top,
-        initializers,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        weights=weights,
-        name=name,
+        lambda image: body(image, repeats), options, top, spec.initializers,
+        input_tensor, input_shape, weights, name,
     )
 
 

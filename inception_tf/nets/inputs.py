@@ -1,5 +1,7 @@
 """What goes into a network: its input tensor, and pixels scaled as it was trained."""
 
+import numbers
+
 import keras
 import numpy as np
 
@@ -42,7 +44,7 @@ def _check_shape(shape):
     if len(shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels), got {shape}")
     height, width, channels = shape
-    if not isinstance(channels, int) or channels < 1:
+    if not isinstance(channels, numbers.Integral) or channels < 1:
         raise ValueError(f"the last entry of input_shape counts channels, got {shape}")
     for side in (height, width):
         if side is not None and side < MIN_IMAGE_SIZE:

@@ -21,11 +21,11 @@ BATCH_NORM_EPSILON = 1e-3
 class LayerOptions:
     """What every convolution of one network has in common."""
 
+    kernel_initializer: str = "he_normal"
     width: float = 1.0
     batch_norm_momentum: float = 0.9997
     batch_norm_gamma: bool = False
     synchronized: bool = False
-    kernel_initializer: str = "he_normal"
     kernel_order: str = "released"
 
     def __post_init__(self):
@@ -34,12 +34,11 @@ class LayerOptions:
         if not 0 <= self.batch_norm_momentum <= 1:
             raise ValueError(f"batch_norm_momentum is in [0, 1], got {self.batch_norm_momentum!r}")
         if self.kernel_order not in ("released", "figure"):
-            raise ValueError(
-                f"kernel_order is 'released' or 'figure', got {self.kernel_order!r}"
-            )
+            raise ValueError(f"kernel_order is 'released' or 'figure', got {self.kernel_order!r}")
 
 
-_OPTIONS = contextvars.ContextVar("layer_options", default=LayerOptions())
+_DEFAULT = LayerOptions()
+_OPTIONS = contextvars.ContextVar("layer_options", default=_DEFAULT)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Sources: [P] arXiv 1602.07261, [S] the released TF-slim code, [F] facenet.
 """
 
 import dataclasses
+import numbers
 
 # Side of the smallest square input whose grids stay above zero; keras.applications' too.
 MIN_IMAGE_SIZE = 75
@@ -74,7 +75,7 @@ def triple(given, default, what):
     if given is None or len(given) == 0:
         return default
     values = tuple(given)
-    whole = what != "repeats" or all(isinstance(v, int) for v in values)
+    whole = what != "repeats" or all(isinstance(v, numbers.Integral) for v in values)
     if len(values) != 3 or not whole or not all(v >= 0 for v in values):
         raise ValueError(f"{what} takes one number per stage A, B, C, got {given!r}")
     return values
