@@ -133,6 +133,8 @@ def read_manifest(folder):
         raise CheckpointError(f"{path}: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint manifest of format {FORMAT}")
+    if manifest.get("sha256") != _hash_of(manifest):
+        raise CheckpointError(f"{path} was altered: its sha256 does not match")
     files = manifest.get("files")
     if not isinstance(files, dict) or set(files) != {ARRAYS}:
         raise CheckpointError(f"{path} does not list exactly {ARRAYS}")
@@ -140,7 +142,7 @@ def read_manifest(folder):
 
 
 def _write_files(folder, step, arrays, facts):
-    contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+    contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     safetensors.numpy.save_file(contiguous, folder / ARRAYS)
     manifest = {
         "format": FORMAT,
@@ -149,9 +151,15 @@ def _write_files(folder, step, arrays, facts):
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "files": {ARRAYS: _size_and_hash(folder / ARRAYS)},
     }
+    manifest["sha256"] = _hash_of(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     for path in (folder / ARRAYS, folder / MANIFEST, folder):
         _flush(path)
+
+
+def _hash_of(manifest):
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _flush(path):

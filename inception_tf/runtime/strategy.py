@@ -1,12 +1,18 @@
 """Devices: one, or every one of this machine, behind one tf.distribute interface."""
 
+import functools
+
 import tensorflow as tf
 
 from inception_tf.errors import UsageError
 
 
+# Cached: a second MirroredStrategy in one process reuses the first one's collective
+# keys, and its first all-reduce of another shape ends with "Shape mismatch in the
+# collective instance" (TensorFlow 2.21).
+@functools.cache
 def make_strategy(kind="auto"):
-    """A tf.distribute strategy over this machine's devices.
+    """The tf.distribute strategy over this machine's devices, one per kind and process.
 
     Args:
         kind: "one" takes the first GPU, else the CPU; "mirrored" every GPU, else

@@ -18,7 +18,7 @@ from inception_tf.runtime.writers import MetricsWriter
 from inception_tf.training.folder import open_folder
 from inception_tf.training.plan import banner, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
-from inception_tf.training.state import TrainState, is_statistic
+from inception_tf.training.state import TrainState, is_seed
 from inception_tf.training.step import TrainStep
 
 log = logging.getLogger("inception_tf")
@@ -197,7 +197,7 @@ class Run:
         values = [tf.convert_to_tensor(v) for v in self.state.ema]
         trainable, statistics = values[:len(self.state.trainable)], iter(
             values[len(self.state.trainable):])
-        others = [next(statistics) if is_statistic(v) else tf.convert_to_tensor(v.value)
+        others = [tf.convert_to_tensor(v.value) if is_seed(v) else next(statistics)
                   for v in self.model.non_trainable_variables]
         outputs, _ = self.model.stateless_call(trainable, others, images, training=False)
         return _main_head(outputs)

@@ -13,7 +13,7 @@ class TrainState:
     Attributes:
         step: int64 scalar variable, completed updates.
         trainable: the model's trainable Keras variables.
-        statistics: its batch-norm moving means and variances.
+        statistics: its batch-norm moving means and variances, and whatever is frozen.
         slots: slot name -> variables, one per trainable.
         ema: averages of trainable + statistics, in that order [I].
 
@@ -25,7 +25,7 @@ class TrainState:
         with strategy.scope():
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self.trainable = list(model.trainable_variables)
-            self.statistics = [v for v in model.non_trainable_variables if is_statistic(v)]
+            self.statistics = [v for v in model.non_trainable_variables if not is_seed(v)]
             self.slots = make_slots(optimization, self.trainable)
             self.ema = [tf.Variable(v.value, trainable=False, name="ema") for v in self.weights]
 
@@ -60,9 +60,9 @@ class TrainState:
         return named
 
 
-def is_statistic(variable):
-    """True of batch-norm statistics, False of a seed generator's state."""
-    return variable.path.rsplit("/", 1)[-1] in ("moving_mean", "moving_variance")
+def is_seed(variable):
+    """True of the state of a Keras seed generator (dropout)."""
+    return variable.path.endswith("seed_generator_state")
 
 
 def check_complete(named, arrays):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from inception_tf.runtime.strategy import local, split_batch
 from inception_tf.training.losses import cross_entropy, is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, apply_update, clip_scale
-from inception_tf.training.state import is_statistic
+from inception_tf.training.state import is_seed
 
 
 class TrainStep:
@@ -116,12 +116,12 @@ class TrainStep:
                 tf.constant([self.seed, 0], tf.int64), tf.convert_to_tensor(self.state.step)),
             place)
         remaining = iter(statistics)
-        return [next(remaining) if is_statistic(v) else tf.cast(seed, v.dtype)
+        return [tf.cast(seed, v.dtype) if is_seed(v) else next(remaining)
                 for v in self.model.non_trainable_variables]
 
     def _statistics_of(self, values):
         pairs = zip(self.model.non_trainable_variables, values, strict=True)
-        return [value for variable, value in pairs if is_statistic(variable)]
+        return [value for variable, value in pairs if not is_seed(variable)]
 
     def _update(self, totals):
         gradients, statistics, metrics = self.strategy.run(self._replica_sum, args=totals)
@@ -137,6 +137,9 @@ class TrainStep:
     def _replica_sum(self, gradients, statistics, sums):
         """Global gradients (decayed and clipped), mean statistics and metrics, on each replica."""
         context = tf.distribute.get_replica_context()
+        # Arguments of a tf.function have no device; all_reduce takes its destination from it.
+        gradients, statistics, sums = tf.nest.map_structure(
+            tf.identity, (gradients, statistics, sums))
         gradients = context.all_reduce("SUM", gradients)
         statistics = context.all_reduce("MEAN", statistics)
         sums = context.all_reduce("SUM", sums)

@@ -1,0 +1,118 @@
+"""Checkpoints: complete or absent, verified, with a ladder down to the newest valid one."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from inception_tf.errors import CheckpointError, StorageError
+from inception_tf.runtime import checkpoint
+
+ARRAYS = {"a/kernel": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.int64(7)}
+
+
+def _save(root, step, value=0.0):
+    arrays = {**ARRAYS, "b": np.full(3, value, np.float32)}
+    return checkpoint.save(root, step, arrays, {"note": "x"})
+
+
+def _damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        path.write_bytes(data[:len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "flipped":
+        data[data.find(b"kernel") if b"kernel" in data else data.find(b'"x"') + 1] ^= 1
+        path.write_bytes(data)
+    else:
+        path.unlink()
+
+
+def test_round_trip_keeps_names_values_shapes_and_dtypes(tmp_path):
+    _save(tmp_path, 7, 1.5)
+    arrays, manifest = checkpoint.load(tmp_path, 7)
+    assert manifest["step"] == 7 and manifest["note"] == "x"
+    assert arrays.keys() == {"a/kernel", "b", "step"}
+    np.testing.assert_array_equal(arrays["a/kernel"], ARRAYS["a/kernel"])
+    assert arrays["step"].shape == () and arrays["step"].dtype == np.int64
+
+
+def test_load_newest_of_nothing_is_none(tmp_path):
+    assert checkpoint.load_newest(tmp_path / "absent", print) is None
+    (tmp_path / "step_x").mkdir()
+    assert checkpoint.load_newest(tmp_path, print) is None
+
+
+@pytest.mark.parametrize("file", [checkpoint.ARRAYS, checkpoint.MANIFEST])
+@pytest.mark.parametrize("how", ["truncated", "empty", "flipped", "deleted"])
+def test_damaged_newest_falls_back_and_says_why(tmp_path, file, how):
+    _save(tmp_path, 1, 1.0)
+    _damage(_save(tmp_path, 2, 2.0) / file, how)
+    warnings = []
+    arrays, manifest = checkpoint.load_newest(tmp_path, warnings.append)
+    assert manifest["step"] == 1 and arrays["b"][0] == 1.0
+    assert len(warnings) == 1 and file in warnings[0]
+
+
+def test_all_damaged_raises_and_deletes_nothing(tmp_path):
+    for step in (1, 2):
+        _damage(_save(tmp_path, step) / checkpoint.ARRAYS, "flipped")
+    with pytest.raises(CheckpointError, match="none of the 2 checkpoints"):
+        checkpoint.load_newest(tmp_path, lambda message: None)
+    assert checkpoint.steps(tmp_path) == [1, 2]
+
+
+def test_non_finite_arrays_with_valid_hashes_are_skipped(tmp_path):
+    _save(tmp_path, 1)
+    _save(tmp_path, 2, np.nan)
+    warnings = []
+    assert checkpoint.load_newest(tmp_path, warnings.append)[1]["step"] == 1
+    assert "not finite" in warnings[0]
+
+
+def test_save_into_a_file_raises_storage_error_and_leaves_nothing(tmp_path):
+    root = tmp_path / "file"
+    root.write_text("")
+    with pytest.raises(StorageError, match="step 3"):
+        _save(root, 3)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_save_of_a_step_that_is_there_keeps_it(tmp_path):
+    _save(tmp_path, 1, 1.0)
+    _save(tmp_path, 1, 2.0)
+    assert checkpoint.load(tmp_path, 1)[0]["b"][0] == 1.0
+
+
+def test_retain_keeps_the_newest_and_never_the_last_valid_one(tmp_path):
+    for step in range(1, 6):
+        _save(tmp_path, step)
+    checkpoint.retain(tmp_path, 2)
+    assert checkpoint.steps(tmp_path) == [4, 5]
+    _damage(tmp_path / "step_000000005" / checkpoint.ARRAYS, "truncated")
+    checkpoint.retain(tmp_path, 1)
+    assert 4 in checkpoint.steps(tmp_path)
+
+
+def test_retain_removes_what_dead_processes_left(tmp_path):
+    _save(tmp_path, 1)
+    dead = tmp_path / ".tmp-999999999-abc"
+    alive = tmp_path / f".tmp-{os.getpid()}-abc"
+    dead.mkdir(), alive.mkdir()
+    checkpoint.retain(tmp_path, 3)
+    assert not dead.exists() and alive.exists()
+
+
+@pytest.mark.parametrize("content", ["null", "{}", '{"format": 1, "files": {"../../x": {}}}'])
+def test_foreign_manifest_is_refused(tmp_path, content):
+    folder = _save(tmp_path, 1)
+    (folder / checkpoint.MANIFEST).write_text(content)
+    with pytest.raises(CheckpointError, match="manifest.json"):
+        checkpoint.load(tmp_path, 1)
+
+
+def test_manifest_is_readable_json_with_hashes(tmp_path):
+    manifest = json.loads((_save(tmp_path, 1) / checkpoint.MANIFEST).read_text())
+    assert len(manifest["files"][checkpoint.ARRAYS]["sha256"]) == 64

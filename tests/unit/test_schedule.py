@@ -1,0 +1,75 @@
+"""Learning rate and batch plan: counted in images of the global batch."""
+
+import pytest
+import tensorflow as tf
+
+from inception_tf.config import Optimization, preset
+from inception_tf.errors import UsageError
+from inception_tf.training.plan import banner, plan_batches, total_steps
+from inception_tf.training.schedule import Schedule
+
+IMAGENET = 1_281_167
+
+# paper_facts, section 4: rate of 0.045 x 0.94 every two epochs.
+PAPER_RATES = {0: 0.045, 20: 0.02424, 40: 0.01305, 60: 0.00703, 80: 0.00379,
+               100: 0.00204, 120: 0.00110, 140: 0.00059, 160: 0.00032, 200: 0.0000925}
+
+
+@pytest.mark.parametrize("epoch, rate", PAPER_RATES.items())
+def test_learning_rate_of_the_paper_at_epoch(epoch, rate):
+    schedule = Schedule(preset("paper").optimization, IMAGENET)
+    assert float(schedule.learning_rate(schedule.steps(epoch))) == pytest.approx(rate, rel=0.01)
+
+
+def test_learning_rate_is_a_staircase_in_images_not_steps():
+    rates = {}
+    for batch in (100, 200):
+        schedule = Schedule(Optimization(global_batch=batch, decay_epochs=2.0), 1000)
+        rates[batch] = [float(schedule.learning_rate(images // batch))
+                        for images in range(0, 10_000, 200)]
+    assert rates[100] == rates[200]
+    assert len(set(rates[100])) == 5
+
+
+def test_learning_rate_does_not_overflow_late_in_a_long_run():
+    schedule = Schedule(Optimization(), IMAGENET)
+    step = tf.constant(2**31, tf.int64)
+    assert 0 <= float(schedule.learning_rate(step)) < 1e-20
+
+
+def test_warmup_grows_linearly_and_then_leaves_the_schedule_alone():
+    o = Optimization(global_batch=10, warmup_epochs=1.0, decay_epochs=1000.0, learning_rate=1.0)
+    schedule = Schedule(o, 100)
+    assert [round(float(schedule.learning_rate(s)), 5) for s in range(12)] == [
+        0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("step, decay", [(0, 2 / 11), (89, 91 / 100), (10**7, 0.9999)])
+def test_ema_decay_warms_up_as_tf1(step, decay):
+    assert float(Schedule(Optimization(), 10).ema_decay(step)) == pytest.approx(decay, rel=1e-6)
+
+
+@pytest.mark.parametrize("batch, per_replica, replicas, passes", [
+    (640, 32, 20, 1), (640, 32, 1, 20), (640, 32, 8, None), (640, 16, 8, 5), (8, 32, 2, 1),
+    (7, 32, 2, None), (100, 16, 8, None)])
+def test_plan_batches_cuts_evenly_or_refuses(batch, per_replica, replicas, passes):
+    if passes is None:
+        with pytest.raises(UsageError, match=f"--global_batch={batch} is not divisible by "
+                                             f"{replicas} replicas x {per_replica} per replica"):
+            plan_batches(batch, per_replica, replicas)
+    else:
+        assert plan_batches(batch, per_replica, replicas).passes == passes
+
+
+def test_total_steps_counts_a_last_partial_batch_and_max_steps_cuts():
+    config = preset("tiny").replace(epochs=2.0, global_batch=8)
+    assert total_steps(config, 43) == 11
+    assert total_steps(config.replace(max_steps=3), 43) == 3
+
+
+def test_banner_shows_effective_values():
+    config = preset("paper")
+    text = banner(config, plan_batches(640, 32, 4), IMAGENET, 1000)
+    for part in ("640 = 5 passes x 4 replicas x 32", "1281167 images per epoch",
+                 "2001.8 steps per epoch", "0.045 at 0", "0.002", "inception_v4"):
+        assert part in text
