@@ -1,0 +1,1 @@
+"""`inception-tf prepare`: makes a data set ready for training."""

@@ -1,0 +1,1 @@
+"""Records in, batches out: sources, their order, distortion and crops."""

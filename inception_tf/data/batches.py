@@ -1,0 +1,244 @@
+"""Batches for training and scoring, each a pure function of its position.
+
+The fast path decodes inside tf.data and protects nothing but the header. When
+it raises, the batch that failed is looked at record by record, the bad ones are
+remembered, and the pipeline starts again at that very batch: positions make
+that free, and good data pays nothing.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from inception_tf.data import crops, images
+from inception_tf.data.distort import distort
+from inception_tf.data.order import example_indices
+from inception_tf.errors import DataError
+
+# Failures of one batch in which every record turns out to be good: the device
+# or the file system had a bad moment.
+MAX_UNEXPLAINED = 3
+# Examples named in one message.
+MAX_NAMED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Slots:
+    """The part of each batch that one worker holds.
+
+    Batch k of `batch_size` starts at position start + k * batch_size; the worker
+    holds its slots [low, high).
+    """
+
+    start: int
+    batch_size: int
+    low: int
+    high: int
+
+    @property
+    def count(self):
+        return self.high - self.low
+
+    def position(self, element):
+        """Position of the worker's n-th example; int or int64 tensor."""
+        batch, slot = element // self.count, element % self.count
+        return self.start + batch * self.batch_size + self.low + slot
+
+
+def training_batches(source, data, *, image_size, num_classes, label_offset=0, seed, start=0,
+                     batch_size, part=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
+    """Endless distorted batches; batch k holds positions start + k * batch_size + part.
+
+    data: config.Data. num_classes: of the network, background included.
+    label_offset: 1 when class 0 is background. part: (low, high) slots of each
+    batch; default all. parallelism, prefetch: speed only, never what comes.
+
+    Yields dicts: image [n, S, S, 3] float32 in [-1, 1], label [n] int32, weight
+    [n] float32 (0 for a bad example), index [n] int64 (the record).
+    """
+    def index_at(position):
+        return example_indices([position], source.num_examples, seed)[0]
+
+    def picture(encoded, position):
+        key = tf.stack([tf.constant(seed, tf.int64), position])
+        return distort(encoded, key, image_size=image_size, color=data.color,
+                       min_crop_area=data.min_crop_area, max_pixels=data.max_image_pixels)
+
+    low, high = part or (0, batch_size)
+    return ExampleStream(
+        source, index_at, picture, Slots(start, batch_size, low, high),
+        image_size=image_size, labels=_Labels(num_classes, label_offset),
+        max_bad_examples=data.max_bad_examples, max_pixels=data.max_image_pixels,
+        parallelism=parallelism, prefetch=prefetch,
+    )
+
+
+def scoring_batches(source, data, *, image_size, num_classes, label_offset=0, batch_size,
+                    part=None, preprocessing=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
+    """Every record once, in order, padded with weight 0 to whole batches.
+
+    Every part yields the same number of batches. preprocessing: a
+    crops.Preprocessing; default `data.crop_fraction` at `image_size`. The rest,
+    and what is yielded, as in `training_batches`; the index of padding is -1.
+    """
+    preprocessing = preprocessing or crops.Preprocessing(image_size, data.crop_fraction)
+
+    def index_at(position):
+        return tf.where(position < source.num_examples, position, -1)
+
+    def picture(encoded, position):
+        del position  # scoring is the same wherever the record stands
+        return crops.scoring_crop(encoded, preprocessing, data.max_image_pixels)
+
+    low, high = part or (0, batch_size)
+    return ExampleStream(
+        source, index_at, picture, Slots(0, batch_size, low, high),
+        image_size=preprocessing.image_size, labels=_Labels(num_classes, label_offset),
+        max_bad_examples=0, max_pixels=data.max_image_pixels,
+        num_batches=-(-source.num_examples // batch_size),
+        parallelism=parallelism, prefetch=prefetch,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Labels:
+    """Which labels a network with `num_classes` outputs can be given."""
+
+    num_classes: int
+    offset: int
+
+    def check(self, record):
+        """Raises DataError when the record's label has no output."""
+        if not 0 <= record.label < self.num_classes - self.offset:
+            raise DataError(f"{record.example_id} has label {record.label}, outside "
+                            f"[0, {self.num_classes - self.offset}) of the network's classes")
+
+
+class ExampleStream:
+    """An iterator of batches that names bad examples instead of failing on them.
+
+    bad_examples: example id -> cause, of all found so far.
+    """
+
+    def __init__(self, source, index_at, picture, slots, *, image_size, labels, max_bad_examples,
+                 max_pixels, num_batches=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
+        self.bad_examples = {}
+        self._bad_indices = set()
+        self._source = source
+        self._index_at = index_at
+        self._picture = picture
+        self._slots = slots
+        self._image_shape = (image_size, image_size, 3)
+        self._labels = labels
+        self._max_bad_examples = max_bad_examples
+        self._max_pixels = max_pixels
+        self._num_batches = num_batches
+        self._parallelism = parallelism
+        self._prefetch = prefetch
+        self._next_batch = 0
+        self._start()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        unexplained = 0
+        while True:
+            try:
+                batch = next(self._iterator)
+            except tf.errors.OpError as error:
+                unexplained = 0 if self._find_bad_examples() else unexplained + 1
+                if unexplained == MAX_UNEXPLAINED:
+                    raise DataError(f"{self._where()} cannot be read: {error.message}") from error
+                self._start()
+            except StopIteration:
+                self._require_complete()
+                raise
+            else:
+                self._next_batch += 1
+                return batch
+
+    def close(self):
+        """Ends reading ahead."""
+        self._iterator = iter(())
+
+    def _start(self):
+        """The pipeline, from the next batch on."""
+        count = self._slots.count
+        end = 2**62 if self._num_batches is None else self._num_batches * count
+        dataset = tf.data.Dataset.range(self._next_batch * count, end)
+        dataset = dataset.map(self._example, self._parallelism, deterministic=True)
+        dataset = dataset.batch(count, drop_remainder=True).prefetch(self._prefetch)
+        self._iterator = iter(dataset)
+
+    def _example(self, element):
+        position = self._slots.position(element)
+        index = self._index_at(position)
+        encoded, label, good = tf.numpy_function(
+            self._read, [index], (tf.string, tf.int32, tf.bool), stateful=False
+        )
+        encoded, label, good = (tf.ensure_shape(x, []) for x in (encoded, label, good))
+        image = tf.cond(
+            good, lambda: self._picture(encoded, position), lambda: tf.zeros(self._image_shape)
+        )
+        return {
+            "image": tf.ensure_shape(image, self._image_shape),
+            "label": label,
+            "weight": tf.cast(good, tf.float32),
+            "index": index,
+        }
+
+    def _read(self, index):
+        """(encoded, label, good) of a record; nothing and False for padding and bad ones."""
+        if index < 0 or int(index) in self._bad_indices:
+            return b"", np.int32(self._labels.offset), np.False_
+        record = self._source.read(int(index))
+        self._labels.check(record)
+        return record.encoded, np.int32(record.label + self._labels.offset), np.True_
+
+    def _find_bad_examples(self):
+        """Looks at each record of the batch that failed; whether any was bad.
+
+        Raises: DataError of the source or of a label, and when there are now
+            more bad examples than allowed.
+        """
+        first = self._next_batch * self._slots.count
+        found = 0
+        for element in range(first, first + self._slots.count):
+            position = tf.constant(self._slots.position(element), tf.int64)
+            found += self._is_bad(int(self._index_at(position)), position)
+        if len(self.bad_examples) > self._max_bad_examples:
+            raise DataError(self._too_many())
+        return found > 0
+
+    def _is_bad(self, index, position):
+        if index < 0 or index in self._bad_indices:
+            return False
+        record = self._source.read(index)
+        self._labels.check(record)
+        try:
+            self._picture(tf.constant(record.encoded), position)
+        except tf.errors.OpError as error:
+            cause = images.cause_of_failure(record.encoded, error, self._max_pixels)
+            self.bad_examples[record.example_id] = cause
+            self._bad_indices.add(index)
+            logging.warning("bad example %s: %s", record.example_id, cause)
+            return True
+        return False
+
+    def _too_many(self):
+        named = [f"{name}: {cause}" for name, cause in self.bad_examples.items()][:MAX_NAMED]
+        allowed = "none is allowed in scoring"
+        if self._num_batches is None:
+            allowed = f"more than --max_bad_examples={self._max_bad_examples}"
+        return f"{len(self.bad_examples)} bad examples, {allowed}: {'; '.join(named)}"
+
+    def _require_complete(self):
+        if self._next_batch != self._num_batches:
+            raise DataError(f"{self._source.name}/{self._source.split} ended after "
+                            f"{self._next_batch} of {self._num_batches} batches")
+
+    def _where(self):
+        return f"batch {self._next_batch} of {self._source.name}/{self._source.split}"

@@ -1,0 +1,145 @@
+"""Encoded bytes to pixels: header checks, decoding of one window, resizing.
+
+Graph operations only, so that the same functions serve training, scoring and
+the exported model.
+"""
+
+import tensorflow as tf
+
+# 50 million pixels are 150 MB decoded; the largest ImageNet photograph has 38.
+MAX_PIXELS = 50_000_000
+
+_SIGNATURES = {"PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM"}
+
+
+def checked_size(encoded, max_pixels=MAX_PIXELS):
+    """(encoded, [height, width]) read from the header, before anything is decoded.
+
+    Shape: string scalar -> string scalar, [2] int32.
+    Raises: InvalidArgumentError for another format than JPEG, PNG, GIF or BMP,
+        and for an image without pixels or with more than `max_pixels`. The
+        returned bytes depend on that check: decode these.
+    """
+    is_jpeg = tf.io.is_jpeg(encoded)
+    size = tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _other_size(encoded))
+    height, width = tf.unstack(tf.cast(size, tf.int64))
+    fits = (height > 0) & (width > 0) & (height * width <= max_pixels)
+    check = tf.debugging.Assert(fits, ["image size in the header", size, "limit", max_pixels])
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(encoded), tf.identity(size)
+
+
+def decode_window(encoded, size, window):
+    """The pixels of `window` (y, x, height, width), equal to decoding all and slicing.
+
+    Only the window of a JPEG is decoded, unless the file does not end with its
+    end marker: then all of it, so that whether a truncated file is an error
+    depends on the file and not on the window.
+
+    Shape: string scalar, [2] int32, [4] int32 -> [h, w, 3] uint8.
+    """
+    intact = tf.io.is_jpeg(encoded) & tf.equal(_tail(encoded, 2), b"\xff\xd9")
+    pixels = tf.cond(
+        intact,
+        lambda: _jpeg_window(encoded, size, window),
+        lambda: _slice(_decode_all(encoded), window),
+    )
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def resize(pixels, image_size, method="bilinear", pixel_centers="half", antialias=False):
+    """Resized without keeping the aspect, as Inception does.
+
+    `pixel_centers="corner"` is TF1's geometry, in which the released weights
+    were trained; tf.image.resize has no way to ask for it.
+
+    Shape: [h, w, 3] uint8 or float32 -> [S, S, 3] float32, same range.
+    """
+    size = [image_size, image_size]
+    if pixel_centers == "half":
+        resized = tf.image.resize(pixels, size, method=method, antialias=antialias)
+        return tf.cast(resized, tf.float32)
+    kernels = {
+        "bilinear": tf.compat.v1.image.resize_bilinear,
+        "bicubic": tf.compat.v1.image.resize_bicubic,
+    }
+    return kernels[method](pixels[tf.newaxis], size, half_pixel_centers=False)[0]
+
+
+def cause_of_failure(encoded, error, max_pixels):
+    """Why this record could not be decoded, in a few words.
+
+    `error` is what the decoder raised; its text is used when nothing simpler fits.
+    """
+    if not encoded:
+        return "empty"
+    kind = _format_name(encoded)
+    if kind is None:
+        return f"not a JPEG, PNG, GIF or BMP image (starts with {encoded[:4].hex()})"
+    try:
+        height, width = (int(v) for v in (_jpeg_size if kind == "JPEG" else _other_size)(encoded))
+    except tf.errors.OpError:
+        return f"{kind} with an unreadable header"
+    if height < 1 or width < 1 or height * width > max_pixels:
+        return f"{kind} header claims {width}x{height} pixels (--max_image_pixels={max_pixels})"
+    reason = " ".join(str(error.message).split())[-120:]
+    return f"truncated or damaged {kind} of {len(encoded)} bytes ({reason})"
+
+
+def _format_name(encoded):
+    if encoded.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    return next((k for k, start in _SIGNATURES.items() if encoded.startswith(start)), None)
+
+
+def _jpeg_size(encoded):
+    return tf.io.extract_jpeg_shape(encoded)[:2]
+
+
+def _other_size(encoded):
+    """[height, width] of a PNG, GIF or BMP; zeros for anything else.
+
+    Source: PNG 1.2 section 11.2.2 (IHDR), GIF89a section 18 (logical screen),
+    BITMAPINFOHEADER (a negative height means top-down rows).
+    """
+    header = tf.strings.substr(encoded, 0, 26)
+    header = tf.io.decode_raw(header, tf.uint8, fixed_length=26)
+    header = tf.cast(header, tf.int32)
+    sizes = {
+        "PNG": [_number(header, 23, -4), _number(header, 19, -4)],
+        "GIF": [_number(header, 8, 2), _number(header, 6, 2)],
+        "BMP": [tf.abs(_number(header, 22, 4)), _number(header, 18, 4)],
+    }
+    size = tf.zeros([2], tf.int32)
+    for kind, start in _SIGNATURES.items():
+        found = tf.equal(tf.strings.substr(encoded, 0, len(start)), start)
+        size = tf.where(found, tf.stack(sizes[kind]), size)
+    return size
+
+
+def _number(header, first, count):
+    """Little-endian from byte `first` up, or big-endian downwards for a negative count."""
+    step = 1 if count > 0 else -1
+    return sum(header[first + step * i] * 256**i for i in range(abs(count)))
+
+
+def _tail(encoded, count):
+    length = tf.strings.length(encoded)
+    return tf.strings.substr(encoded, tf.maximum(length - count, 0), count)
+
+
+def _decode_all(encoded):
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def _slice(pixels, window):
+    y, x, height, width = tf.unstack(window)
+    return pixels[y : y + height, x : x + width]
+
+
+def _jpeg_window(encoded, size, window):
+    # Chroma of the last column is interpolated from the next one: decode that too.
+    y, x, height, width = tf.unstack(window)
+    wider = tf.minimum(width + 2, size[1] - x)
+    pixels = tf.io.decode_and_crop_jpeg(encoded, tf.stack([y, x, height, wider]), channels=3)
+    return pixels[:, :width]

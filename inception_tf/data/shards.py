@@ -1,0 +1,211 @@
+"""Records by position inside the files TFDS writes, each read verified.
+
+ArrayRecord files carry their own index and hashes. A TFRecord file has neither,
+so its record offsets are found once by walking the headers, and kept.
+"""
+
+import hashlib
+import os
+import re
+import struct
+import tempfile
+import threading
+
+import google_crc32c
+import numpy as np
+
+from inception_tf.errors import DataError
+
+_HEADER = struct.Struct("<QI")  # length of the record, its masked CRC
+_FOOTER = struct.Struct("<I")  # masked CRC of the record
+
+
+class ArrayRecordShard:
+    """One ArrayRecord file."""
+
+    def __init__(self, path):
+        from array_record.python import array_record_module
+
+        _require(path)
+        self.path = path
+        try:
+            # Records are read singly: reading ahead would only be thrown away.
+            self._reader = array_record_module.ArrayRecordReader(
+                path, options="readahead_buffer_size:0", file_reader_buffer_size=32768
+            )
+            self.num_records = self._reader.num_records()
+        except Exception as error:  # the module raises bare ValueError and RuntimeError
+            raise DataError(f"{path} is not a readable ArrayRecord file: {_line(error)}") from error
+
+    def read(self, position):
+        """The bytes of one record; DataError names file and record."""
+        try:
+            return self._reader.read([position])[0]
+        except Exception as error:
+            raise DataError(f"{self.path}, record {position}: {_line(error)}") from error
+
+
+class TfrecordShard:
+    """One TFRecord file, read through the offsets of its records."""
+
+    def __init__(self, path, offsets):
+        self.path = path
+        self._offsets = offsets
+        self.num_records = len(offsets) - 1
+
+    def read(self, position):
+        """The bytes of one record; DataError names file and record."""
+        first, end = (int(v) for v in self._offsets[position : position + 2])
+        with open(self.path, "rb") as file:
+            file.seek(first)
+            stored = file.read(end - first)
+        record = stored[_HEADER.size : -_FOOTER.size]
+        if len(stored) != end - first or stored[-_FOOTER.size :] != _FOOTER.pack(_mask(record)):
+            raise DataError(f"{self.path}, record {position}: checksum does not match; "
+                            "the file is damaged, restore it from its source")
+        return record
+
+
+class Shards:
+    """The records of one split, over the parts of files that TFDS names.
+
+    instructions: TFDS' file instructions (filename, skip, take,
+        examples_in_shard).
+    open_shard: path -> shard; called on the first read of each.
+    """
+
+    def __init__(self, instructions, open_shard):
+        self._instructions = instructions
+        self._open_shard = open_shard
+        self._ends = np.cumsum([i.take for i in instructions])
+        self._shards = [None] * len(instructions)
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def read(self, index):
+        """The bytes of record `index` of the split."""
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        instruction = self._instructions[which]
+        first = int(self._ends[which]) - instruction.take
+        return self._shard(which).read(instruction.skip + index - first)
+
+    def verify_counts(self):
+        """Opens every file and compares its records with what TFDS declared.
+
+        Raises: DataError naming the first file that differs.
+        """
+        for which, instruction in enumerate(self._instructions):
+            found = self._shard(which).num_records
+            if found != instruction.examples_in_shard:
+                raise DataError(
+                    f"{instruction.filename} holds {found} records, dataset_info.json declares "
+                    f"{instruction.examples_in_shard}; restore the file or prepare again"
+                )
+
+    def _shard(self, which):
+        if self._shards[which] is None:
+            with self._lock:
+                if self._shards[which] is None:
+                    self._shards[which] = self._open_shard(self._instructions[which].filename)
+        return self._shards[which]
+
+
+class TfrecordIndex:
+    """Offsets of the records of a folder's TFRecord files, made once and kept.
+
+    Kept beside the data, or in the user's cache where that is read-only; one
+    .npy file per TFRecord file, named after its size and time of change.
+    """
+
+    def __init__(self, data_folder):
+        self._folders = (
+            os.path.join(data_folder, ".record_offsets"),
+            os.path.join(_cache_dir(), hashlib.sha256(data_folder.encode()).hexdigest()[:16]),
+        )
+
+    def open_shard(self, path):
+        """The TfrecordShard of `path`, its offsets from the cache or walked now."""
+        _require(path)
+        status = os.stat(path)
+        key = f"{os.path.basename(path)}.{status.st_size}.{status.st_mtime_ns}.npy"
+        offsets = self._load(key)
+        if offsets is None:
+            offsets = record_offsets(path)
+            self._store(key, offsets)
+        return TfrecordShard(path, offsets)
+
+    def _load(self, key):
+        for folder in self._folders:
+            try:
+                return np.load(os.path.join(folder, key), allow_pickle=False)
+            except (OSError, ValueError):
+                continue
+        return None
+
+    def _store(self, key, offsets):
+        for folder in self._folders:
+            try:
+                _write_array(os.path.join(folder, key), offsets)
+                return
+            except OSError:
+                continue
+
+
+def record_offsets(path):
+    """Where each record of a TFRecord file starts, and the end of the last one.
+
+    Only headers are read. Shape: -> [records + 1] int64.
+    Source: tensorflow/core/lib/io/record_writer.h (length, masked CRC-32C of the
+    length, data, masked CRC-32C of the data).
+    Raises: DataError where a header's checksum fails or the file is cut.
+    """
+    size = os.path.getsize(path)
+    offsets = [0]
+    with open(path, "rb", buffering=0) as file:
+        while offsets[-1] < size:
+            header = os.pread(file.fileno(), _HEADER.size, offsets[-1])
+            end = _record_end(header, offsets[-1])
+            if end is None or end > size:
+                what = "is cut" if end or len(header) < _HEADER.size else "has a damaged header"
+                raise DataError(f"{path}, record {len(offsets) - 1} {what} at byte {offsets[-1]} "
+                                f"of {size}; restore the file from its source")
+            offsets.append(end)
+    return np.array(offsets, np.int64)
+
+
+def _record_end(header, start):
+    if len(header) < _HEADER.size:
+        return None
+    length, crc = _HEADER.unpack(header)
+    if crc != _mask(header[:8]):
+        return None
+    return start + _HEADER.size + length + _FOOTER.size
+
+
+def _mask(data):
+    """CRC-32C as TFRecord stores it: rotated and offset, see record_writer.h."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _require(path):
+    if not os.path.isfile(path):
+        raise DataError(f"{path} is missing; restore it or prepare the data set again")
+
+
+def _cache_dir():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "inception_tf", "record_offsets")
+
+
+def _write_array(path, array):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
+        np.save(file, array, allow_pickle=False)
+    os.replace(file.name, path)
+
+
+def _line(error):
+    return re.sub(r"\s+", " ", str(error))[:200]

@@ -1,0 +1,142 @@
+"""TFDS data sets by index, whether prepared as ArrayRecord or as TFRecord."""
+
+import collections
+import difflib
+import importlib
+import os
+import re
+
+from absl import logging
+
+from inception_tf.data import shards
+from inception_tf.data.sources import Record, Source
+from inception_tf.errors import DataError, UsageError
+
+EMBEDDED = "shapes"
+_NAME = re.compile(r"[\w-]+(/[\w.+-]+)?(:[\w.*]+)?")
+
+
+def open_tfds(data, split):
+    """A Source over the TFDS set that `data` names, prepared now if it needs no download."""
+    builder = find_builder(data)
+    if not builder.is_prepared():
+        if data.dataset != EMBEDDED and not data.manual_dir:
+            raise UsageError(
+                f"--dataset={data.dataset} is not prepared in {builder.data_dir}; run "
+                f"`inception-tf prepare --dataset={data.dataset}`, or correct --data_dir"
+            )
+        from inception_tf.data.prepare import prepare
+
+        prepare(data)
+        builder = find_builder(data)
+    return TfdsSource(builder, data.dataset, split)
+
+
+def find_builder(data, file_format=None):
+    """The TFDS builder of `data`. Raises UsageError listing near names when unknown."""
+    tfds = import_tfds()
+    if not _NAME.fullmatch(data.dataset):
+        raise UsageError(f"--dataset={data.dataset!r} is not a name like cifar10 or cifar10:3.0.2")
+    data_dir = os.path.expanduser(data.data_dir) or None
+    try:
+        return tfds.builder(data.dataset, data_dir=data_dir, file_format=file_format)
+    except tfds.core.DatasetNotFoundError:
+        raise UsageError(_unknown_name(tfds, data.dataset)) from None
+    except (ImportError, AssertionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--dataset={data.dataset}: {_first_line(error)}") from error
+
+
+def import_tfds():
+    """tensorflow_datasets with the embedded set registered."""
+    # Registers itself with TFDS by being imported.
+    importlib.import_module("inception_tf.data.shapes")
+    return importlib.import_module("tensorflow_datasets")
+
+
+class TfdsSource(Source):
+    """One split (or part of one: `train[:10%]`) of a prepared TFDS set."""
+
+    def __init__(self, builder, name, split):
+        self._features = builder.info.features
+        _require_image_and_label(self._features, name)
+        instructions = _instructions(builder, name, split)
+        self._skip_decoding = {"image": import_tfds().decode.SkipDecoding()}
+        self._has_file_name = "file_name" in self._features
+        self._shards = shards.Shards(instructions, _opener(builder))
+        super().__init__(
+            name, split, len(self._shards), self._features["label"].names,
+            (builder.info.full_name, [_identity(i) for i in instructions]),
+        )
+        _refuse_extra_shards(instructions)
+        self._shards.verify_counts()
+
+    def _read(self, index):
+        stored = self._shards.read(index)
+        example = self._features.deserialize_example_np(stored, decoders=self._skip_decoding)
+        name = self.describe(index)
+        if self._has_file_name:
+            name = f"{name} ({example['file_name'].decode()})"
+        return Record(bytes(example["image"]), int(example["label"]), name)
+
+
+def _instructions(builder, name, split):
+    splits = builder.info.splits
+    try:
+        return splits[split].file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        known = ", ".join(f"{k} ({v.num_examples})" for k, v in splits.items()) or "none"
+        raise UsageError(f"--dataset={name} has no split {split!r}; splits: {known} "
+                         f"[{_first_line(error)}]") from None
+
+
+def _opener(builder):
+    """path -> shard, for the format the set was prepared in."""
+    file_format = builder.info.file_format.value
+    if file_format == "array_record":
+        return shards.ArrayRecordShard
+    if file_format == "tfrecord":
+        logging.info("%s is prepared as TFRecord: reading through an index of record offsets",
+                     builder.info.full_name)
+        return shards.TfrecordIndex(str(builder.data_path)).open_shard
+    raise UsageError(f"{builder.info.full_name} is prepared as {file_format}; prepare it as "
+                     "array_record into another --data_dir")
+
+
+def _refuse_extra_shards(instructions):
+    """A second set of shards beside the declared one means an interrupted or mixed copy."""
+    declared = collections.defaultdict(set)
+    for instruction in instructions:
+        folder, name = os.path.split(instruction.filename)
+        declared[folder, name.rsplit("-", 3)[0]].add(name.rsplit("-", 1)[1])
+    for (folder, stem), counts in declared.items():
+        for name in os.listdir(folder):
+            found = re.fullmatch(re.escape(stem) + r"-\d{5,}-of-(\d{5,})", name)
+            if found and found[1] not in counts:
+                raise DataError(f"{os.path.join(folder, name)} does not belong to the "
+                                f"{int(min(counts))} shards that dataset_info.json declares")
+
+
+def _identity(instruction):
+    path = instruction.filename
+    size = os.path.getsize(path) if os.path.exists(path) else -1
+    return os.path.basename(path), size, instruction.skip, instruction.take
+
+
+def _require_image_and_label(features, name):
+    tfds = import_tfds()
+    wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    if not all(isinstance(found.get(key), kind) for key, kind in wanted.items()):
+        listed = ", ".join(f"{k}: {type(v).__name__}" for k, v in found.items()) or features
+        raise UsageError(f"--dataset={name} has no image and label to train on; it has {listed}")
+
+
+def _unknown_name(tfds, name):
+    known = tfds.list_builders(with_community_datasets=False)
+    near = difflib.get_close_matches(name.split(":")[0], known, n=5, cutoff=0.5)
+    near = [n for n in (EMBEDDED, "folder", "imagenet2012") if n not in near] + near
+    return f"unknown --dataset={name}; known are {', '.join(near)} and {len(known)} more of TFDS"
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
