@@ -7,15 +7,17 @@ that free, and good data pays nothing.
 """
 
 import dataclasses
+import logging
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from inception_tf.data import crops, images
 from inception_tf.data.distort import distort
 from inception_tf.data.order import example_indices
 from inception_tf.errors import DataError
+
+log = logging.getLogger(__name__)
 
 # Failures of one batch in which every record turns out to be good: the device
 # or the file system had a bad moment.
@@ -51,8 +53,8 @@ def training_batches(source, data, *, image_size, num_classes, label_offset=0, s
                      batch_size, part=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
     """Endless distorted batches; batch k holds positions start + k * batch_size + part.
 
-    data: config.Data. num_classes: of the network, background included.
-    label_offset: 1 when class 0 is background. part: (low, high) slots of each
+    data: config.Data. num_classes: of the data, background not counted.
+    label_offset: added to labels, 1 when class 0 is background. part: (low, high) slots of each
     batch; default all. parallelism, prefetch: speed only, never what comes.
 
     Yields dicts: image [n, S, S, 3] float32 in [-1, 1], label [n] int32, weight
@@ -104,16 +106,16 @@ def scoring_batches(source, data, *, image_size, num_classes, label_offset=0, ba
 
 @dataclasses.dataclass(frozen=True)
 class _Labels:
-    """Which labels a network with `num_classes` outputs can be given."""
+    """Which labels a record may carry, and what is added to them."""
 
     num_classes: int
     offset: int
 
     def check(self, record):
         """Raises DataError when the record's label has no output."""
-        if not 0 <= record.label < self.num_classes - self.offset:
+        if not 0 <= record.label < self.num_classes:
             raise DataError(f"{record.example_id} has label {record.label}, outside "
-                            f"[0, {self.num_classes - self.offset}) of the network's classes")
+                            f"0..{self.num_classes - 1}")
 
 
 class ExampleStream:
@@ -224,7 +226,7 @@ class ExampleStream:
             cause = images.cause_of_failure(record.encoded, error, self._max_pixels)
             self.bad_examples[record.example_id] = cause
             self._bad_indices.add(index)
-            logging.warning("bad example %s: %s", record.example_id, cause)
+            log.warning("bad example %s: %s", record.example_id, cause)
             return True
         return False
 

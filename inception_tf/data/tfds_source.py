@@ -3,14 +3,15 @@
 import collections
 import difflib
 import importlib
+import logging
 import os
 import re
-
-from absl import logging
 
 from inception_tf.data import shards
 from inception_tf.data.sources import Record, Source
 from inception_tf.errors import DataError, UsageError
+
+log = logging.getLogger(__name__)
 
 EMBEDDED = "shapes"
 _NAME = re.compile(r"[\w-]+(/[\w.+-]+)?(:[\w.*]+)?")
@@ -95,8 +96,8 @@ def _opener(builder):
     if file_format == "array_record":
         return shards.ArrayRecordShard
     if file_format == "tfrecord":
-        logging.info("%s is prepared as TFRecord: reading through an index of record offsets",
-                     builder.info.full_name)
+        log.info("%s is prepared as TFRecord: reading through an index of record offsets",
+                 builder.info.full_name)
         return shards.TfrecordIndex(str(builder.data_path)).open_shard
     raise UsageError(f"{builder.info.full_name} is prepared as {file_format}; prepare it as "
                      "array_record into another --data_dir")
