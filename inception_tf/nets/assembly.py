@@ -17,8 +17,9 @@ def assemble(body, options, top, initializers, input_tensor, input_shape, weight
     with layer_options(options):
         features, aux_features = body(image)
         outputs = outputs_of(features, aux_features, top, initializers)
-    inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    model = keras.Model(inputs, outputs, name=name)
+    # A list of one input would make Keras warn at every call with a plain tensor.
+    sources = keras.utils.get_source_inputs(image)
+    model = keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
     if weights is not None:
         load_weights_file(model, weights)
     return model

@@ -46,7 +46,7 @@ def feature_pyramid(model):
         "stride16": before("reduction_b"),
         "stride32": points[blocks[-1]],
     }
-    return keras.Model(model.inputs, grids, name=f"{model.name}_pyramid")
+    return keras.Model(model.input, grids, name=f"{model.name}_pyramid")
 
 
 # Keras lists layers by depth; endpoints read from the image on.

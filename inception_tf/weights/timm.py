@@ -1,0 +1,183 @@
+"""The names timm's state dicts give to the weights of our networks.
+
+timm's batch norm has a learned scale (ours: `batch_norm_gamma=True`) and no auxiliary
+head; kernels are [out, in, height, width], dense kernels [out, in].
+"""
+
+import numpy as np
+
+NETWORKS = ("inception_v4", "inception_resnet_v2_released")
+
+_STEM_V4 = {
+    "stem_1": "features.0",
+    "stem_2": "features.1",
+    "stem_3": "features.2",
+    "stem_4_3x3": "features.3.conv",
+    "stem_5_short_1x1": "features.4.branch0.0",
+    "stem_5_short_3x3": "features.4.branch0.1",
+    "stem_5_long_1x1": "features.4.branch1.0",
+    "stem_5_long_7_1": "features.4.branch1.1",
+    "stem_5_long_7_2": "features.4.branch1.2",
+    "stem_5_long_3x3": "features.4.branch1.3",
+    "stem_6_3x3": "features.5.conv",
+}
+_V4_A = {
+    "1x1": "branch0",
+    "short_1x1": "branch1.0",
+    "short_3x3": "branch1.1",
+    "long_1x1": "branch2.0",
+    "long_3x3_1": "branch2.1",
+    "long_3x3_2": "branch2.2",
+    "pool_1x1": "branch3.1",
+}
+_REDUCTION_A = {
+    "short_3x3": "branch0",
+    "long_1x1": "branch1.0",
+    "long_3x3_1": "branch1.1",
+    "long_3x3_2": "branch1.2",
+}
+_V4_B = {
+    "1x1": "branch0",
+    "short_1x1": "branch1.0",
+    "short_1x7": "branch1.1",
+    "short_7x1": "branch1.2",
+    "long_1x1": "branch2.0",
+    "long_7_1": "branch2.1",
+    "long_7_2": "branch2.2",
+    "long_7_3": "branch2.3",
+    "long_7_4": "branch2.4",
+    "pool_1x1": "branch3.1",
+}
+_V4_REDUCTION_B = {
+    "short_1x1": "branch0.0",
+    "short_3x3": "branch0.1",
+    "long_1x1": "branch1.0",
+    "long_1x7": "branch1.1",
+    "long_7x1": "branch1.2",
+    "long_3x3": "branch1.3",
+}
+_V4_C = {
+    "1x1": "branch0",
+    "short_1x1": "branch1_0",
+    "short_1x3": "branch1_1a",
+    "short_3x1": "branch1_1b",
+    "long_1x1": "branch2_0",
+    "long_3_1": "branch2_1",
+    "long_3_2": "branch2_2",
+    "long_1x3": "branch2_3a",
+    "long_3x1": "branch2_3b",
+    "pool_1x1": "branch3.1",
+}
+
+_STEM_V3 = {
+    "stem_1": "conv2d_1a",
+    "stem_2": "conv2d_2a",
+    "stem_3": "conv2d_2b",
+    "stem_5": "conv2d_3b",
+    "stem_6": "conv2d_4a",
+}
+_MIXED_5B = {
+    "1x1": "branch0",
+    "short_1x1": "branch1.0",
+    "short_5x5": "branch1.1",
+    "long_1x1": "branch2.0",
+    "long_3x3_1": "branch2.1",
+    "long_3x3_2": "branch2.2",
+    "pool_1x1": "branch3.1",
+}
+_BLOCK35 = {
+    "1x1": "branch0",
+    "short_1x1": "branch1.0",
+    "short_3x3": "branch1.1",
+    "long_1x1": "branch2.0",
+    "long_3x3_1": "branch2.1",
+    "long_3x3_2": "branch2.2",
+    "linear": "conv2d",
+}
+_BLOCK17 = {
+    "1x1": "branch0",
+    "long_1x1": "branch1.0",
+    "long_1x7": "branch1.1",
+    "long_7x1": "branch1.2",
+    "linear": "conv2d",
+}
+_MIXED_7A = {
+    "wide_1x1": "branch0.0",
+    "wide_3x3": "branch0.1",
+    "short_1x1": "branch1.0",
+    "short_3x3": "branch1.1",
+    "long_1x1": "branch2.0",
+    "long_3x3_1": "branch2.1",
+    "long_3x3_2": "branch2.2",
+}
+_BLOCK8 = {
+    "1x1": "branch0",
+    "long_1x1": "branch1.0",
+    "long_1x3": "branch1.1",
+    "long_3x1": "branch1.2",
+    "linear": "conv2d",
+}
+
+
+def names(network):
+    """Our variable path -> timm's key, for every weight of the network."""
+    layers = {"inception_v4": _v4, "inception_resnet_v2_released": _resnet_v2}[network]()
+    table = {}
+    for layer, module in layers.items():
+        if layer.endswith(("linear", "logits")):
+            table[f"{layer}/kernel"] = f"{module}.weight"
+            table[f"{layer}/bias"] = f"{module}.bias"
+            continue
+        table[f"{layer}/kernel"] = f"{module}.conv.weight"
+        table[f"{layer}_bn/gamma"] = f"{module}.bn.weight"
+        table[f"{layer}_bn/beta"] = f"{module}.bn.bias"
+        table[f"{layer}_bn/moving_mean"] = f"{module}.bn.running_mean"
+        table[f"{layer}_bn/moving_variance"] = f"{module}.bn.running_var"
+    return table
+
+
+def arrays(network, state_dict):
+    """Our variable path -> array, from timm's `state_dict` (key -> array)."""
+    return {
+        path: _transposed(np.asarray(state_dict[key])) for path, key in names(network).items()
+    }
+
+
+def _transposed(array):
+    """torch's [out, in, height, width] or [out, in] as Keras has it."""
+    if array.ndim == 4:
+        return array.transpose(2, 3, 1, 0)
+    return array.T
+
+
+def _v4():
+    layers = dict(_STEM_V4)
+    layers |= _blocks("inception_a", "features.{}", range(6, 10), _V4_A)
+    layers |= _block("reduction_a", "features.10", _REDUCTION_A)
+    layers |= _blocks("inception_b", "features.{}", range(11, 18), _V4_B)
+    layers |= _block("reduction_b", "features.18", _V4_REDUCTION_B)
+    layers |= _blocks("inception_c", "features.{}", range(19, 22), _V4_C)
+    return layers | {"logits": "last_linear"}
+
+
+def _resnet_v2():
+    layers = dict(_STEM_V3)
+    layers |= _block("mixed_5b", "mixed_5b", _MIXED_5B)
+    layers |= _blocks("inception_resnet_a", "repeat.{}", range(10), _BLOCK35)
+    layers |= _block("reduction_a", "mixed_6a", _REDUCTION_A)
+    layers |= _blocks("inception_resnet_b", "repeat_1.{}", range(20), _BLOCK17)
+    layers |= _block("reduction_b", "mixed_7a", _MIXED_7A)
+    layers |= _blocks("inception_resnet_c", "repeat_2.{}", range(9), _BLOCK8)
+    layers |= _block("inception_resnet_c_10", "block8", _BLOCK8)
+    return layers | {"conv_7b": "conv2d_7b", "logits": "classif"}
+
+
+def _block(ours, theirs, rows):
+    return {f"{ours}_{layer}": f"{theirs}.{module}" for layer, module in rows.items()}
+
+
+def _blocks(ours, theirs, indices, rows):
+    layers = {}
+    for number, index in enumerate(indices, start=1):
+        layers |= _block(f"{ours}_{number}", theirs.format(index), rows)
+    return layers

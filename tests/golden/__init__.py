@@ -1,0 +1,1 @@
+"""Golden files, and the code that makes or explains them."""

@@ -1,0 +1,117 @@
+"""Our networks against timm's under torch: same weights, same answers."""
+
+import importlib
+import importlib.util
+import json
+import sys
+import types
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from inception_tf import nets
+from inception_tf.weights import timm as tables
+from inception_tf.weights.assign import assign
+from tests.parity.arrays import images, random_like
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+KEYS = {
+    "inception_v4": "timm_inception_v4_keys.json",
+    "inception_resnet_v2_released": "timm_inception_resnet_v2_keys.json",
+}
+MODELS = {"inception_v4": "inception_v4", "inception_resnet_v2_released": "inception_resnet_v2"}
+
+
+@pytest.mark.parametrize("network", tables.NETWORKS)
+def test_timm_names_of_network_cover_every_key_once(network):
+    keys = json.loads((GOLDEN / KEYS[network]).read_text())
+    wanted = [key for key in keys if not key.endswith("num_batches_tracked")]
+    assert sorted(tables.names(network).values()) == sorted(wanted)
+
+
+@pytest.mark.parametrize("network", tables.NETWORKS)
+def test_outputs_with_the_weights_of_timm_equal_its_outputs(network, timm, torch):
+    theirs = timm.create_model(MODELS[network]).eval()
+    state = _random_state(theirs.state_dict())
+    theirs.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    ours = nets.build(network, classifier_activation=None, batch_norm_gamma=True)
+    assign(ours, tables.arrays(network, state))
+
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(images().transpose(0, 3, 1, 2))).numpy()
+    answer = keras.ops.convert_to_numpy(ours(images(), training=False))
+
+    assert np.abs(answer - expected).max() < 1e-4 * expected.std()
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture(scope="module")
+def timm(torch):
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm is not installed")
+    if importlib.util.find_spec("torchvision"):
+        return importlib.import_module("timm")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in TORCHVISION:
+            patch.setitem(sys.modules, name, _Hollow(name))
+            parent, _, leaf = name.rpartition(".")
+            if parent:
+                setattr(sys.modules[parent], leaf, sys.modules[name])
+        return importlib.import_module("timm")
+
+
+# What timm imports of torchvision and the networks here never call.
+TORCHVISION = (
+    "torchvision",
+    "torchvision.datasets",
+    "torchvision.models",
+    "torchvision.models.feature_extraction",
+    "torchvision.ops",
+    "torchvision.ops.misc",
+    "torchvision.transforms",
+    "torchvision.transforms.functional",
+)
+
+
+class _Anything(type):
+    """Class of classes with every attribute one can ask for."""
+
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return name
+
+
+class _Hollow(types.ModuleType):
+    """A package in which every name is an empty class."""
+
+    __path__ = ()
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything(name, (), {})
+
+
+def _random_state(state):
+    """`state` with random values; a conv kernel is drawn in the order Keras stores it."""
+    kinds = {"running_var": "moving_variance"}
+    random = {}
+    for key, value in state.items():
+        leaf = key.rsplit(".", 1)[-1]
+        if leaf == "num_batches_tracked":
+            random[key] = value.numpy()
+        elif value.ndim > 1:
+            kernel = random_like(key, "kernel", (*value.shape[2:], value.shape[1], value.shape[0]))
+            order = (3, 2, 0, 1) if value.ndim == 4 else (1, 0)
+            random[key] = kernel.transpose(order).astype("float32")
+        else:
+            kind = kinds.get(leaf, "gamma" if key.endswith("bn.weight") else "bias")
+            random[key] = random_like(key, kind, value.shape).astype("float32")
+    return random
