@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
 from inception_tf.flags import Flag
 
 OWN = (
@@ -22,6 +23,7 @@ def main(argv):
         "eval", "Scores a trained network; settings come from its model_dir.", argv, OWN,
         groups=("data", "runtime"), fields=FIELDS)
 
+    import_tensorflow()
     from inception_tf.evaluation.single_crop import score_folder
 
     result = score_folder(arguments.given, weights=arguments.own["weights"],
@@ -42,4 +44,5 @@ def _print_table(result):
         result["network"], f"{result['dataset']} {result['split']}", "1",
         f"{100 * result['top1_error']:.2f} %", f"{100 * result['top5_error']:.2f} %",
         str(result["num_examples"]), f"{result['images_per_second']:.1f}")
-    Console(file=sys.stdout).print(table)
+    width = None if sys.stdout.isatty() else 120
+    Console(file=sys.stdout, width=width).print(table)

@@ -1,6 +1,7 @@
 """`inception-tf train`: trains a network, or goes on where its checkpoint stopped."""
 
 from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
 
 
 def main(argv):
@@ -8,6 +9,7 @@ def main(argv):
     _, config = flags.parse_run(
         "train", "Trains a network of the paper. Without flags: the demo preset.", argv)
 
+    import_tensorflow()
     from inception_tf.training.loop import train
 
     train(config)

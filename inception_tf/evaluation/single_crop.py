@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import inception_tf.nets  # noqa: F401  (Keras before TensorFlow's logging starts)
 from inception_tf.data.batches import scoring_batches
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
@@ -67,7 +66,8 @@ def score_folder(given, weights="ema", batch_size=32):
 def _score(strategy, model, source, config, batch_size):
     stream = scoring_batches(
         source, config.data, image_size=config.network.image_size,
-        num_classes=source.num_classes, label_offset=int(config.network.background_class),
+        num_classes=source.num_classes,
+        label_offset=int(config.network.background_class),
         batch_size=batch_size)
     scorer = Scorer(strategy, {"model": lambda images: model(images, training=False)})
     total = -(-source.num_examples // batch_size)

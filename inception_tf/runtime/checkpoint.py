@@ -14,8 +14,8 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,8 @@ def save(root, step, arrays, facts):
     aside = None
     try:
         root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".tmp-{os.getpid()}-", dir=root))
+        aside = root / f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+        aside.mkdir()
         _write_files(aside, step, arrays, facts)
         os.rename(aside, final)
         _flush(root)

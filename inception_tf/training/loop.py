@@ -64,6 +64,7 @@ class Run:
         """Runs to the last step; returns the last scoring."""
         scores = None
         every = self.config.runtime
+        first = self.step + 1
         stream = self._stream()
         progress = StepProgress(self.total, self.step, self.batches.global_batch)
         try:
@@ -72,11 +73,13 @@ class Run:
                 progress.advance()
                 if self._due(every.log_every_steps):
                     self._log(progress, metrics, stream)
-                if self._due_epochs(every.eval_every_epochs):
+                score_due = self._due_epochs(every.eval_every_epochs)
+                save_due = self._due_epochs(every.checkpoint_every_epochs)
+                if score_due:
                     scores = self.score()
-                if self._due_epochs(every.checkpoint_every_epochs):
+                if save_due:
                     self.save(stream)
-                if scores or self._due_epochs(every.checkpoint_every_epochs):
+                if score_due or save_due or self.step == first:
                     progress.restart_clock(self.step)
         finally:
             progress.close()
