@@ -1,0 +1,112 @@
+"""`inception-tf inspect`: what a network is made of, and what sets two apart."""
+
+import sys
+
+from inception_tf import flags
+from inception_tf.config import NETS, Config
+from inception_tf.errors import UsageError
+from inception_tf.flags import Flag
+
+OWN = (
+    Flag("include_top", True, "with the classifier"),
+    Flag("aux_head", False, "with the auxiliary classifier"),
+    Flag("classes", 1000, "size of the classifier"),
+    Flag("diff", "none", "show what differs from this network instead", ("none", *NETS)),
+)
+FIELDS = ("net", "image_size", "width", "repeats", "batch_norm_gamma")
+
+LEGEND = "3x3 96 /2 V: kernel, filters, stride, V for no padding; -: not in that network"
+
+
+def main(argv):
+    """Prints stages, shapes, parameters and multiply-adds of --net, or its --diff."""
+    arguments = flags.parse(
+        "inspect", "Shows what a network is made of.", argv, OWN, groups=("network",),
+        fields=FIELDS)
+    network = flags.config_from(arguments, Config()).network
+    other = arguments.own["diff"]
+
+    model = _built(network.net, network, arguments.own)
+    if other == "none":
+        _print_stages(model, network.image_size)
+    else:
+        _print_difference(model, _built(other, network, arguments.own))
+
+
+def _built(net, network, own):
+    from inception_tf import nets
+
+    size = network.image_size
+    try:
+        return nets.build(
+            net, include_top=own["include_top"], aux_head=own["aux_head"],
+            classes=own["classes"], input_shape=(size, size, 3), width=network.width,
+            repeats=network.repeats, batch_norm_gamma=network.batch_norm_gamma)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _print_stages(model, image_size):
+    from inception_tf.nets.inspect import stages
+
+    rows = stages(model)
+    table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint")
+    for column in ("output", "trainable", "multiply-adds", "sees (pixels)", "stride"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.name, _by(row.shape), f"{row.parameters.trainable:,}",
+            f"{row.multiply_adds / 1e6:,.2f} M", _by(row.receptive_field) or "all",
+            _by(row.strides) or "-")
+    _print(table, *_totals(rows))
+
+
+def _totals(rows):
+    body = [row for row in rows if row.name not in ("logits", "aux_logits")]
+    for label, chosen in (("whole network", rows), ("without classifiers", body)):
+        trainable = sum(row.parameters.trainable for row in chosen)
+        total = sum(row.parameters.total for row in chosen)
+        cost = sum(row.multiply_adds for row in chosen)
+        yield (f"{label}: {trainable:,} trainable parameters, {total:,} with batch statistics, "
+               f"{cost / 1e9:.4f} G multiply-adds")
+
+
+def _print_difference(model, other):
+    from inception_tf.nets.difference import difference
+
+    rows = difference(model, other)
+    table = _table(f"{model.name} and {other.name}", "where")
+    for column in ("what", model.name, other.name):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    _print(table, LEGEND if rows else "no difference")
+
+
+def _table(title, first_column):
+    from rich import box
+    from rich.table import Table
+
+    lines = box.SIMPLE_HEAD if sys.stdout.isatty() else None
+    table = Table(title=title, title_justify="left", box=lines, pad_edge=False)
+    table.add_column(first_column, no_wrap=True)
+    return table
+
+
+def _print(table, *lines):
+    """Drawn to the terminal's width; in a file or pipe as wide as it is."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    console.print(table)
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+# Wider than any table here: rich would cut to 80 columns where there is no terminal.
+PIPE_WIDTH = 160
+
+
+def _by(sides):
+    return "x".join(map(str, sides or ()))

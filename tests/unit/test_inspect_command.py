@@ -1,0 +1,67 @@
+"""`inception-tf inspect` on narrow networks: what a user reads, and what a mistake says."""
+
+import pytest
+
+from inception_tf.commands.inspect import main
+from inception_tf.errors import UsageError
+
+SMALL = ["--width=0.125", "--image_size=75", "--repeats=1,1,1"]
+
+
+def rows_of(text):
+    """First word -> the words after it, of each line."""
+    return {words[0]: words[1:] for words in map(str.split, text.splitlines()) if words}
+
+
+def test_inspect_prints_a_row_per_endpoint_and_the_totals(capsys):
+    main(["--net=inception_resnet_v1", "--classes=10", *SMALL])
+    text = capsys.readouterr().out
+    rows = rows_of(text)
+    assert rows["inception_resnet_v1"] == ["at", "75x75"]
+    assert rows["stem_1"][:1] + rows["stem_1"][-2:] == ["37x37x4", "3x3", "2x2"]
+    assert rows["reduction_b"][0] == "1x1x224"
+    assert rows["logits"][:2] == ["10", "2,250"]
+    assert "aux_logits" not in rows
+    assert "whole network: " in text and "without classifiers: " in text
+    assert "\x1b" not in text  # no colour codes in a pipe
+
+
+def test_inspect_with_auxiliary_head_and_without_top_changes_the_rows(capsys):
+    main(["--net=inception_v4", "--aux_head", *SMALL])
+    assert "aux_logits" in rows_of(capsys.readouterr().out)
+    main(["--net=inception_v4", "--include_top=false", *SMALL])
+    rows = rows_of(capsys.readouterr().out)
+    assert "logits" not in rows and rows["inception_c_1"][0] == "1x1x192"
+
+
+def test_inspect_diff_prints_what_differs(capsys):
+    main(["--net=inception_resnet_v2", "--diff=inception_resnet_v2_released", *SMALL])
+    text = capsys.readouterr().out
+    assert "mixed_5b" in text and "1x1x268" in text and "1x1x260" in text
+
+
+def test_inspect_diff_of_a_network_with_itself_says_so(capsys):
+    main(["--net=inception_resnet_v1", "--diff=inception_resnet_v1", *SMALL])
+    assert "no difference" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--net=inception_v5", "inception_v5"),
+        ("--diff=resnet", "resnet"),
+        ("--image_size=74", "74 is below 75"),
+        ("--repeats=1,2", r"three values A,B,C, got \(1, 2\)"),
+        ("--classes=0", "got 0"),
+        ("--unknown=1", "unknown"),
+    ],
+)
+def test_inspect_bad_argument_is_one_line_that_names_it(argument, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        main(["--net=inception_resnet_v1", *SMALL, argument])
+    assert "\n" not in str(caught.value)
+
+
+def test_inspect_auxiliary_head_without_top_is_refused():
+    with pytest.raises(UsageError, match="needs include_top"):
+        main(["--aux_head", "--include_top=false", *SMALL])
