@@ -1,14 +1,168 @@
-"""Makes a TFDS data set ready, as ArrayRecord."""
+"""`inception-tf prepare`: makes a data set ready as ArrayRecord, checked before.
+
+Writing ImageNet takes hours; what would end it in the middle is looked for first.
+"""
+
+import logging
+import os
+import shutil
+import tarfile
 
 from inception_tf.data import tfds_source
+from inception_tf.data.sources import open_source
+from inception_tf.errors import DataError, StorageError, UsageError
+
+log = logging.getLogger(__name__)
+
+# Bytes of the archives as image-net.org serves them.
+IMAGENET_TARS = {
+    "ILSVRC2012_img_train.tar": 147_897_477_120,
+    "ILSVRC2012_img_val.tar": 6_744_924_160,
+}
+# A tar ends with two blocks of zeros (POSIX.1-1988, ustar).
+_TAR_END = 1024
+
+_TREE = """expected:
+  {manual_dir}/
+    ILSVRC2012_img_train.tar  (138 GiB; 1000 tars, one per synset: n01440764.tar ...)
+    ILSVRC2012_img_val.tar    (6.3 GiB; ILSVRC2012_val_00000001.JPEG ...)
+    ILSVRC2012_img_test.tar   (optional, 13 GiB)
+found there: {found}
+The archives are given out at https://image-net.org/download-images after
+registration; put them there as they are, not unpacked."""
 
 
 def prepare(data):
-    """Prepares the set that `data` (config.Data) names; does nothing if it is ready."""
-    builder = tfds_source.find_builder(data)
-    if builder.is_prepared():
+    """Makes the set that `data` (config.Data) names ready; does nothing if it is.
+
+    Raises: UsageError when something is missing, DataError for a broken archive,
+        StorageError when the disk is too small or not writable.
+    """
+    if data.dataset == "folder":
+        _report_folder(data)
         return
-    tfds = tfds_source.import_tfds()
+    builder = tfds_source.find_builder(data)
+    if tfds_source.is_prepared(builder):
+        _require_same_tars(builder, data)
+        log.info("%s is ready in %s: %s", builder.info.full_name, builder.data_path,
+                 _split_sizes(builder))
+        return
+    tfds_source.require_image_and_label(builder.info.features, data.dataset)
     builder = tfds_source.find_builder(data, file_format="array_record")
-    config = tfds.download.DownloadConfig(manual_dir=data.manual_dir or None)
-    builder.download_and_prepare(download_config=config)
+    archives = _checked_archives(data, _manual_dir(builder, data)) if _is_imagenet(data) else []
+    _require_disk(builder, archives)
+    _write(builder, data)
+
+
+def _write(builder, data):
+    tfds = tfds_source.import_tfds()
+    config = tfds.download.DownloadConfig(manual_dir=os.path.expanduser(data.manual_dir) or None)
+    log.info("writing %s to %s", builder.info.full_name, builder.data_path)
+    try:
+        with tfds_source.quiet_tfds():
+            builder.download_and_prepare(download_config=config)
+    except Exception as error:
+        # Another process may have finished the same work first: then all is well.
+        if not tfds_source.is_prepared(tfds_source.find_builder(data)):
+            raise _explained(error, builder, data) from error
+    log.info("%s is ready: %s", builder.info.full_name,
+             _split_sizes(tfds_source.find_builder(data)))
+
+
+def _explained(error, builder, data):
+    """The exception of ours that fits what TFDS raised."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, PermissionError) or "Read-only file system" in text:
+        return StorageError(f"--data_dir={builder.data_dir} cannot be written: {text}")
+    if isinstance(error, AssertionError) and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        return UsageError(f"--dataset={data.dataset} needs files you download into "
+                          f"--manual_dir: {text}")
+    return DataError(f"--dataset={data.dataset} could not be prepared: {text}")
+
+
+def _checked_archives(data, manual_dir):
+    """Paths of ImageNet's tars that are there, after a look at each.
+
+    Raises: UsageError when neither is there, DataError for one that is cut.
+    """
+    paths = [os.path.join(manual_dir, name) for name in IMAGENET_TARS]
+    present = [path for path in paths if os.path.isfile(path)]
+    if not present:
+        found = sorted(os.listdir(manual_dir))[:8] if os.path.isdir(manual_dir) else "no such folder"
+        print(_TREE.format(manual_dir=manual_dir, found=found or "nothing"))
+        raise UsageError(f"--dataset={data.dataset}: neither {' nor '.join(IMAGENET_TARS)} "
+                         f"in --manual_dir={manual_dir}")
+    for path in set(paths) - set(present):
+        log.warning("%s is missing: only the other split will be prepared", path)
+    for path in present:
+        _require_whole_tar(path)
+        expected = IMAGENET_TARS[os.path.basename(path)]
+        if os.path.getsize(path) != expected:
+            log.warning("%s has %d bytes, ILSVRC-2012's has %d: is it a part of it?",
+                        path, os.path.getsize(path), expected)
+    return present
+
+
+def _require_whole_tar(path):
+    """Raises DataError unless the file starts and ends as a tar does."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            archive.next()
+        with open(path, "rb") as file:
+            file.seek(-_TAR_END, os.SEEK_END)
+            whole = not any(file.read())
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{path} is not a readable tar: {error}") from error
+    if not whole:
+        raise DataError(f"{path} ends in the middle ({os.path.getsize(path)} bytes); "
+                        "download it again")
+
+
+def _require_disk(builder, archives):
+    """Raises StorageError when the set does not fit beside its own shuffled copy.
+
+    TFDS keeps all records of a split on disk once more while it shuffles them.
+    """
+    sizes = [os.path.getsize(path) for path in archives] or [0]
+    needed = sum(sizes) + max(sizes)
+    folder = str(builder.data_dir)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    free = shutil.disk_usage(folder).free
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"--data_dir: {folder} is not writable")
+    if free < needed:
+        raise StorageError(f"--data_dir: {folder} has {free / 2**30:.1f} GiB free, writing needs "
+                           f"{needed / 2**30:.1f} GiB")
+
+
+def _require_same_tars(builder, data):
+    """A set prepared from the validation tar alone does not grow by itself."""
+    if not _is_imagenet(data) or not data.manual_dir:
+        return
+    tar = os.path.join(os.path.expanduser(data.manual_dir), "ILSVRC2012_img_train.tar")
+    if os.path.isfile(tar) and "train" not in builder.info.splits:
+        raise UsageError(f"{builder.data_path} was prepared without {tar}; remove that folder "
+                         "and prepare again")
+
+
+def _report_folder(data):
+    for split in (data.train_split, data.eval_split):
+        source = open_source(data, split)
+        log.info("%s/%s: %d images, %d classes", data.data_dir, split, source.num_examples,
+                 source.num_classes)
+
+
+def _is_imagenet(data):
+    return data.dataset.split(":")[0] == "imagenet2012"
+
+
+def _manual_dir(builder, data):
+    """Where TFDS looks when it is not told."""
+    if data.manual_dir:
+        return os.path.expanduser(data.manual_dir)
+    return os.path.join(builder.data_dir_root, "downloads", "manual")
+
+
+def _split_sizes(builder):
+    return ", ".join(f"{name} {split.num_examples}" for name, split in builder.info.splits.items())

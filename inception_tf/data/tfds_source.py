@@ -1,6 +1,7 @@
 """TFDS data sets by index, whether prepared as ArrayRecord or as TFRecord."""
 
 import collections
+import contextlib
 import difflib
 import importlib
 import logging
@@ -20,17 +21,30 @@ _NAME = re.compile(r"[\w-]+(/[\w.+-]+)?(:[\w.*]+)?")
 def open_tfds(data, split):
     """A Source over the TFDS set that `data` names, prepared now if it needs no download."""
     builder = find_builder(data)
-    if not builder.is_prepared():
-        if data.dataset != EMBEDDED and not data.manual_dir:
-            raise UsageError(
-                f"--dataset={data.dataset} is not prepared in {builder.data_dir}; run "
-                f"`inception-tf prepare --dataset={data.dataset}`, or correct --data_dir"
-            )
+    if not is_prepared(builder):
+        _require_local(builder, data)
         from inception_tf.data.prepare import prepare
 
         prepare(data)
         builder = find_builder(data)
     return TfdsSource(builder, data.dataset, split)
+
+
+def is_prepared(builder):
+    """Whether the set's files are there."""
+    with quiet_tfds():
+        return builder.is_prepared()
+
+
+def _require_local(builder, data):
+    """Raises UsageError when preparing would download: training never does that by itself."""
+    if data.dataset == EMBEDDED or (data.manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
+        return
+    command = f"inception-tf prepare --dataset={data.dataset}"
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        command += " --manual_dir=DIR"
+    raise UsageError(f"--dataset={data.dataset} is not prepared in {builder.data_dir}; run "
+                     f"`{command}`, or correct --data_dir")
 
 
 def find_builder(data, file_format=None):
@@ -40,11 +54,24 @@ def find_builder(data, file_format=None):
         raise UsageError(f"--dataset={data.dataset!r} is not a name like cifar10 or cifar10:3.0.2")
     data_dir = os.path.expanduser(data.data_dir) or None
     try:
-        return tfds.builder(data.dataset, data_dir=data_dir, file_format=file_format)
+        with quiet_tfds():
+            return tfds.builder(data.dataset, data_dir=data_dir, file_format=file_format)
     except tfds.core.DatasetNotFoundError:
         raise UsageError(_unknown_name(tfds, data.dataset)) from None
     except (ImportError, AssertionError, ValueError, RuntimeError) as error:
         raise UsageError(f"--dataset={data.dataset}: {_first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def quiet_tfds():
+    """Keeps TFDS' log of where it looked off the screen; errors and progress stay."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def import_tfds():
@@ -59,7 +86,7 @@ class TfdsSource(Source):
 
     def __init__(self, builder, name, split):
         self._features = builder.info.features
-        _require_image_and_label(self._features, name)
+        require_image_and_label(self._features, name)
         instructions = _instructions(builder, name, split)
         self._skip_decoding = {"image": import_tfds().decode.SkipDecoding()}
         self._has_file_name = "file_name" in self._features
@@ -123,7 +150,8 @@ def _identity(instruction):
     return os.path.basename(path), size, instruction.skip, instruction.take
 
 
-def _require_image_and_label(features, name):
+def require_image_and_label(features, name):
+    """Raises UsageError unless the set has one image and one class per example."""
     tfds = import_tfds()
     wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
