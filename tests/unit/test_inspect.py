@@ -1,4 +1,7 @@
-"""Counts of the five networks against the paper's layer tables, and of small ones by hand."""
+"""Counts, stages and receptive fields, by hand and against the layer tables.
+
+tests/unit/test_nets_counts.py holds all five networks to the full tables.
+"""
 
 import functools
 
@@ -6,119 +9,50 @@ import keras
 import numpy as np
 import pytest
 
-from inception_tf.nets import build
+from inception_tf.nets import NETWORKS, build
 from inception_tf.nets.inspect import Parameters, multiply_adds, parameters, stages
+from tests.golden import inventory
 
-# 299x299, 1000 classes, both heads: millions of multiply-adds of the body, main and
-# auxiliary classifier. Summed from the layers that figures and released code give.
-COSTS = {
-    "inception_v3": (5711.2, 2.048, 5.68),
-    "inception_v4": (12252.4, 1.536, 6.50),
-    "inception_resnet_v1": (6204.6, 1.792, 6.09),
-    "inception_resnet_v2": (9255.8, 2.144, 6.91),
-    "inception_resnet_v2_released": (13154.3, 1.536, 6.71),
-}
-
-# Endpoint -> trainable parameters and millions of multiply-adds, from the same layers.
-BLOCKS = {
-    "inception_v3": {
-        "inception_a_1": (255_440, None),
-        "inception_a_2": (276_976, None),
-        "inception_a_3": (284_656, None),
-        "reduction_a": (1_152_640, None),
-        "inception_b_1": (1_295_872, None),
-        "inception_b_2": (1_689_280, None),
-        "inception_b_3": (1_689_280, None),
-        "inception_b_4": (2_140_032, None),
-        "reduction_b": (1_697_024, None),
-        "inception_c_1": (5_041_344, None),
-        "inception_c_2": (6_073_536, None),
-        "logits": (2_049_000, 2.05),
-        "aux_logits": (3_325_800, 5.68),
-    },
-    "inception_v4": {
-        "stem_1": (896, 19.18),
-        "stem_2": (9_248, 199.15),
-        "stem_3": (18_496, 398.30),
-        "stem_4": (55_392, 294.67),
-        "stem_5": (188_864, 972.22),
-        "stem": (331_968, 406.43),
-        "inception_a_4": (317_024, 387.61),
-        "reduction_a": (2_305_056, 1097.16),
-        "inception_b_7": (2_933_984, 847.26),
-        "reduction_b": (2_745_856, 511.10),
-        "inception_c_3": (4_549_824, 290.98),
-        "logits": (1_537_000, 1.54),
-        "aux_logits": (3_358_568, 6.50),
-    },
-    "inception_resnet_v1": {
-        "stem_6": (138_432, 696.87),
-        "stem": (442_624, 541.90),
-        "inception_resnet_a_5": (77_248, 94.08),
-        "reduction_a": (1_709_056, 850.17),
-        "inception_resnet_b_10": (689_536, 198.87),
-        "reduction_b": (3_344_256, 501.45),
-        "inception_resnet_c_5": (1_600_000, 102.24),
-        "logits": (1_793_000, 1.79),
-        "aux_logits": (3_342_184, 6.09),
-    },
-    "inception_resnet_v2": {
-        "inception_resnet_a_5": (137_328, 167.46),
-        "reduction_a": (2_901_248, 1482.18),
-        "inception_resnet_b_10": (1_171_232, 337.96),
-        "reduction_b": (3_928_064, 599.63),
-        "inception_resnet_c_5": (2_087_872, 133.43),
-        "logits": (2_145_000, 2.14),
-        "aux_logits": (3_374_952, 6.91),
-    },
-    "inception_resnet_v2_released": {
-        "stem_5": (5_200, 27.28),
-        "stem_6": (138_432, 696.87),
-        "mixed_5b": (267_792, 327.40),
-        "inception_resnet_a_10": (122_928, 149.90),
-        "reduction_a": (2_663_680, 1398.19),
-        "inception_resnet_b_20": (1_126_112, 324.94),
-        "reduction_b": (3_878_912, 585.42),
-        "inception_resnet_c_10": (2_034_560, 130.02),
-        "conv_7b": (3_196_416, 204.47),
-        "logits": (1_537_000, 1.54),
-        "aux_logits": (3_366_760, 6.71),
-    },
+# Inception-ResNet-v1 at 299x299, endpoint: output, trainable parameters, millions of
+# multiply-adds; from the figures' layers.
+RESNET_V1 = {
+    "stem_6": ((71, 71, 192), 138_432, 696.87),
+    "stem": ((35, 35, 256), 442_624, 541.90),
+    "inception_resnet_a_5": ((35, 35, 256), 77_248, 94.08),
+    "reduction_a": ((17, 17, 896), 1_709_056, 850.17),
+    "inception_resnet_b_10": ((17, 17, 896), 689_536, 198.87),
+    "reduction_b": ((8, 8, 1792), 3_344_256, 501.45),
+    "inception_resnet_c_5": ((8, 8, 1792), 1_600_000, 102.24),
+    "pre_logits": ((1792,), 0, 0),
+    "logits": ((1000,), 1_793_000, 1.79),
+    "aux_logits": ((1000,), 3_342_184, 6.09),
 }
 
 
-@functools.cache
-def stages_of(net):
-    """The stages of a full-size network by name; the network itself is let go."""
-    return {stage.name: stage for stage in stages(build(net, aux_head=True))}
-
-
-@pytest.mark.parametrize("net", COSTS)
-def test_multiply_adds_of_each_network_equal_its_layer_table(net):
-    body, main, aux = COSTS[net]
-    cost = {name: stage.multiply_adds / 1e6 for name, stage in stages_of(net).items()}
-    assert cost.pop("logits") == pytest.approx(main, abs=0.0005)
-    assert cost.pop("aux_logits") == pytest.approx(aux, abs=0.005)
-    assert sum(cost.values()) == pytest.approx(body, abs=0.05)
-
-
-@pytest.mark.parametrize("net", BLOCKS)
-def test_stages_of_each_network_equal_its_block_table(net):
-    rows = stages_of(net)
-    for name, (count, cost) in BLOCKS[net].items():
+def test_stages_of_full_network_equal_the_layer_table():
+    model = build("inception_resnet_v1", aux_head=True)
+    rows = {stage.name: stage for stage in stages(model)}
+    for name, (shape, count, cost) in RESNET_V1.items():
+        assert rows[name].shape == shape
         assert rows[name].parameters.trainable == count, name
-        if cost is not None:
-            assert rows[name].multiply_adds / 1e6 == pytest.approx(cost, abs=0.005), name
+        assert rows[name].multiply_adds / 1e6 == pytest.approx(cost, abs=0.005), name
+    assert parameters(model) == (26_084_992, 26_113_824)
+    assert multiply_adds(model) / 1e9 == pytest.approx(6.2064 + 0.0061, abs=1e-4)
 
 
-@pytest.mark.parametrize("net", COSTS)
-def test_strides_of_each_network_lead_to_32_pixels(net):
-    rows = stages_of(net)
-    strides = [row.strides[0] for row in rows.values() if row.strides]
-    assert strides == sorted(strides)
-    assert (rows["stem_3"].strides[0], rows["stem"].strides[0]) == (2, 8)
-    assert (rows["reduction_a"].strides, rows["reduction_b"].strides) == ((16, 16), (32, 32))
-    assert rows["pre_logits"].receptive_field is None
+@pytest.mark.parametrize("net", NETWORKS)
+def test_stages_share_out_every_layer_and_end_at_stride_32(net):
+    model = build(net, aux_head=True, width=0.1, repeats=(1, 1, 1), input_shape=(107, 75, 3))
+    rows = stages(model)
+    trainable, total, cost = map(sum, zip(*inventory.counts(model).values(), strict=True))
+    assert sum(row.parameters.trainable for row in rows) == trainable
+    assert sum(row.parameters.total for row in rows) == total
+    assert sum(row.multiply_adds for row in rows) == cost == multiply_adds(model)
+
+    by_name = {row.name: row for row in rows}
+    strides = [by_name[n].strides for n in ("stem_3", "stem", "reduction_a", "reduction_b")]
+    assert strides == [(2, 2), (8, 8), (16, 16), (32, 32)]
+    assert by_name["pre_logits"].receptive_field is None
 
 
 def small_model(shape=(17, 15, 4)):
