@@ -1,0 +1,41 @@
+# make demo    train and score a small network on the embedded data, from nothing
+# make test    all tests
+# make lint    ruff and mypy
+# make data    prepare the embedded data set
+# make clean   remove the environment and what builds and tools leave behind
+#
+# Every target that needs it first makes an environment in .venv (VENV=... elsewhere).
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test lint data clean
+
+demo: data
+	$(RUN) train.py --preset=demo
+	$(RUN) eval.py --model_dir=runs/demo
+
+data: $(VENV)/ready
+	$(RUN) -m inception_tf prepare --dataset=shapes
+
+test: $(VENV)/ready
+	$(RUN) -m pytest
+
+lint: $(VENV)/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+# Made anew when a requirement changes; the stamp is written last, so an installation
+# that broke off is started again.
+$(VENV)/ready: requirements.txt setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 found: make PYTHON=/path/to/it"; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[test,lint]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
