@@ -3,6 +3,7 @@
 import sys
 
 from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import NETS, Config
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
@@ -24,6 +25,7 @@ def main(argv):
         "inspect", "Shows what a network is made of.", argv, OWN, groups=("network",),
         fields=FIELDS)
     network = flags.config_from(arguments, Config()).network
+    import_tensorflow()
     other = arguments.own["diff"]
 
     model = _built(network.net, network, arguments.own)
