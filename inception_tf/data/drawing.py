@@ -17,14 +17,15 @@ CLASS_NAMES = tuple(f"{texture}_{shape}" for shape in SHAPES for texture in TEXT
 # How hard the set is. Tuned so that a small Inception-ResNet trained for eight
 # minutes on two cores ends between 10 and 25 % error; docs/data.md has the runs.
 SIDES = (96, 128)  # pixels of either side of the picture
-RADIUS = (0.16, 0.40)  # of the object, as a share of the shorter side
-CYCLES = (1.6, 3.0)  # texture periods per radius
-CONTRAST = 0.22  # least distance between two colours that must be told apart, of 1
+RADIUS = (0.24, 0.46)  # of the object, as a share of the shorter side
+CYCLES = (1.2, 2.2)  # texture periods per radius
+CONTRAST = 0.28  # least distance between two colours that must be told apart, of 1
 COVER = 0.45  # most of the object's radius that the cover hides
 COVERED = 0.5  # share of pictures with a cover
-DISTRACTORS = (2, 6)  # fragments of other shapes on the ground
+DISTRACTORS = (1, 4)  # fragments of other shapes on the ground
+DISTRACTOR_RADIUS = (0.08, 0.18)  # as RADIUS
 NOISE = 0.10  # amplitude of pixel noise, of 1
-HARD = 0.15  # share of pictures that are small, covered, pale and noisy at once
+HARD = 0.12  # share of pictures that are small, covered, pale and noisy at once
 
 
 def draw(label, seed):
@@ -50,7 +51,7 @@ def _paint_object(random, canvas, label, hard):
     window, u, v = _object_frame(random, canvas, center, radius)
     shape, texture = divmod(label, len(TEXTURES))
     mask = np.clip(_distance(SHAPES[shape], u, v) * radius + 0.5, 0.0, 1.0)
-    colors = _two_colors(random, 0.6 * CONTRAST if hard else CONTRAST)
+    colors = _two_colors(random, window, 0.6 * CONTRAST if hard else CONTRAST)
     _blend(window, mask, _texture(random, TEXTURES[texture], u, v, colors))
     if hard or random.random() < COVERED:
         _cover(random, canvas, center, radius)
@@ -70,14 +71,14 @@ def _cover(random, canvas, center, radius):
 def _distract(random, canvas):
     """A sliver of some shape: enough edge and texture to mislead, too little to be one."""
     height, width = canvas.shape[:2]
-    radius = min(height, width) * _between(random, 0.08, 0.25)
+    radius = min(height, width) * _between(random, *DISTRACTOR_RADIUS)
     center = (_between(random, 0, height), _between(random, 0, width))
     window, u, v = _object_frame(random, canvas, center, radius)
     shape = SHAPES[random.integers(len(SHAPES))]
     texture = TEXTURES[random.integers(len(TEXTURES))]
     inside = np.minimum(_distance(shape, u, v), v - _between(random, 0.0, 0.4))
     mask = np.clip(inside * radius + 0.5, 0.0, 1.0)
-    _blend(window, mask, _texture(random, texture, u, v, _two_colors(random, CONTRAST)))
+    _blend(window, mask, _texture(random, texture, u, v, _two_colors(random, window, 0.0)))
 
 
 def _ground(random, height, width):
@@ -172,11 +173,13 @@ def _direction(random):
     return np.float32(round(math.sin(angle), 6)), np.float32(round(math.cos(angle), 6))
 
 
-def _two_colors(random, least):
-    """Two colours whose mean channel distance is at least `least`."""
+def _two_colors(random, window, least):
+    """Two colours, `least` apart (mean over channels) from each other and the ground."""
+    ground = window.mean(axis=(0, 1))
     while True:
         first, second = _color(random), _color(random)
-        if np.abs(first - second).mean() >= least:
+        pairs = ((first, second), (first, ground), (second, ground))
+        if min(np.abs(a - b).mean() for a, b in pairs) >= least:
             return first, second
 
 

@@ -9,6 +9,9 @@ import tensorflow as tf
 # 50 million pixels are 150 MB decoded; the largest ImageNet photograph has 38.
 MAX_PIXELS = 50_000_000
 
+# Pixels that one chroma sample of a subsampled JPEG covers.
+_CHROMA_REACH = 2
+
 _SIGNATURES = {"PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM"}
 
 
@@ -138,8 +141,10 @@ def _slice(pixels, window):
 
 
 def _jpeg_window(encoded, size, window):
-    # Chroma of the last column is interpolated from the next one: decode that too.
+    # Chroma at an edge is interpolated from the columns outside: decode those too.
     y, x, height, width = tf.unstack(window)
-    wider = tf.minimum(width + 2, size[1] - x)
-    pixels = tf.io.decode_and_crop_jpeg(encoded, tf.stack([y, x, height, wider]), channels=3)
-    return pixels[:, :width]
+    left = tf.maximum(x - _CHROMA_REACH, 0)
+    right = tf.minimum(x + width + _CHROMA_REACH, size[1])
+    wider = tf.stack([y, left, height, right - left])
+    pixels = tf.io.decode_and_crop_jpeg(encoded, wider, channels=3)
+    return pixels[:, x - left : x - left + width]

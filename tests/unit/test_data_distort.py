@@ -1,0 +1,112 @@
+"""Training distortions: stateless, within their ranges, and slim's arithmetic."""
+
+import colorsys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inception_tf.data import distort as module
+from inception_tf.data.distort import distort, random_window
+from tests import bad_images
+
+SIZE = 75
+
+
+def _key(position, seed=0):
+    return tf.constant([seed, position], tf.int64)
+
+
+def _distorted(position, seed=0, encoded=None, **settings):
+    settings = {"image_size": SIZE, **settings}
+    return distort(tf.constant(encoded or bad_images.jpeg()), _key(position, seed),
+                   **settings).numpy()
+
+
+@pytest.mark.parametrize("color", ["none", "fast", "full"])
+@pytest.mark.parametrize("name", bad_images.GOOD)
+def test_every_format_becomes_a_picture_in_range(name, color):
+    image = _distorted(1, encoded=bad_images.GOOD[name], color=color)
+    assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.float32
+    assert -1 <= image.min() <= image.max() <= 1
+
+
+@pytest.mark.parametrize("color", ["none", "fast", "full"])
+def test_same_position_gives_same_bits_and_another_does_not(color):
+    first = _distorted(5, color=color)
+    np.testing.assert_array_equal(first, _distorted(5, color=color))
+    assert np.abs(first - _distorted(6, color=color)).max() > 0.01
+    assert np.abs(first - _distorted(5, seed=1, color=color)).max() > 0.01
+
+
+@pytest.mark.parametrize("min_area", [0.05, 0.5])
+def test_windows_cover_the_ranges_of_area_and_aspect(min_area):
+    size = tf.constant([300, 400])
+    windows = np.stack([random_window(size, _key(p), min_area) for p in range(500)])
+    y, x, height, width = windows.T
+    assert (y >= 0).all() and (x >= 0).all()
+    assert (y + height <= 300).all() and (x + width <= 400).all()
+    area, aspect = height * width / 120_000, width / height
+    assert min_area * 0.97 < area.min() < min_area + 0.1 and area.max() > 0.7
+    assert 0.73 < aspect.min() < 0.78 and 1.28 < aspect.max() < 1.36
+
+
+def test_box_is_partly_inside_every_window():
+    """min_object_covered: a tenth of the box, as slim asks when boxes are known."""
+    box = tf.constant([[[0.8, 0.8, 1.0, 1.0]]])
+    for position in range(100):
+        y, x, height, width = random_window(
+            tf.constant([300, 300]), _key(position), 0.05, box).numpy()
+        overlap = (min(y + height, 300) - max(y, 240)) * (min(x + width, 300) - max(x, 240))
+        assert y + height > 240 and x + width > 240
+        assert overlap >= 0.09 * 60 * 60
+
+
+def test_half_of_the_pictures_are_mirrored():
+    gradient = np.tile(np.linspace(0, 255, 80, dtype=np.uint8)[None, :, None], (60, 1, 3))
+    encoded = bad_images.encode(gradient)
+    falling = [_distorted(p, encoded=encoded, color="none")[30, 5, 0]
+               > _distorted(p, encoded=encoded, color="none")[30, 70, 0] for p in range(100)]
+    assert 35 < sum(falling) < 65
+
+
+@pytest.mark.parametrize("color", ["none", "fast"])
+def test_picture_equals_the_same_steps_of_tensorflow_on_the_decoded_image(color):
+    """Crop, bilinear resize, flip, brightness, saturation, clip, scale: one by one."""
+    encoded = bad_images.jpeg(height=120, width=160)
+    for position in range(10):
+        draws = tf.random.stateless_uniform([7], _key(2 * position)).numpy()
+        window = random_window(tf.constant([120, 160]), _key(2 * position + 1), 0.05)
+        y, x, height, width = window.numpy()
+        image = tf.io.decode_jpeg(encoded, channels=3)[y : y + height, x : x + width]
+        image = tf.image.resize(tf.image.convert_image_dtype(image, tf.float32), [SIZE, SIZE])
+        if draws[1] < 0.5:
+            image = tf.image.flip_left_right(image)
+        if color == "fast":
+            image = tf.image.adjust_brightness(image, (2 * draws[3] - 1) * 32 / 255)
+            image = tf.image.adjust_saturation(image, 0.5 + draws[4])
+        expected = tf.clip_by_value(image, 0, 1) * 2 - 1
+        ours = _distorted(position, encoded=encoded, color=color)
+        np.testing.assert_allclose(ours, expected, atol=2e-5)
+
+
+def test_full_colour_takes_all_orders_and_resize_methods():
+    chosen = {"order": set(), "method": set()}
+    for position in range(60):
+        draws = tf.random.stateless_uniform([7], _key(2 * position)).numpy()
+        chosen["method"].add(int(module._choice(draws[0], 4)))
+        chosen["order"].add(int(module._choice(draws[2], 4)))
+    assert chosen == {"order": {0, 1, 2, 3}, "method": {0, 1, 2, 3}}
+
+
+def test_full_colour_turns_hue_and_fast_does_not():
+    flat = np.full((60, 80, 3), (200, 60, 60), np.uint8)
+    encoded = bad_images.encode(flat, "PNG")
+
+    def hues(color):
+        centers = [_distorted(p, encoded=encoded, color=color)[40, 40] for p in range(60)]
+        return np.array([colorsys.rgb_to_hsv(*(c / 2 + 0.5))[0] for c in centers])
+
+    turned = np.abs((hues("full") + 0.5) % 1 - 0.5)
+    assert turned.max() > 0.12
+    assert np.abs((hues("fast") + 0.5) % 1 - 0.5).max() < 0.01
