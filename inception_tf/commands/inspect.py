@@ -77,12 +77,15 @@ def _print_difference(model, other):
     from inception_tf.nets.difference import difference
 
     rows = difference(model, other)
+    if not rows:
+        print(f"{model.name} and {other.name}: no difference")
+        return
     table = _table(f"{model.name} and {other.name}", "where")
     for column in ("what", model.name, other.name):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    _print(table, LEGEND if rows else "no difference")
+    _print(table, LEGEND)
 
 
 def _table(title, first_column):
