@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from inception_tf.data.batches import scoring_batches, training_batches
+from inception_tf.data.prepare import prepare
 from inception_tf.data.sources import open_source
 from inception_tf.errors import NonFiniteError, UsageError
 from inception_tf.evaluation.accuracy import Scorer
@@ -49,6 +50,8 @@ class Run:
         self.batches = plan_batches(config.optimization.global_batch,
                                     config.optimization.replica_batch,
                                     self.strategy.num_replicas_in_sync)
+        if config.data.manual_dir:
+            prepare(config.data)
         self.source = open_source(config.data, config.data.train_split)
         self.held_out = open_source(config.data, config.data.eval_split)
         self._check_classes()

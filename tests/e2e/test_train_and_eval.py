@@ -1,0 +1,175 @@
+"""The commands as a user starts them, on folders of small images."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inception_tf.config import Config, preset
+from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.evaluation.models import CHECKPOINTS, load_model
+from inception_tf.evaluation.single_crop import score_folder
+from inception_tf.runtime import checkpoint
+from inception_tf.runtime.writers import read_metrics
+from inception_tf.training.loop import train
+from tests.pictures import write_image_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    return write_image_folder(folder, {"train": 40, "validation": 13})
+
+
+@pytest.fixture(scope="module")
+def config(images):
+    return preset("tiny").replace(
+        dataset="folder", data_dir=str(images), max_steps=6, epochs=9.0, log_every_steps=1,
+        eval_every_epochs=0.8, checkpoint_every_epochs=0.6)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """A run of six steps that nothing interrupted."""
+    config = config.replace(model_dir=str(tmp_path_factory.mktemp("whole")))
+    return config, train(config)
+
+
+def _newest(model_dir):
+    return checkpoint.load_newest(Path(model_dir) / CHECKPOINTS, print)
+
+
+def _assert_same_arrays(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_train_writes_config_checkpoints_metrics_and_curves(whole):
+    config, scores = whole
+    folder = Path(config.runtime.model_dir)
+    assert Config.from_json((folder / "config.json").read_text()) == config
+    assert checkpoint.steps(folder / CHECKPOINTS) == [3, 6]
+    assert [row["step"] for row in read_metrics(folder / "train/metrics.csv")] == [1, 2, 3, 4, 5, 6]
+    rows = read_metrics(folder / "validation/metrics.csv")
+    assert [row["step"] for row in rows] == [4, 6]
+    assert rows[-1]["num_examples"] == 13
+    assert rows[-1]["ema_top1_error"] == pytest.approx(scores["ema_top1_error"])
+    assert list((folder / "train").glob("events.*")) and list((folder / "validation").glob("ev*"))
+    assert (folder / "curves.png").stat().st_size > 10_000
+
+
+def test_resume_in_the_middle_of_an_epoch_ends_with_the_same_bits(whole, config, tmp_path):
+    broken = config.replace(model_dir=str(tmp_path))
+    train(broken.replace(max_steps=3))
+    train(broken)
+    reference = whole[0].runtime.model_dir
+    _assert_same_arrays(_newest(tmp_path)[0], _newest(reference)[0])
+    ours, theirs = (read_metrics(Path(d) / "train/metrics.csv") for d in (tmp_path, reference))
+    for a, b in zip(ours, theirs, strict=True):
+        a.pop("images_per_second"), b.pop("images_per_second")
+        assert a == b
+
+
+def test_finished_run_started_again_only_scores(whole):
+    config, scores = whole
+    before = _newest(config.runtime.model_dir)[0]
+    assert train(config) == scores
+    _assert_same_arrays(_newest(config.runtime.model_dir)[0], before)
+
+
+def test_eval_of_the_folder_equals_the_score_at_the_end_of_training(whole):
+    config, scores = whole
+    for weights in ("ema", "raw"):
+        result = score_folder({"model_dir": config.runtime.model_dir}, weights, batch_size=4)
+        assert result["num_examples"] == 13
+        for rate in ("top1_error", "top5_error"):
+            assert result[rate] == pytest.approx(scores[f"{weights}_{rate}"])
+
+
+def test_load_model_gives_the_averaged_network_without_its_auxiliary_head(whole):
+    model, config, manifest = load_model(whole[0].runtime.model_dir)
+    assert model.output_shape == (None, 5)
+    assert config == whole[0]
+    assert manifest["class_names"] == [f"class_{k}" for k in range(5)]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"net": "inception_v4"}, "--net=inception_resnet_v1, now inception_v4"),
+    ({"global_batch": 16, "replica_batch": 16}, "--global_batch=8, now 16"),
+    ({"seed": 1}, "--seed=0, now 1"),
+])
+def test_resume_with_another_config_is_refused_and_touches_nothing(whole, change, message):
+    config, _ = whole
+    folder = Path(config.runtime.model_dir)
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(UsageError, match=message):
+        train(config.replace(**change))
+    assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_score_of_data_with_other_classes_is_refused(whole, tmp_path):
+    write_image_folder(tmp_path, {"train": 6, "validation": 6}, num_classes=3)
+    given = {"model_dir": whole[0].runtime.model_dir, "data_dir": str(tmp_path)}
+    with pytest.raises(UsageError, match="has 3 classes, the checkpoint was trained on 5"):
+        score_folder(given)
+
+
+def test_folder_with_only_broken_checkpoints_is_never_started_over(config, tmp_path):
+    broken = config.replace(model_dir=str(tmp_path), max_steps=1)
+    folder = tmp_path / CHECKPOINTS / "step_000000001"
+    folder.mkdir(parents=True)
+    (tmp_path / "config.json").write_text(broken.to_json())
+    with pytest.raises(CheckpointError, match="none of the 1 checkpoints"):
+        train(broken)
+
+
+def test_mirrored_training_stays_within_tolerance_of_one_device(config, tmp_path):
+    settings = {"sync_batch_norm": True, "dropout": 0.0, "max_steps": 2}
+    runs = {}
+    for kind in ("one", "mirrored"):
+        run = config.replace(strategy=kind, model_dir=str(tmp_path / kind), **settings)
+        assert train(run)["num_examples"] == 13
+        runs[kind] = _newest(run.runtime.model_dir)[0]
+    for name, value in runs["one"].items():
+        np.testing.assert_allclose(runs["mirrored"][name], value, rtol=2e-2, atol=2e-4,
+                                   err_msg=name)
+
+
+def _run(*words, cwd=ROOT):
+    return subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True,
+                          timeout=300)
+
+
+def test_train_and_eval_scripts_print_what_a_user_needs(config, images, tmp_path):
+    flags = [f"--data_dir={images}", "--dataset=folder", f"--model_dir={tmp_path / 'run'}"]
+    done = _run("train.py", "--preset=tiny", "--max_steps=2", "--log_every_steps=1", *flags)
+    assert done.returncode == 0, done.stderr
+    for part in ("inception_resnet_v1", "40 images per epoch", "step 2/2", "images/s", "ETA",
+                 "validation on 13 images"):
+        assert part in done.stderr
+    scored = _run("eval.py", f"--model_dir={tmp_path / 'run'}", f"--output={tmp_path}/s.json")
+    assert scored.returncode == 0, scored.stderr
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert f"{100 * result['top1_error']:.2f} %" in scored.stdout
+    assert scored.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("words, message", [
+    (["train.py", "--net=vgg"], "--net=vgg"),
+    (["train.py", "--global_batch=7", "--replica_batch=4"], "--global_batch=7 is not divisible"),
+    (["train.py", "--dataset=folder", "--data_dir=/nowhere"], "/nowhere"),
+    (["train.py", "--model_dir=train.py"], "--model_dir=train.py"),
+    (["eval.py", "--model_dir=docs"], "no config.json"),
+    (["-m", "inception_tf", "trian"], "unknown command 'trian'"),
+])
+def test_mistake_ends_with_one_line_and_exit_code_2(words, message):
+    done = _run(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
