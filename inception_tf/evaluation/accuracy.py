@@ -19,13 +19,12 @@ class Scorer:
         self.strategy, self.predict = strategy, predict
         self._sums = tf.function(self._batch_sums)
 
-    def score(self, stream, num_examples, progress=lambda batches: batches):
+    def score(self, stream, num_examples):
         """Error rates over `stream`, which holds `num_examples` images and padding.
 
         Args:
             stream: batches of image, label, weight; weight 0 marks padding.
             num_examples: images that must be counted.
-            progress: wraps the stream, for a progress bar.
 
         Returns:
             name -> {"top1_error", "top5_error", "cross_entropy": shares and nats,
@@ -36,7 +35,7 @@ class Scorer:
             NonFiniteError: a logit is NaN or infinite.
         """
         totals = {name: 0.0 for name in self.predict}
-        for batch in progress(stream):
+        for batch in stream:
             part = split_batch(self.strategy, {k: batch[k] for k in ("image", "label", "weight")})
             for name, sums in self._sums(part).items():
                 totals[name] += sums.numpy().astype("float64")

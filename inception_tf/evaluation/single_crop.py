@@ -71,8 +71,8 @@ def _score(strategy, model, source, config, batch_size):
         batch_size=batch_size)
     scorer = Scorer(strategy, {"model": lambda images: model(images, training=False)})
     total = -(-source.num_examples // batch_size)
-    return scorer.score(stream, source.num_examples,
-                        lambda s: bar(s, total, "batch", config.data.eval_split))["model"]
+    batches = bar(stream, total, "batch", config.data.eval_split)
+    return scorer.score(batches, source.num_examples)["model"]
 
 
 def _check_classes(source, manifest, dataset):

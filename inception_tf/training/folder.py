@@ -19,19 +19,25 @@ CHANGEABLE = {
 }
 
 
-def open_folder(config):
-    """Makes model_dir and writes its config.json; returns the checkpoints' path.
-
-    Raises:
-        UsageError: the folder can't be written, or holds a run of another config.
-    """
-    folder = Path(config.runtime.model_dir)
+def make_folder(model_dir):
+    """Makes the run's folder; UsageError when it can't be made or written."""
+    folder = Path(model_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--model_dir={folder}: {error.strerror}") from None
     if not os.access(folder, os.W_OK):
         raise UsageError(f"--model_dir={folder} is not writable")
+    return folder
+
+
+def write_config(config):
+    """Writes config.json into model_dir; returns the path of the checkpoints.
+
+    Raises:
+        UsageError: the folder holds a run of another config.
+    """
+    folder = Path(config.runtime.model_dir)
     if checkpoint.steps(folder / CHECKPOINTS):
         _refuse_other_run(folder, config)
     write_atomically(folder / CONFIG, config.to_json())

@@ -13,10 +13,12 @@ from inception_tf.evaluation.accuracy import Scorer
 from inception_tf.evaluation.curves import draw_curves
 from inception_tf.evaluation.models import build_network
 from inception_tf.runtime import checkpoint
+from inception_tf.runtime.lock import locked
 from inception_tf.runtime.progress import StepProgress, bar
+from inception_tf.runtime.signals import Interrupted, StopSignals
 from inception_tf.runtime.strategy import make_strategy
-from inception_tf.runtime.writers import MetricsWriter
-from inception_tf.training.folder import open_folder
+from inception_tf.runtime.writers import MetricsWriter, read_metrics
+from inception_tf.training.folder import make_folder, write_config
 from inception_tf.training.plan import banner, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState, is_seed
@@ -34,18 +36,19 @@ def train(config):
     Raises:
         InceptionError: see errors.py for the kinds and their exit codes.
     """
-    run = Run(config)
-    try:
-        return run.train()
-    finally:
-        run.close()
+    with StopSignals() as stop, locked(make_folder(config.runtime.model_dir)):
+        run = Run(config, stop)
+        try:
+            return run.train()
+        finally:
+            run.close()
 
 
 class Run:
     """One training run: its data, devices, state, step and writers."""
 
-    def __init__(self, config):
-        self.config = config
+    def __init__(self, config, stop):
+        self.config, self.stop = config, stop
         self.strategy = make_strategy(config.runtime.strategy)
         self.batches = plan_batches(config.optimization.global_batch,
                                     config.optimization.replica_batch,
@@ -57,7 +60,7 @@ class Run:
         self._check_classes()
         self.schedule = Schedule(config.optimization, self.source.num_examples)
         self.total = total_steps(config, self.source.num_examples)
-        self.checkpoints = open_folder(config)
+        self.checkpoints = write_config(config)
         log.info(banner(config, self.batches, self.source.num_examples, self.source.num_classes))
         self._build()
         self.step = self._restore()
@@ -65,13 +68,16 @@ class Run:
 
     def train(self):
         """Runs to the last step; returns the last scoring."""
-        scores = None
         every = self.config.runtime
+        scores = self._scores_so_far()
         first = self.step + 1
         stream = self._stream()
         progress = StepProgress(self.total, self.step, self.batches.global_batch)
         try:
+            if self.step and scores is None and self._due_epochs(every.eval_every_epochs):
+                scores = self.score()  # the run was stopped between its update and its scoring
             while self.step < self.total:
+                self.stop.check()
                 metrics = self._update(stream)
                 progress.advance()
                 if self._due(every.log_every_steps):
@@ -84,10 +90,13 @@ class Run:
                     self.save(stream)
                 if score_due or save_due or self.step == first:
                     progress.restart_clock(self.step)
+            return scores
+        except Interrupted:
+            self.save(stream)
+            raise
         finally:
             progress.close()
             stream.close()
-        return scores or self.score()
 
     def score(self):
         """Error rates of raw and averaged weights on the whole validation split."""
@@ -95,8 +104,8 @@ class Run:
         stream = scoring_batches(
             self.held_out, self.config.data, batch_size=size, **self._example_settings())
         number = self.held_out.num_examples
-        rates = self.scorer.score(stream, number,
-                                  lambda s: bar(s, -(-number // size), "batch", "validation"))
+        batches = self.stop.checked(bar(stream, -(-number // size), "batch", "validation"))
+        rates = self.scorer.score(batches, number)
         values = {"epoch": self.epoch, "num_examples": number}
         for name in ("raw", "ema"):
             for rate in ("top1_error", "top5_error", "cross_entropy"):
@@ -195,6 +204,13 @@ class Run:
 
     def _due_epochs(self, epochs):
         return self._due(max(1, self.schedule.steps(epochs)) if epochs else self.total)
+
+    def _scores_so_far(self):
+        """The scoring of this very step, when a run before this one made it."""
+        rows = read_metrics(self.validation_writer.path)
+        if not rows or rows[-1].pop("step") != self.step:
+            return None
+        return rows[-1]
 
     def _raw_logits(self, images):
         return _main_head(self.model(images, training=False))

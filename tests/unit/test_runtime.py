@@ -1,0 +1,81 @@
+"""What every run stands on: signals, the lock, metrics files."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from inception_tf.errors import UsageError
+from inception_tf.runtime.lock import LOCK, locked
+from inception_tf.runtime.progress import duration
+from inception_tf.runtime.signals import Interrupted, StopSignals
+from inception_tf.runtime.writers import MetricsWriter, read_metrics
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stop_signal_is_raised_at_the_next_check_only(number, code):
+    with StopSignals() as stop:
+        stop.check()
+        os.kill(os.getpid(), number)
+        with pytest.raises(Interrupted) as caught:
+            list(stop.checked([1, 2]))
+    assert caught.value.exit_code == code
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_second_sigint_ends_the_process_at_once():
+    script = ("import os, signal\nfrom inception_tf.runtime.signals import StopSignals\n"
+              "with StopSignals():\n"
+              "    os.kill(os.getpid(), signal.SIGINT)\n    os.kill(os.getpid(), signal.SIGINT)\n"
+              "    print('still here')\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 130 and done.stdout == ""
+
+
+def test_lock_of_a_living_process_refuses_a_second_and_ends_with_it(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"):
+            with locked(tmp_path):
+                pass
+        assert (tmp_path / LOCK).exists()
+    assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("left", ['{"pid": 999999999, "host": "HOST", "started": 1}', "", "[]",
+                                  '{"pid": PID, "host": "HOST", "started": 1}'])
+def test_lock_left_by_a_dead_process_is_taken_over(tmp_path, caplog, left):
+    import socket
+
+    left = left.replace("HOST", socket.gethostname()).replace("PID", str(os.getpid()))
+    (tmp_path / LOCK).write_text(left)
+    with locked(tmp_path):
+        assert "taken over" in caplog.text
+
+
+def test_lock_of_another_host_is_respected(tmp_path):
+    (tmp_path / LOCK).write_text('{"pid": 1, "host": "elsewhere.invalid", "started": 1}')
+    with pytest.raises(UsageError, match="elsewhere.invalid"):
+        with locked(tmp_path):
+            pass
+
+
+def test_metrics_after_the_resumed_step_and_cut_rows_are_dropped(tmp_path):
+    writer = MetricsWriter(tmp_path)
+    for step in (1, 2, 3):
+        writer.write(step, {"loss": step / 3})
+    writer.close()
+    with writer.path.open("a") as file:
+        file.write("4,0.")
+    resumed = MetricsWriter(tmp_path, resume_step=2)
+    resumed.write(3, {"loss": 0.5})
+    resumed.close()
+    assert read_metrics(writer.path) == [
+        {"step": 1, "loss": 1 / 3}, {"step": 2, "loss": 2 / 3}, {"step": 3, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("seconds, text", [(12.3, "12s"), (245, "4m05s"), (11520, "3h12m"),
+                                           (183600, "2d03h")])
+def test_duration_reads_well(seconds, text):
+    assert duration(seconds) == text
