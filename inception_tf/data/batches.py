@@ -130,7 +130,8 @@ class ExampleStream:
         self._bad_indices = set()
         self._source = source
         self._index_at = index_at
-        self._picture = picture
+        # Traced once: a pipeline that starts again would trace it again.
+        self._picture = tf.function(picture)
         self._slots = slots
         self._image_shape = (image_size, image_size, 3)
         self._labels = labels
@@ -140,6 +141,7 @@ class ExampleStream:
         self._parallelism = parallelism
         self._prefetch = prefetch
         self._next_batch = 0
+        self._traced = tf.function(self._example)
         self._start()
 
     def __iter__(self):
@@ -171,7 +173,7 @@ class ExampleStream:
         count = self._slots.count
         end = 2**62 if self._num_batches is None else self._num_batches * count
         dataset = tf.data.Dataset.range(self._next_batch * count, end)
-        dataset = dataset.map(self._example, self._parallelism, deterministic=True)
+        dataset = dataset.map(self._traced, self._parallelism, deterministic=True)
         dataset = dataset.batch(count, drop_remainder=True).prefetch(self._prefetch)
         self._iterator = iter(dataset)
 

@@ -88,8 +88,7 @@ def _checked_archives(data, manual_dir):
     paths = [os.path.join(manual_dir, name) for name in IMAGENET_TARS]
     present = [path for path in paths if os.path.isfile(path)]
     if not present:
-        found = sorted(os.listdir(manual_dir))[:8] if os.path.isdir(manual_dir) else "no such folder"
-        print(_TREE.format(manual_dir=manual_dir, found=found or "nothing"))
+        print(_TREE.format(manual_dir=manual_dir, found=_listing(manual_dir)))
         raise UsageError(f"--dataset={data.dataset}: neither {' nor '.join(IMAGENET_TARS)} "
                          f"in --manual_dir={manual_dir}")
     for path in set(paths) - set(present):
@@ -101,6 +100,12 @@ def _checked_archives(data, manual_dir):
             log.warning("%s has %d bytes, ILSVRC-2012's has %d: is it a part of it?",
                         path, os.path.getsize(path), expected)
     return present
+
+
+def _listing(folder):
+    if not os.path.isdir(folder):
+        return "no such folder"
+    return ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
 
 
 def _require_whole_tar(path):

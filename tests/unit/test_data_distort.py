@@ -1,6 +1,7 @@
 """Training distortions: stateless, within their ranges, and slim's arithmetic."""
 
 import colorsys
+import functools
 
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ def _key(position, seed=0):
     return tf.constant([seed, position], tf.int64)
 
 
-def _distorted(position, seed=0, encoded=None, **settings):
-    settings = {"image_size": SIZE, **settings}
-    return distort(tf.constant(encoded or bad_images.jpeg()), _key(position, seed),
-                   **settings).numpy()
+@functools.cache
+def _graph(color):
+    return tf.function(lambda encoded, key: distort(encoded, key, image_size=SIZE, color=color))
+
+
+def _distorted(position, seed=0, encoded=None, color="fast"):
+    return _graph(color)(tf.constant(encoded or bad_images.jpeg()), _key(position, seed)).numpy()
 
 
 @pytest.mark.parametrize("color", ["none", "fast", "full"])
