@@ -108,7 +108,10 @@ class Runtime:
     model_dir: str = option("runs/demo", "folder of this run: config, checkpoints, curves")
     seed: int = option(0, "seed of weights, order, distortion and dropout", low=0,
                        high=2**31 - 1)
-    strategy: str = option("auto", "devices: auto takes every GPU", ("auto", "one", "mirrored"))
+    strategy: str = option("auto", "devices; auto: all of TF_CONFIG's or SLURM's workers, else "
+                           "every GPU, else the CPU",
+                           ("auto", "one", "mirrored", "multi_worker"))
+    startup_timeout_s: float = option(120.0, "seconds to wait for the other workers", low=1)
     log_every_steps: int = option(20, "steps between progress lines", low=1)
     eval_every_epochs: float = option(1.0, "epochs between scorings; 0: at the end", low=0)
     checkpoint_every_epochs: float = option(1.0, "epochs between checkpoints; 0: at the end",

@@ -136,7 +136,7 @@ def _producers(model):
 
 def _views(model, shapes):
     """Layer name -> (receptive field, strides) in pixels, None where it sees everything."""
-    views: dict = {}
+    views = {}
     for name, sources in _producers(model).items():
         layer = model.get_layer(name)
         before = [views[source] for source in sources]
