@@ -68,7 +68,7 @@ def stages(model, image_size=None):
     rows = []
     for name, layers in layers_of_endpoints(model).items():
         end = layers[-1].name  # the endpoint itself: layers stand behind what they read
-        field, strides = views[end] or (None, None)
+        field, strides = views.get(end, (None, None))
         counts = [parameters(layer) for layer in layers]
         rows.append(Stage(
             name=name,
@@ -135,17 +135,14 @@ def _producers(model):
 
 
 def _views(model, shapes):
-    """Layer name -> (receptive field, strides) in pixels, None where it sees everything."""
+    """Layer name -> (receptive field, strides) in pixels, of layers that see a part."""
     views = {}
     for name, sources in _producers(model).items():
         layer = model.get_layer(name)
-        before = [views[source] for source in sources]
         if not sources:
             views[name] = (1, 1), (1, 1)
-        elif None in before or _mixes_everything(layer, shapes[name]):
-            views[name] = None
-        else:
-            fields, strides = zip(*before, strict=True)
+        elif views.keys() >= set(sources) and not _mixes_everything(layer, shapes[name]):
+            fields, strides = zip(*(views[source] for source in sources), strict=True)
             field = tuple(max(side) for side in zip(*fields, strict=True))
             views[name] = _widened(layer, field, strides[0])
     return views
@@ -157,7 +154,7 @@ def _mixes_everything(layer, shape):
 
 def _widened(layer, field, strides):
     """Field and strides after `layer`: its window reaches (k - 1) strides further."""
-    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", (1, 1))
+    window = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
     steps = getattr(layer, "strides", (1, 1))
     dilation = getattr(layer, "dilation_rate", (1, 1))
     field = tuple(
