@@ -1,6 +1,7 @@
 # make demo    train and score a small network on the embedded data, from nothing
 # make test    all tests
 # make lint    ruff and mypy
+# make bench   every benchmark, against peers where they are installed
 # make data    prepare the embedded data set
 # make clean   remove the environment and what builds and tools leave behind
 #
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint data clean
+.PHONY: demo test lint bench data clean
 
 demo: data
 	$(RUN) train.py --preset=demo
@@ -27,6 +28,9 @@ test: $(VENV)/ready
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+
+bench: $(VENV)/ready
+	@set -e; for script in $(wildcard benchmarks/*.py); do $(RUN) $$script; done
 
 # Made anew when a requirement changes; the stamp is written last, so an installation
 # that broke off is started again.
