@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from tests.bad_images import jpeg
@@ -30,6 +31,20 @@ class Small(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, count):
         for i in range(count):
             yield i, {"image": io.BytesIO(jpeg(seed=i)), "label": i % 4}
+
+
+class Unlabelled(Small):
+    """Images with an angle in place of a class."""
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="For tests.",
+            features=tfds.features.FeaturesDict({
+                "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+                "angle": tfds.features.Scalar(np.float32),
+            }),
+        )
 
 
 def write_small_set(folder, file_format):

@@ -7,14 +7,21 @@ so its record offsets are found once by walking the headers, and kept.
 import hashlib
 import os
 import re
+import resource
 import struct
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import google_crc32c
 import numpy as np
+import tqdm
 
 from inception_tf.errors import DataError
+
+# Files opened at once: latency counts there, not processors.
+OPENERS = 16
+# Files that the rest of a run may need.
+SPARE_FILES = 512
 
 _HEADER = struct.Struct("<QI")  # length of the record, its masked CRC
 _FOOTER = struct.Struct("<I")  # masked CRC of the record
@@ -71,45 +78,31 @@ class Shards:
 
     instructions: TFDS' file instructions (filename, skip, take,
         examples_in_shard).
-    open_shard: path -> shard; called on the first read of each.
+    open_shard: path -> shard.
+
+    Raises: DataError naming the first file that is not what TFDS declared.
     """
 
     def __init__(self, instructions, open_shard):
-        self._instructions = instructions
-        self._open_shard = open_shard
-        self._ends = np.cumsum([i.take for i in instructions])
-        self._shards = [None] * len(instructions)
-        self._lock = threading.Lock()
+        _allow_open_files(len(instructions))
+        self._skips = [i.skip for i in instructions]
+        self._ends = np.cumsum([0] + [i.take for i in instructions])
+        with ThreadPoolExecutor(OPENERS) as pool:
+            opened = pool.map(open_shard, [i.filename for i in instructions])
+            # Seen only where it takes long: a TFRecord set that is read for the first time.
+            self._shards = list(tqdm.tqdm(opened, "opening", len(instructions), unit="file",
+                                          delay=3, leave=False, disable=None))
+        for shard, instruction in zip(self._shards, instructions, strict=True):
+            _require_count(shard, instruction)
 
     def __len__(self):
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return int(self._ends[-1])
 
     def read(self, index):
         """The bytes of record `index` of the split."""
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        instruction = self._instructions[which]
-        first = int(self._ends[which]) - instruction.take
-        return self._shard(which).read(instruction.skip + index - first)
-
-    def verify_counts(self):
-        """Opens every file and compares its records with what TFDS declared.
-
-        Raises: DataError naming the first file that differs.
-        """
-        for which, instruction in enumerate(self._instructions):
-            found = self._shard(which).num_records
-            if found != instruction.examples_in_shard:
-                raise DataError(
-                    f"{instruction.filename} holds {found} records, dataset_info.json declares "
-                    f"{instruction.examples_in_shard}; restore the file or prepare again"
-                )
-
-    def _shard(self, which):
-        if self._shards[which] is None:
-            with self._lock:
-                if self._shards[which] is None:
-                    self._shards[which] = self._open_shard(self._instructions[which].filename)
-        return self._shards[which]
+        which = int(np.searchsorted(self._ends, index, side="right")) - 1
+        position = index - int(self._ends[which]) + self._skips[which]
+        return self._shards[which].read(position)
 
 
 class TfrecordIndex:
@@ -188,6 +181,23 @@ def _mask(data):
     """CRC-32C as TFRecord stores it: rotated and offset, see record_writer.h."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _require_count(shard, instruction):
+    if shard.num_records != instruction.examples_in_shard:
+        raise DataError(
+            f"{instruction.filename} holds {shard.num_records} records, dataset_info.json declares "
+            f"{instruction.examples_in_shard}; restore the file or prepare again"
+        )
+
+
+def _allow_open_files(count):
+    """ArrayRecord files stay open; ImageNet has more of them than a shell's usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_FILES
+    if soft < wanted:
+        wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _require(path):

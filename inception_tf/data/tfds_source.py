@@ -21,6 +21,7 @@ _NAME = re.compile(r"[\w-]+(/[\w.+-]+)?(:[\w.*]+)?")
 def open_tfds(data, split):
     """A Source over the TFDS set that `data` names, prepared now if it needs no download."""
     builder = find_builder(data)
+    require_image_and_label(builder.info.features, data.dataset)
     if not is_prepared(builder):
         _require_local(builder, data)
         from inception_tf.data.prepare import prepare
@@ -43,8 +44,16 @@ def _require_local(builder, data):
     command = f"inception-tf prepare --dataset={data.dataset}"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         command += " --manual_dir=DIR"
-    raise UsageError(f"--dataset={data.dataset} is not prepared in {builder.data_dir}; run "
-                     f"`{command}`, or correct --data_dir")
+    raise UsageError(f"--dataset={data.dataset} is not prepared in {builder.data_dir}"
+                     f"{_other_versions(builder)}; run `{command}`, or correct --data_dir")
+
+
+def _other_versions(builder):
+    """Names the versions that lie beside the one looked for: an older one is asked for by name."""
+    folder = os.path.dirname(builder.data_dir)
+    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
+    named = [f"--dataset={builder.name}:{v}" for v in found if re.fullmatch(r"\d+\.\d+\.\d+", v)]
+    return f" (there is {', '.join(named)})" if named else ""
 
 
 def find_builder(data, file_format=None):
@@ -86,8 +95,8 @@ class TfdsSource(Source):
 
     def __init__(self, builder, name, split):
         self._features = builder.info.features
-        require_image_and_label(self._features, name)
         instructions = _instructions(builder, name, split)
+        _refuse_extra_shards(instructions)
         self._skip_decoding = {"image": import_tfds().decode.SkipDecoding()}
         self._has_file_name = "file_name" in self._features
         self._shards = shards.Shards(instructions, _opener(builder))
@@ -95,8 +104,6 @@ class TfdsSource(Source):
             name, split, len(self._shards), self._features["label"].names,
             (builder.info.full_name, [_identity(i) for i in instructions]),
         )
-        _refuse_extra_shards(instructions)
-        self._shards.verify_counts()
 
     def _read(self, index):
         stored = self._shards.read(index)
@@ -156,8 +163,9 @@ def require_image_and_label(features, name):
     wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
     if not all(isinstance(found.get(key), kind) for key, kind in wanted.items()):
-        listed = ", ".join(f"{k}: {type(v).__name__}" for k, v in found.items()) or features
-        raise UsageError(f"--dataset={name} has no image and label to train on; it has {listed}")
+        listed = ", ".join(f"{k}: {type(v).__name__}" for k, v in sorted(found.items()))
+        raise UsageError(f"--dataset={name} has no image and label to train on; it has "
+                         f"{listed or features}")
 
 
 def _unknown_name(tfds, name):

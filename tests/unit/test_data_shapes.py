@@ -1,0 +1,60 @@
+"""The embedded set: the same pixels everywhere, balanced, prepared by itself."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from inception_tf.config import Data
+from inception_tf.data import drawing, shapes
+from inception_tf.data.sources import open_source
+
+# sha256 of the pixels of 40 training pictures, before JPEG; `inception-tf prepare` must be
+# given a new version number in shapes.py when this changes.
+DIGEST = "d5092224fca0b96e9b6014192821cea5ff2276fadd53a976be3808772e75ab3a"
+
+
+def _pictures(split="train", count=40):
+    return [drawing.draw(i % 20, shapes.picture_seed(split, i)) for i in range(count)]
+
+
+def test_pixels_are_those_of_this_version():
+    digest = hashlib.sha256()
+    for picture in _pictures():
+        digest.update(repr(picture.shape).encode() + picture.tobytes())
+    assert digest.hexdigest() == DIGEST
+
+
+def test_pictures_vary_in_size_and_differ_between_splits():
+    train, validation = _pictures(), _pictures("validation")
+    heights, widths = np.array([p.shape[:2] for p in train]).T
+    low, high = drawing.SIDES
+    assert low <= min(heights.min(), widths.min()) and max(heights.max(), widths.max()) <= high
+    assert np.ptp(heights) > 15 and (heights != widths).any()
+    assert all(a.shape != b.shape or (a != b).any() for a, b in zip(train, validation,
+                                                                    strict=True))
+
+
+@pytest.mark.parametrize("shape", drawing.SHAPES)
+def test_shape_lies_within_the_window_it_is_drawn_in(shape):
+    """`_object_frame` cuts at 1.4 radii, the stretch is at most 1 / 0.85."""
+    v, u = np.mgrid[-2:2:200j, -2:2:200j]
+    inside = drawing._distance(shape, u, v) > 0
+    assert inside.any()
+    assert np.abs(u[inside]).max() / 0.85 < 1.4 and np.abs(v[inside]).max() / 0.85 < 1.4
+    reach = np.sqrt(u[inside] ** 2 + v[inside] ** 2).max()
+    assert reach / 0.85 < 1.4
+
+
+def test_set_prepares_itself_as_array_record_with_balanced_classes(tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "SPLITS", {"train": 60, "validation": 20, "test": 20})
+    data = Data(dataset="shapes", data_dir=str(tmp_path))
+    source = open_source(data, "train")
+    assert list(tmp_path.rglob("*.array_record*"))
+    labels = [source.read(i).label for i in range(source.num_examples)]
+    assert np.bincount(labels).tolist() == [3] * 20
+    assert source.class_names[:5] == ("plain_disc", "stripes_disc", "checks_disc", "dots_disc",
+                                      "plain_square")
+    assert all(source.read(i).encoded.startswith(b"\xff\xd8") for i in range(5))
+    assert open_source(data, "test").num_examples == 20
+    assert open_source(data, "train").fingerprint == source.fingerprint
