@@ -69,11 +69,7 @@ def aux_classifier(x, top, initializers: Initializers):
 
     Shape: [N, H, W, C] -> [N, classes].
     """
-    if tuple(x.shape[1:3]) != (AUX_GRID, AUX_GRID):
-        x = keras.layers.Resizing(
-            AUX_GRID, AUX_GRID, interpolation="bilinear", data_format="channels_last",
-            name="aux_resize",
-        )(x)
+    x = _aux_grid(x)
     x = keras.layers.AveragePooling2D(
         5, strides=3, data_format="channels_last", name="aux_pool"
     )(x)  # 5x5
@@ -81,11 +77,24 @@ def aux_classifier(x, top, initializers: Initializers):
     x = conv_bn(
         x, 768, 5, padding="valid", kernel_initializer=initializers.aux_conv, name="aux_5x5"
     )  # 1x1
-    x = keras.layers.Flatten(name="aux_pre_logits")(x)
+    x = keras.layers.Flatten(data_format="channels_last", name="aux_pre_logits")(x)
     x = keras.layers.Dense(
         top.classes, kernel_initializer=initializers.aux_logits, dtype="float32", name="aux_logits"
     )(x)
     return _activation(x, top.activation, "aux_predictions")
+
+
+def _aux_grid(x):
+    """`x` on a 17x17 grid, by a layer even when it is: arrays are saved by depth.
+
+    `training` is pinned because Resizing has True as its default (Keras 3.15) and leaves
+    that to all layers after it: `model(x)` would move their batch statistics.
+    """
+    if tuple(x.shape[1:3]) == (AUX_GRID, AUX_GRID):
+        return keras.layers.Identity(name="aux_grid")(x)
+    return keras.layers.Resizing(
+        AUX_GRID, AUX_GRID, data_format="channels_last", name="aux_grid"
+    )(x, training=False)
 
 
 def _activation(x, activation, name):

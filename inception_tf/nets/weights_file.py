@@ -2,7 +2,7 @@
 
 Keras matches the arrays of a file by position. Two networks can agree in enough
 positions to mix silently, or fail in the middle with half of the weights replaced,
-so names and shapes are compared before anything is loaded.
+so arrays are matched by the names of their layers, all of them before any is set.
 """
 
 import io
@@ -26,27 +26,26 @@ def load_weights_file(model, path):
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise ValueError(f"weights: no file {path!r}; give a .keras or .weights.h5 file, or None")
-    name, found = _read_shapes(path)
-    difference = _first_difference(_model_shapes(model), found)
+    name, arrays = _read_arrays(path)
+    weights = {layer.name: layer.weights for layer in model.layers if layer.weights}
+    difference = _first_difference(_shapes(weights), _shapes(arrays))
     if difference:
         raise ValueError(
             f"weights: {path!r} holds {name!r}, another network than {model.name!r} as built "
             f"here: {difference}. Build the network that was saved (same variant, repeats, "
             "width, classes, heads)."
         )
-    model.load_weights(path)
+    for layer, variables in weights.items():
+        for variable, array in zip(variables, arrays[layer], strict=True):
+            variable.assign(array)
 
 
-def _model_shapes(model):
-    return {
-        layer.name: [tuple(w.shape) for w in layer.weights]
-        for layer in model.layers
-        if layer.weights
-    }
+def _shapes(layers):
+    return {name: [tuple(a.shape) for a in arrays] for name, arrays in layers.items()}
 
 
-def _read_shapes(path):
-    """(model name, layer name -> shapes of its arrays) of a file written by Keras 3."""
+def _read_arrays(path):
+    """(model name, layer name -> its arrays) of a file written by Keras 3."""
     try:
         if path.endswith(".keras"):
             with zipfile.ZipFile(path) as archive:
@@ -56,18 +55,18 @@ def _read_shapes(path):
         else:
             raise ValueError(f"weights: {path!r} ends neither in .keras nor in .weights.h5")
         with h5py.File(data) as file:
-            return _h5_shapes(file)
+            return _layer_arrays(file)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"weights: {path!r} cannot be read: {error}") from None
 
 
-def _h5_shapes(file):
-    shapes = {}
+def _layer_arrays(file):
+    layers = {}
     for group in file["layers"].values():
         arrays = group.get("vars", {})
         if len(arrays):
-            shapes[arrays.attrs["name"]] = [arrays[str(i)].shape for i in range(len(arrays))]
-    return file["vars"].attrs["name"], shapes
+            layers[arrays.attrs["name"]] = [arrays[str(i)][()] for i in range(len(arrays))]
+    return file["vars"].attrs["name"], layers
 
 
 def _first_difference(wanted, found):
