@@ -1,5 +1,6 @@
 """`inception-tf COMMAND --flags` and `python -m inception_tf COMMAND --flags`."""
 
+import contextlib
 import importlib
 import sys
 
@@ -7,6 +8,7 @@ COMMANDS = {
     "prepare": "download nothing, check archives, make a data set ready",
     "train": "train a network",
     "eval": "score a trained network",
+    "launch": "start workers of a command on this machine",
     "inspect": "stages, shapes, parameters and multiply-adds of a network",
 }
 
@@ -14,13 +16,13 @@ COMMANDS = {
 def main(argv=None):
     """Runs one command and ends the process with its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(usage())
-        sys.exit(0 if words else 2)
-    if words[0] not in COMMANDS:
-        print(f"inception-tf: unknown command {words[0]!r}\n\n{usage()}", file=sys.stderr)
-        sys.exit(2)
-    run(words[0], words[1:])
+    if words and words[0] in COMMANDS:
+        run(words[0], words[1:])
+    asked = bool(words) and words[0] in ("-h", "--help", "help")
+    mistake = f"inception-tf: unknown command {words[0]!r}\n\n" if words and not asked else ""
+    with contextlib.suppress(BrokenPipeError):
+        print(mistake + usage(), file=sys.stdout if asked else sys.stderr, flush=True)
+    sys.exit(0 if asked else 2)
 
 
 def run(command, argv):

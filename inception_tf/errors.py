@@ -41,3 +41,9 @@ class DataError(InceptionError):
     """The data set is broken, or more examples are bad than allowed."""
 
     exit_code = 6
+
+
+class PeerLostError(InceptionError):
+    """Another worker died or stopped answering."""
+
+    exit_code = 8

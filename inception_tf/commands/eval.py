@@ -37,7 +37,8 @@ def _print_table(result):
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result['model_dir']}, step {result['step']}, {result['weights']} weights")
+    table = Table(title=f"{result['model_dir']}, step {result['step']}, "
+                        f"{result['weights']} weights")
     for column in ("network", "split", "crops", "top-1 error", "top-5 error", "images", "images/s"):
         table.add_column(column, justify="left" if column in ("network", "split") else "right")
     table.add_row(

@@ -17,15 +17,15 @@ CLASS_NAMES = tuple(f"{texture}_{shape}" for shape in SHAPES for texture in TEXT
 # How hard the set is. Tuned so that a small Inception-ResNet trained for eight
 # minutes on two cores ends between 10 and 25 % error; docs/data.md has the runs.
 SIDES = (96, 128)  # pixels of either side of the picture
-RADIUS = (0.24, 0.46)  # of the object, as a share of the shorter side
-CYCLES = (1.2, 2.2)  # texture periods per radius
-CONTRAST = 0.28  # least distance between two colours that must be told apart, of 1
+RADIUS = (0.25, 0.46)  # of the object, as a share of the shorter side
+CYCLES = (1.4, 2.4)  # texture periods per radius
+CONTRAST = 0.22  # least distance between two colours that must be told apart, of 1
 COVER = 0.45  # most of the object's radius that the cover hides
-COVERED = 0.5  # share of pictures with a cover
+COVERED = 0.45  # share of pictures with a cover
 DISTRACTORS = (1, 4)  # fragments of other shapes on the ground
 DISTRACTOR_RADIUS = (0.08, 0.18)  # as RADIUS
-NOISE = 0.10  # amplitude of pixel noise, of 1
-HARD = 0.12  # share of pictures that are small, covered, pale and noisy at once
+NOISE = 0.09  # amplitude of pixel noise, of 1
+HARD = 0.18  # share of pictures that are small, covered, pale and noisy at once
 
 
 def draw(label, seed):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from inception_tf.errors import DataError, NonFiniteError
-from inception_tf.runtime.strategy import split_batch
+from inception_tf.runtime.strategy import same_on_replicas, split_batch
 
 
 class Scorer:
@@ -19,12 +19,13 @@ class Scorer:
         self.strategy, self.predict = strategy, predict
         self._sums = tf.function(self._batch_sums)
 
-    def score(self, stream, num_examples):
+    def score(self, stream, num_examples, stop=None):
         """Error rates over `stream`, which holds `num_examples` images and padding.
 
         Args:
             stream: batches of image, label, weight; weight 0 marks padding.
             num_examples: images that must be counted.
+            stop: a signals.StopSignals; a signal to any worker stops all of them.
 
         Returns:
             name -> {"top1_error", "top5_error", "cross_entropy": shares and nats,
@@ -33,18 +34,24 @@ class Scorer:
         Raises:
             DataError: another number of images was counted.
             NonFiniteError: a logit is NaN or infinite.
+            Interrupted: `stop` was asked for.
         """
         totals = {name: 0.0 for name in self.predict}
         for batch in stream:
             part = split_batch(self.strategy, {k: batch[k] for k in ("image", "label", "weight")})
-            for name, sums in self._sums(part).items():
-                totals[name] += sums.numpy().astype("float64")
+            asked = tf.constant(float(stop.requested)) if stop else tf.constant(0.0)
+            sums, stopped = self._sums(part, same_on_replicas(self.strategy, asked))
+            if stopped:
+                stop.interrupt()
+            for name, values in sums.items():
+                totals[name] += values.numpy().astype("float64")
         return {name: _rates(name, sums, num_examples) for name, sums in totals.items()}
 
-    def _batch_sums(self, batch):
+    def _batch_sums(self, batch, asked):
         per_replica = self.strategy.run(self._replica_sums, args=(batch,))
-        return {name: self.strategy.reduce("SUM", sums, axis=None)
-                for name, sums in per_replica.items()}
+        sums = {name: self.strategy.reduce("SUM", values, axis=None)
+                for name, values in per_replica.items()}
+        return sums, self.strategy.reduce("SUM", asked, axis=None) > 0
 
     def _replica_sums(self, batch):
         return {name: score_sums(predict(batch["image"]), batch["label"], batch["weight"])

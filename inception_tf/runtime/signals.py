@@ -17,7 +17,10 @@ class Interrupted(InceptionError):
 
 
 class StopSignals:
-    """Context in which a stop signal is noted, and raised only where `check` is called.
+    """Context in which a stop signal is noted, and raised only where it is safe.
+
+    With several workers the loop tells the others first: a step, or a batch of a
+    scoring, spreads `requested`, and all of them call `interrupt` at the same one.
 
     A second SIGINT ends the process at once: checkpoints are complete or absent, so
     nothing is lost but the steps since the last one.
@@ -36,16 +39,14 @@ class StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def check(self):
-        """Raises Interrupted when a signal came: call it where stopping is safe."""
-        if self._received is not None:
-            raise Interrupted(self._received)
+    @property
+    def requested(self):
+        """Whether a signal came."""
+        return self._received is not None
 
-    def checked(self, iterable):
-        """`iterable` with a check before each element."""
-        for element in iterable:
-            self.check()
-            yield element
+    def interrupt(self):
+        """Raises Interrupted, with the signal received, or SIGTERM when a peer got one."""
+        raise Interrupted(self._received or signal.SIGTERM)
 
     def _note(self, number, frame):
         if number == signal.SIGINT and self._received == signal.SIGINT:

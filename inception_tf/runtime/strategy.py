@@ -1,47 +1,94 @@
-"""Devices: one, or every one of this machine, behind one tf.distribute interface."""
+"""Devices: one, all of this machine, or all of many machines, behind tf.distribute."""
 
 import functools
 
 import tensorflow as tf
 
 from inception_tf.errors import UsageError
+from inception_tf.runtime.cluster import ALONE
 
 
 # Cached: a second MirroredStrategy in one process reuses the first one's collective
 # keys, and its first all-reduce of another shape ends with "Shape mismatch in the
 # collective instance" (TensorFlow 2.21).
 @functools.cache
-def make_strategy(kind="auto"):
-    """The tf.distribute strategy over this machine's devices, one per kind and process.
+def make_strategy(kind="auto", cluster=ALONE):
+    """The tf.distribute strategy over the devices, one per kind and process.
 
     Args:
-        kind: "one" takes the first GPU, else the CPU; "mirrored" every GPU, else
-            every logical CPU; "auto" is mirrored when there are several GPUs.
+        kind: "one" takes the first GPU, else the CPU; "mirrored" every GPU of this
+            machine, else every logical CPU; "multi_worker" those of all workers;
+            "auto" what the cluster and the number of GPUs suggest.
+        cluster: the processes that train together (cluster.read_cluster).
 
     Raises:
-        UsageError: `kind` is none of these.
+        UsageError: `kind` does not fit the cluster.
     """
-    gpus = [d.name for d in tf.config.list_logical_devices("GPU")]
-    cpus = [d.name for d in tf.config.list_logical_devices("CPU")]
-    if kind not in ("auto", "one", "mirrored"):
-        raise UsageError(f"--strategy={kind} is not one of auto, one, mirrored")
-    if kind == "mirrored" or (kind == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy(gpus or cpus)
-    return tf.distribute.OneDeviceStrategy((gpus or cpus)[0])
+    several = len(cluster.workers) > 1
+    if kind == "auto":
+        kind = "multi_worker" if several else "mirrored"
+        if not several and len(tf.config.list_logical_devices("GPU")) < 2:
+            kind = "one"
+    if several != (kind == "multi_worker"):
+        raise UsageError(f"--strategy={kind} with {len(cluster.workers)} worker(s): set TF_CONFIG "
+                         "or start with srun or `inception-tf launch` for multi_worker")
+    return {"one": _one, "mirrored": _mirrored, "multi_worker": _multi_worker}[kind](cluster)
 
 
 def split_batch(strategy, batch):
-    """`batch` (a dict of tensors [R n, ...]) as per-replica parts [n, ...] in order."""
-    replicas = strategy.num_replicas_in_sync
+    """`batch`, this worker's dict of tensors [R n, ...], as parts [n, ...] of its R replicas."""
+    replicas = len(strategy.extended.worker_devices)
 
     def part(context):
-        i = context.replica_id_in_sync_group
+        i = context.replica_id_in_sync_group % replicas
         return {k: v[i * len(v) // replicas:(i + 1) * len(v) // replicas]
                 for k, v in batch.items()}
 
     return strategy.experimental_distribute_values_from_function(part)
 
 
+def same_on_replicas(strategy, value):
+    """`value` (a tensor) given to each of this worker's replicas."""
+    return strategy.experimental_distribute_values_from_function(lambda context: value)
+
+
 def local(strategy, value):
-    """The first replica's value: for values that are equal on all replicas."""
+    """This worker's first value: for values that are equal on all replicas."""
     return strategy.experimental_local_results(value)[0]
+
+
+def gather_equal(strategy, number):
+    """Whether all workers called this with the same int (below 2**31)."""
+    @tf.function
+    def spread():
+        def on_replica():
+            context = tf.distribute.get_replica_context()
+            # Sums of 16-bit halves are exact in float64 however many workers there are.
+            halves = tf.constant([number >> 16, number & 0xFFFF], tf.float64)
+            return context.all_reduce("SUM", tf.identity(tf.concat([halves, halves**2], 0)))
+        return local(strategy, strategy.run(on_replica))
+
+    count = strategy.num_replicas_in_sync
+    total, squares = spread().numpy().reshape(2, 2)
+    return bool((total**2 == squares * count).all())
+
+
+def _one(cluster):
+    return tf.distribute.OneDeviceStrategy(_devices()[0])
+
+
+def _mirrored(cluster):
+    return tf.distribute.MirroredStrategy(_devices())
+
+
+def _multi_worker(cluster):
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.workers)}), task_type="worker",
+        task_id=cluster.index, rpc_layer="grpc")
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+
+
+def _devices():
+    names = {kind: [d.name for d in tf.config.list_logical_devices(kind)]
+             for kind in ("GPU", "CPU")}
+    return names["GPU"] or names["CPU"]

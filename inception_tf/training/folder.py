@@ -1,5 +1,6 @@
 """A run's folder: its config, and whether the run at hand may go on in it."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from inception_tf.runtime.writers import write_atomically
 CHANGEABLE = {
     "epochs", "max_steps", "log_every_steps", "eval_every_epochs", "checkpoint_every_epochs",
     "keep", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch", "eval_split",
-    "max_bad_examples",
+    "max_bad_examples", "startup_timeout_s",
 }
+
+# What each worker may have for itself.
+LOCAL = {"model_dir", "data_dir", "manual_dir", "startup_timeout_s"}
 
 
 def make_folder(model_dir):
@@ -29,6 +33,13 @@ def make_folder(model_dir):
     if not os.access(folder, os.W_OK):
         raise UsageError(f"--model_dir={folder} is not writable")
     return folder
+
+
+def digest(config):
+    """31-bit number of the config's settings that must be equal on all workers."""
+    values = {name: getattr(getattr(config, group), name)
+              for name, group in field_groups().items() if name not in LOCAL}
+    return int(hashlib.sha256(repr(values).encode()).hexdigest()[:8], 16) >> 1
 
 
 def write_config(config):

@@ -1,6 +1,9 @@
 """The training loop: step, log, score, save, in that order."""
 
+import contextlib
 import logging
+import os
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -11,14 +14,16 @@ from inception_tf.data.sources import open_source
 from inception_tf.errors import NonFiniteError, UsageError
 from inception_tf.evaluation.accuracy import Scorer
 from inception_tf.evaluation.curves import draw_curves
-from inception_tf.evaluation.models import build_network
+from inception_tf.evaluation.models import CHECKPOINTS, build_network
 from inception_tf.runtime import checkpoint
+from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.lock import locked
 from inception_tf.runtime.progress import StepProgress, bar
 from inception_tf.runtime.signals import Interrupted, StopSignals
-from inception_tf.runtime.strategy import make_strategy
+from inception_tf.runtime.strategy import gather_equal, make_strategy
+from inception_tf.runtime.watchdog import StartupWatch, naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics
-from inception_tf.training.folder import make_folder, write_config
+from inception_tf.training.folder import digest, make_folder, write_config
 from inception_tf.training.plan import banner, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState, is_seed
@@ -30,40 +35,48 @@ log = logging.getLogger("inception_tf")
 def train(config):
     """Trains as `config` says, going on from the newest checkpoint in its model_dir.
 
+    Of several workers (TF_CONFIG, SLURM) the first is the chief, the only one that
+    writes; all need to see its model_dir to go on from a checkpoint.
+
     Returns:
         The last scoring: name -> number, as in validation/metrics.csv.
 
     Raises:
         InceptionError: see errors.py for the kinds and their exit codes.
     """
-    with StopSignals() as stop, locked(make_folder(config.runtime.model_dir)):
-        run = Run(config, stop)
-        try:
-            return run.train()
-        finally:
-            run.close()
+    cluster = read_cluster(os.environ)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopSignals())
+        stack.enter_context(naming_lost_peers(cluster.peers))
+        if cluster.is_chief:
+            stack.enter_context(locked(make_folder(config.runtime.model_dir)))
+        run = Run(config, cluster, stop)
+        stack.callback(run.close)
+        return run.train()
 
 
 class Run:
     """One training run: its data, devices, state, step and writers."""
 
-    def __init__(self, config, stop):
-        self.config, self.stop = config, stop
-        self.strategy = make_strategy(config.runtime.strategy)
+    def __init__(self, config, cluster, stop):
+        self.config, self.cluster, self.stop = config, cluster, stop
+        with StartupWatch(cluster.peers, config.runtime.startup_timeout_s):
+            self.strategy = make_strategy(config.runtime.strategy, cluster)
         self.batches = plan_batches(config.optimization.global_batch,
                                     config.optimization.replica_batch,
                                     self.strategy.num_replicas_in_sync)
-        if config.data.manual_dir:
-            prepare(config.data)
-        self.source = open_source(config.data, config.data.train_split)
-        self.held_out = open_source(config.data, config.data.eval_split)
-        self._check_classes()
+        self._agree("settings", digest(config))
+        self._open_data()
         self.schedule = Schedule(config.optimization, self.source.num_examples)
         self.total = total_steps(config, self.source.num_examples)
-        self.checkpoints = write_config(config)
-        log.info(banner(config, self.batches, self.source.num_examples, self.source.num_classes))
+        self.checkpoints = Path(config.runtime.model_dir) / CHECKPOINTS
+        if cluster.is_chief:
+            write_config(config)
+            log.info(banner(config, self.batches, self.source.num_examples,
+                            self.source.num_classes))
         self._build()
         self.step = self._restore()
+        self._agree("newest checkpoint (is --model_dir shared?)", self.step)
         self._open_writers()
 
     def train(self):
@@ -77,11 +90,12 @@ class Run:
             if self.step and scores is None and self._due_epochs(every.eval_every_epochs):
                 scores = self.score()  # the run was stopped between its update and its scoring
             while self.step < self.total:
-                self.stop.check()
                 metrics = self._update(stream)
                 progress.advance()
-                if self._due(every.log_every_steps):
+                if self._due(every.log_every_steps) and self.cluster.is_chief:
                     self._log(progress, metrics, stream)
+                if metrics["stop"]:
+                    self.stop.interrupt()
                 score_due = self._due_epochs(every.eval_every_epochs)
                 save_due = self._due_epochs(every.checkpoint_every_epochs)
                 if score_due:
@@ -102,24 +116,23 @@ class Run:
         """Error rates of raw and averaged weights on the whole validation split."""
         size = self.batches.pass_batch
         stream = scoring_batches(
-            self.held_out, self.config.data, batch_size=size, **self._example_settings())
+            self.held_out, self.config.data, batch_size=size,
+            part=self.cluster.part(size), **self._example_settings())
         number = self.held_out.num_examples
-        batches = self.stop.checked(bar(stream, -(-number // size), "batch", "validation"))
-        rates = self.scorer.score(batches, number)
+        batches = bar(stream, -(-number // size), "batch", "validation")
+        rates = self.scorer.score(batches, number, self.stop)
         values = {"epoch": self.epoch, "num_examples": number}
         for name in ("raw", "ema"):
             for rate in ("top1_error", "top5_error", "cross_entropy"):
                 values[f"{name}_{rate}"] = rates[name][rate]
-        self.validation_writer.write(self.step, values)
-        log.info("epoch %.2f  validation on %d images: top-1 error %.2f %% (raw %.2f %%), "
-                 "top-5 error %.2f %% (raw %.2f %%)", self.epoch, number,
-                 *(100 * values[k] for k in ("ema_top1_error", "raw_top1_error",
-                                             "ema_top5_error", "raw_top5_error")))
-        draw_curves(self.config.runtime.model_dir, self.config.network.net)
+        if self.cluster.is_chief:
+            self._report(values)
         return values
 
     def save(self, stream):
-        """A checkpoint of this step; older ones beyond `keep` are deleted."""
+        """A checkpoint of this step, by the chief; older ones beyond `keep` are deleted."""
+        if not self.cluster.is_chief:
+            return
         facts = {
             "config": self.config.to_json(),
             "class_names": list(self.source.class_names),
@@ -131,13 +144,29 @@ class Run:
 
     def close(self):
         """Closes the metrics files."""
-        for writer in (self.train_writer, self.validation_writer):
+        for writer in self.writers.values():
             writer.close()
 
     @property
     def epoch(self):
         """Passes over the training split so far."""
         return self.step / self.schedule.steps_per_epoch
+
+    def _agree(self, what, number):
+        if self.cluster.peers and not gather_equal(self.strategy, number):
+            raise UsageError(f"the workers do not have the same {what}; this is worker "
+                             f"{self.cluster.index} of {len(self.cluster.workers)}")
+
+    def _open_data(self):
+        data = self.config.data
+        if data.manual_dir and self.cluster.is_chief:
+            prepare(data)
+        self._agree("data", 0)  # the others wait here while the chief prepares
+        self.source = open_source(data, data.train_split)
+        self.held_out = open_source(data, data.eval_split)
+        if self.source.class_names != self.held_out.class_names:
+            raise UsageError(f"--eval_split={data.eval_split} has other classes than "
+                             f"--train_split={data.train_split}")
 
     def _build(self):
         keras.utils.set_random_seed(self.config.runtime.seed)
@@ -162,14 +191,14 @@ class Run:
 
     def _open_writers(self):
         folder = self.checkpoints.parent
-        self.train_writer = MetricsWriter(folder / "train", self.step)
-        self.validation_writer = MetricsWriter(folder / "validation", self.step)
+        names = ("train", "validation") if self.cluster.is_chief else ()
+        self.writers = {name: MetricsWriter(folder / name, self.step) for name in names}
 
     def _stream(self):
         return training_batches(
             self.source, self.config.data, seed=self.config.runtime.seed,
             start=self.step * self.batches.global_batch, batch_size=self.batches.pass_batch,
-            **self._example_settings())
+            part=self.cluster.part(self.batches.pass_batch), **self._example_settings())
 
     def _example_settings(self):
         network = self.config.network
@@ -181,7 +210,7 @@ class Run:
 
     def _update(self, stream):
         batches = [next(stream) for _ in range(self.batches.passes)]
-        metrics = self.step_function(batches)
+        metrics = self.step_function(batches, self.stop.requested)
         if not metrics["is_finite"]:
             ids = [self.source.read(int(i)).example_id for b in batches for i in b["index"][:4]]
             raise NonFiniteError(f"loss or gradient is not finite at step {self.step}; nothing of "
@@ -195,7 +224,7 @@ class Run:
         shown = {"epoch": self.epoch, "loss": values["loss"], "lr": values["learning_rate"],
                  "grad norm": values["grad_norm"]}
         rate = progress.report(self.step, shown)
-        self.train_writer.write(self.step, {
+        self.writers["train"].write(self.step, {
             "epoch": self.epoch, **values, "images_per_second": rate,
             "bad_examples": len(stream.bad_examples)})
 
@@ -205,9 +234,18 @@ class Run:
     def _due_epochs(self, epochs):
         return self._due(max(1, self.schedule.steps(epochs)) if epochs else self.total)
 
+    def _report(self, values):
+        """Writes, logs and draws a scoring."""
+        self.writers["validation"].write(self.step, values)
+        log.info("epoch %.2f  validation on %d images: top-1 error %.2f %% (raw %.2f %%), "
+                 "top-5 error %.2f %% (raw %.2f %%)", self.epoch, values["num_examples"],
+                 *(100 * values[k] for k in ("ema_top1_error", "raw_top1_error",
+                                             "ema_top5_error", "raw_top5_error")))
+        draw_curves(self.config.runtime.model_dir, self.config.network.net)
+
     def _scores_so_far(self):
         """The scoring of this very step, when a run before this one made it."""
-        rows = read_metrics(self.validation_writer.path)
+        rows = read_metrics(self.checkpoints.parent / "validation" / "metrics.csv")
         if not rows or rows[-1].pop("step") != self.step:
             return None
         return rows[-1]
@@ -223,11 +261,6 @@ class Run:
                   for v in self.model.non_trainable_variables]
         outputs, _ = self.model.stateless_call(trainable, others, images, training=False)
         return _main_head(outputs)
-
-    def _check_classes(self):
-        if self.source.class_names != self.held_out.class_names:
-            raise UsageError(f"--eval_split={self.config.data.eval_split} has other classes than "
-                             f"--train_split={self.config.data.train_split}")
 
 
 def _main_head(outputs):

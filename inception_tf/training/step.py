@@ -13,7 +13,7 @@ draw different masks (traps: under MirroredStrategy Keras gives all the same).
 
 import tensorflow as tf
 
-from inception_tf.runtime.strategy import local, split_batch
+from inception_tf.runtime.strategy import local, same_on_replicas, split_batch
 from inception_tf.training.losses import cross_entropy, is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, apply_update, clip_scale
 from inception_tf.training.state import is_seed
@@ -37,27 +37,29 @@ class TrainStep:
         self._one_pass = tf.function(self._pass)
         self._accumulate = tf.function(self._pass_and_add)
         self._finish = tf.function(self._update)
-        self._whole = tf.function(lambda batch: self._update(self._pass(batch, 0)))
+        self._whole = tf.function(lambda batch, stop: self._update(self._pass(batch, 0), stop))
 
-    def __call__(self, batches):
+    def __call__(self, batches, stop=False):
         """One update from a list of batches that together are the global batch.
 
         Args:
-            batches: dicts of this host's image, label, weight (data/batches.py), each
-                divisible by the replicas.
+            batches: dicts of this worker's image, label, weight (data/batches.py), each
+                divisible by its replicas.
+            stop: this worker was asked to stop; all workers hear of it in the same step.
 
         Returns:
             dict of scalars: loss (with auxiliary loss and weight decay), cross_entropy,
             error (top-1 share on the distorted images), grad_norm (before clipping),
-            learning_rate, is_finite (False: nothing was applied).
+            learning_rate, is_finite (False: nothing was applied), stop (of any worker).
         """
+        stop = same_on_replicas(self.strategy, tf.constant(float(stop)))
         parts = [split_batch(self.strategy, _used(batch)) for batch in batches]
         if len(parts) == 1:
-            return self._whole(parts[0])
+            return self._whole(parts[0], stop)
         totals = self._one_pass(parts[0], 0)
         for index, part in enumerate(parts[1:], start=1):
             totals = self._accumulate(part, tf.constant(index), totals)
-        return self._finish(totals)
+        return self._finish(totals, stop)
 
     def _pass(self, batch, index):
         values = self.strategy.run(
@@ -123,8 +125,9 @@ class TrainStep:
         pairs = zip(self.model.non_trainable_variables, values, strict=True)
         return [value for variable, value in pairs if not is_seed(variable)]
 
-    def _update(self, totals):
-        gradients, statistics, metrics = self.strategy.run(self._replica_sum, args=totals)
+    def _update(self, totals, stop):
+        gradients, statistics, metrics = self.strategy.run(
+            self._replica_sum, args=(*totals, stop))
         metrics = {name: local(self.strategy, v) for name, v in metrics.items()}
         rate = tf.cast(self.schedule.learning_rate(self.state.step), tf.float32)
         tf.cond(
@@ -134,20 +137,21 @@ class TrainStep:
         )
         return {**metrics, "learning_rate": rate}
 
-    def _replica_sum(self, gradients, statistics, sums):
+    def _replica_sum(self, gradients, statistics, sums, stop):
         """Global gradients (decayed and clipped), mean statistics and metrics, on each replica."""
         context = tf.distribute.get_replica_context()
         # Arguments of a tf.function have no device; all_reduce takes its destination from it.
         gradients, statistics, sums = tf.nest.map_structure(
-            tf.identity, (gradients, statistics, sums))
+            tf.identity, (gradients, statistics, {**sums, "stop": stop}))
         gradients = context.all_reduce("SUM", gradients)
         statistics = context.all_reduce("MEAN", statistics)
         sums = context.all_reduce("SUM", sums)
         gradients, decay_loss = self._with_weight_decay(gradients)
         norm = tf.linalg.global_norm(gradients)
         scale = clip_scale(norm, self.optimization.clip_norm)
-        count = tf.maximum(sums.pop("examples"), 1.0)
+        stop, count = sums.pop("stop"), tf.maximum(sums.pop("examples"), 1.0)
         metrics = {name: value / count for name, value in sums.items()}
+        metrics["stop"] = stop > 0
         metrics["loss"] += decay_loss
         metrics["grad_norm"] = norm
         is_finite = [tf.math.is_finite(metrics["loss"]), tf.math.is_finite(norm)]

@@ -15,12 +15,13 @@ from inception_tf.runtime.writers import MetricsWriter, read_metrics
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stop_signal_is_raised_at_the_next_check_only(number, code):
+def test_stop_signal_is_noted_and_raised_only_when_asked(number, code):
     with StopSignals() as stop:
-        stop.check()
+        assert not stop.requested
         os.kill(os.getpid(), number)
+        assert stop.requested
         with pytest.raises(Interrupted) as caught:
-            list(stop.checked([1, 2]))
+            stop.interrupt()
     assert caught.value.exit_code == code
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
 
