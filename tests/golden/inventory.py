@@ -1,7 +1,7 @@
 """Every layer of the paper's networks, as committed JSON.
 
-`python -m tests.golden.inventory --write` makes the files again; without `--write`
-it prints what differs.
+`python -m tests.golden.inventory write` makes the files again; without `write` it
+prints what differs.
 """
 
 import argparse
@@ -95,8 +95,8 @@ def _as_text(inventory):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="overwrite the golden files")
-    write = parser.parse_args().write
+    parser.add_argument("action", nargs="?", choices=("compare", "write"), default="compare")
+    write = parser.parse_args().action == "write"
     for network in NETWORKS:
         now = describe(nets.build(network, aux_head=True))
         if write:
