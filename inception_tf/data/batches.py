@@ -6,8 +6,10 @@ remembered, and the pipeline starts again at that very batch: positions make
 that free, and good data pays nothing.
 """
 
+import atexit
 import dataclasses
 import logging
+import weakref
 
 import numpy as np
 import tensorflow as tf
@@ -19,11 +21,24 @@ from inception_tf.errors import DataError
 
 log = logging.getLogger(__name__)
 
+_open_streams = weakref.WeakSet()
+
 # Failures of one batch in which every record turns out to be good: the device
 # or the file system had a bad moment.
 MAX_UNEXPLAINED = 3
 # Examples named in one message.
 MAX_NAMED = 10
+
+
+@atexit.register
+def close_streams():
+    """Closes every stream that is still open.
+
+    Threads that read ahead call Python. Left running into the interpreter's end, they
+    wait for its lock for ever and the process never exits (two runs in six did so).
+    """
+    for stream in list(_open_streams):
+        stream.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +146,7 @@ class ExampleStream:
         self._source = source
         self._index_at = index_at
         # Traced once: a pipeline that starts again would trace it again.
-        self._picture = tf.function(picture)
+        self._picture = tf.function(picture, autograph=False)
         self._slots = slots
         self._image_shape = (image_size, image_size, 3)
         self._labels = labels
@@ -141,7 +156,8 @@ class ExampleStream:
         self._parallelism = parallelism
         self._prefetch = prefetch
         self._next_batch = 0
-        self._traced = tf.function(self._example)
+        _open_streams.add(self)
+        self._traced = tf.function(self._example, autograph=False)
         self._start()
 
     def __iter__(self):
@@ -224,8 +240,8 @@ class ExampleStream:
         self._labels.check(record)
         try:
             self._picture(tf.constant(record.encoded), position)
-        except tf.errors.OpError as error:
-            cause = images.cause_of_failure(record.encoded, error, self._max_pixels)
+        except tf.errors.OpError:
+            cause = images.cause_of_failure(record.encoded, self._max_pixels)
             self.bad_examples[record.example_id] = cause
             self._bad_indices.add(index)
             log.warning("bad example %s: %s", record.example_id, cause)

@@ -69,11 +69,8 @@ def resize(pixels, image_size, method="bilinear", pixel_centers="half", antialia
     return kernels[method](pixels[tf.newaxis], size, half_pixel_centers=False)[0]
 
 
-def cause_of_failure(encoded, error, max_pixels):
-    """Why this record could not be decoded, in a few words.
-
-    `error` is what the decoder raised; its text is used when nothing simpler fits.
-    """
+def cause_of_failure(encoded, max_pixels):
+    """Why these bytes could not be decoded, in a few words."""
     if not encoded:
         return "empty"
     kind = _format_name(encoded)
@@ -83,10 +80,11 @@ def cause_of_failure(encoded, error, max_pixels):
         height, width = (int(v) for v in (_jpeg_size if kind == "JPEG" else _other_size)(encoded))
     except tf.errors.OpError:
         return f"{kind} with an unreadable header"
-    if height < 1 or width < 1 or height * width > max_pixels:
+    if height < 1 or width < 1:
+        return f"{kind} of {width}x{height} pixels"
+    if height * width > max_pixels:
         return f"{kind} header claims {width}x{height} pixels (--max_image_pixels={max_pixels})"
-    reason = " ".join(str(error.message).split())[-120:]
-    return f"truncated or damaged {kind} of {len(encoded)} bytes ({reason})"
+    return f"truncated or damaged {kind} of {len(encoded)} bytes"
 
 
 def _format_name(encoded):

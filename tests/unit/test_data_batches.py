@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inception_tf.config import Data
+from inception_tf.data import batches
 from inception_tf.data.batches import scoring_batches, training_batches
 from inception_tf.data.crops import Preprocessing, scoring_crop
 from inception_tf.errors import DataError
@@ -120,4 +121,13 @@ def test_scoring_that_ends_early_is_an_error(monkeypatch):
     next(stream)
     stream.close()
     with pytest.raises(DataError, match="ended after 1 of 2 batches"):
+        next(stream)
+
+
+def test_streams_left_open_are_closed_at_exit():
+    """Their threads would wait for the interpreter's lock for ever."""
+    stream = _training()
+    next(stream)
+    batches.close_streams()
+    with pytest.raises(DataError, match="ended after 1"):
         next(stream)
