@@ -34,6 +34,46 @@ def numbered_layers(network):
     return [layer for layer in slim.scopes(network, aux_head=False) if layer not in named]
 
 
+def names(network, stored):
+    """Our variable path -> "layer/variable" in Keras, for every weight of the network.
+
+    `stored` are the names in the file at hand: they say where its numbering starts
+    ("conv2d" in a fresh session of Keras 3, "conv2d_1" in Keras 2, any number later on).
+    """
+    layers = named_layers(network)
+    norms = {"conv_7b": "conv_7b_bn"} if "conv_7b" in layers else {}
+    order = numbered_layers(network)
+    stored_layers = {name.split("/")[0] for name in stored}
+    layers |= zip(order, _counted("conv2d", stored_layers, len(order)), strict=True)
+    counted = _counted("batch_normalization", stored_layers, len(order))
+    norms |= zip(order, counted, strict=True)
+    table = {}
+    for layer, theirs in layers.items():
+        table[f"{layer}/kernel"] = f"{theirs}/kernel"
+        if layer not in norms:
+            table[f"{layer}/bias"] = f"{theirs}/bias"
+            continue
+        for variable in ("beta", "moving_mean", "moving_variance"):
+            table[f"{layer}_bn/{variable}"] = f"{norms[layer]}/{variable}"
+    return table
+
+
+def stored_shape(_network, _path, shape):
+    """Keras has the shapes that we have."""
+    return shape
+
+
+def layout(_path, array):
+    """Keras has the order of axes that we have."""
+    return array
+
+
+def _counted(kind, layers, count):
+    """The `count` names that Keras gives to layers of `kind`, from the first in `layers`."""
+    first = min(_by_number(dict.fromkeys(layers), kind), default=0)
+    return [f"{kind}_{i}" if i else kind for i in range(first, first + count)]
+
+
 def arrays(network, model):
     """Our variable path -> array, from a keras.applications `model` with its top."""
     by_name = {layer.name: layer for layer in model.layers}
@@ -53,9 +93,14 @@ def arrays(network, model):
 
 def _numbered(by_name, kind):
     """Layers called `kind` or `kind`_<number>, in the order they were made."""
+    found = _by_number(by_name, kind)
+    return [found[number] for number in sorted(found)]
+
+
+def _by_number(by_name, kind):
     found = {}
     for name, layer in by_name.items():
         match = re.fullmatch(rf"{kind}(?:_(\d+))?", name)
         if match:
             found[int(match[1] or 0)] = layer
-    return [found[number] for number in sorted(found)]
+    return found

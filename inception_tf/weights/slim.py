@@ -186,12 +186,17 @@ def names(network, aux_head=True):
 def arrays(network, variables, aux_head=True):
     """Our variable path -> array, from slim's `variables` (name -> array)."""
     return {
-        path: _as_dense(path, variables[name])
+        path: layout(path, variables[name])
         for path, name in names(network, aux_head).items()
     }
 
 
-def _as_dense(path, array):
+def stored_shape(network, path, shape):
+    """Shape in slim's file of what has `shape` here; `layout` turns it back."""
+    return (1, 1, *shape) if network == "inception_v3" and path.endswith("logits/kernel") else shape
+
+
+def layout(path, array):
     """Inception-v3's classifiers are 1x1 convolutions in slim, dense layers here."""
     if path.endswith("logits/kernel") and array.ndim == 4:
         return array.reshape(array.shape[2:])

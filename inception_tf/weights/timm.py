@@ -7,6 +7,7 @@ head; kernels are [out, in, height, width], dense kernels [out, in].
 import numpy as np
 
 NETWORKS = ("inception_v4", "inception_resnet_v2_released")
+CLASSIFIERS = ("last_linear", "classif")
 
 _STEM_V4 = {
     "stem_1": "features.0",
@@ -119,9 +120,16 @@ _BLOCK8 = {
 }
 
 
-def names(network):
-    """Our variable path -> timm's key, for every weight of the network."""
+def names(network, keys=()):
+    """Our variable path -> timm's key, for every weight of the network.
+
+    `keys` of the file at hand decide how its classifier is called: timm and Cadene
+    differ in it.
+    """
     layers = {"inception_v4": _v4, "inception_resnet_v2_released": _resnet_v2}[network]()
+    called = [name for name in CLASSIFIERS if f"{name}.weight" in keys]
+    if len(called) == 1:
+        layers["logits"] = called[0]
     table = {}
     for layer, module in layers.items():
         if layer.endswith(("linear", "logits")):
@@ -139,11 +147,18 @@ def names(network):
 def arrays(network, state_dict):
     """Our variable path -> array, from timm's `state_dict` (key -> array)."""
     return {
-        path: _transposed(np.asarray(state_dict[key])) for path, key in names(network).items()
+        path: layout(path, np.asarray(state_dict[key])) for path, key in names(network).items()
     }
 
 
-def _transposed(array):
+def stored_shape(_network, _path, shape):
+    """Shape in timm's file of what has `shape` here; `layout` turns it back."""
+    if len(shape) == 4:
+        return (shape[3], shape[2], *shape[:2])
+    return shape[::-1]
+
+
+def layout(_path, array):
     """torch's [out, in, height, width] or [out, in] as Keras has it."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)

@@ -1,0 +1,118 @@
+"""`inception-tf convert`: weights of TF-slim, Keras or timm into a file of ours."""
+
+import os
+
+from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
+from inception_tf.config import Config
+from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.flags import Flag
+
+OWN = (
+    Flag("from", "slim", "where the weights come from", ("slim", "keras", "timm")),
+    Flag("input", "", "the file, or the prefix of a TF-slim checkpoint (model.ckpt)"),
+    Flag("output", "", "file to write, X.keras or X.weights.h5; must not exist yet"),
+    Flag("classes", "as_found", "1000 leaves out the background class of TF-slim's 1001",
+         ("as_found", "1000", "1001")),
+    Flag("aux_head", False, "with the auxiliary classifier (TF-slim only)"),
+    Flag("check", "", "image to classify with the converted network; prints its top 5"),
+)
+FIELDS = ("net", "image_size", "width")
+ENDINGS = (".weights.h5", ".keras")
+
+
+def main(argv):
+    """Converts --input, prints what became of every array, writes --output."""
+    arguments = flags.parse(
+        "convert", "Turns published weights into a network of ours.", argv, OWN,
+        groups=("network",), fields=FIELDS)
+    network = flags.config_from(arguments, Config()).network
+    own = arguments.own
+    _check_paths(own)
+    import_tensorflow()
+    from inception_tf.weights.convert import Conversion
+
+    size = network.image_size
+    classes = None if own["classes"] == "as_found" else int(own["classes"])
+    conversion = Conversion(
+        network.net, own["from"], own["input"], classes, own["aux_head"],
+        input_shape=(size, size, 3), width=network.width)
+    if own["check"] and conversion.classes not in (1000, 1001):
+        raise UsageError(f"--check names ImageNet's classes; the file has {conversion.classes}")
+    print(*conversion.rows, sep="\n")
+    model = conversion.model()
+    if own["check"]:
+        _print_top_5(model, own, network)
+    _save(model, own["output"])
+    print(_summary(conversion, own["output"]))
+
+
+def _check_paths(own):
+    if not own["input"] or not own["output"]:
+        raise UsageError("convert needs --input=PATH and --output=X.keras or X.weights.h5")
+    output = own["output"]
+    if not output.endswith(ENDINGS):
+        raise UsageError(f"--output={output!r} ends neither in .keras nor in .weights.h5")
+    if os.path.lexists(output):
+        raise UsageError(f"--output={output!r} exists already: remove it, or choose another name")
+    folder = os.path.dirname(output) or "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"--output: no folder {folder!r}")
+    if own["check"] and not os.path.isfile(own["check"]):
+        raise UsageError(f"--check: no file {own['check']!r}")
+
+
+def _print_top_5(model, own, network):
+    from inception_tf.nets.predictions import decode_predictions
+
+    image = _image(own["check"], own["from"], network)
+    # With an auxiliary head the main classifier is the first of two outputs.
+    answer = model(image[None], training=False)
+    answer = answer[0] if isinstance(answer, list) else answer
+    print(f"top 5 of {own['check']}:")
+    for wordnet_id, name, score in decode_predictions(answer)[0]:
+        print(f"  {score:.4f} {wordnet_id} {name}")
+
+
+def _image(path, source, network):
+    """The image as it was cut and resized for the weights of `source`."""
+    import tensorflow as tf
+
+    from inception_tf.data.crops import Preprocessing, scoring_crop
+    from inception_tf.data.images import MAX_PIXELS, cause_of_failure
+    from inception_tf.weights.preprocessing import preprocessing_of
+
+    with open(path, "rb") as file:
+        encoded = file.read()
+    settings = Preprocessing(network.image_size, **preprocessing_of(source, network.net))
+    try:
+        return scoring_crop(tf.constant(encoded), settings)
+    except tf.errors.OpError:
+        cause = cause_of_failure(encoded, MAX_PIXELS)
+        raise DataError(f"--check: {path}: {cause}") from None
+
+
+def _save(model, output):
+    """Complete under its name, or absent."""
+    ending = next(ending for ending in ENDINGS if output.endswith(ending))
+    unfinished = f"{output}.unfinished{ending}"
+    try:
+        if ending == ".keras":
+            model.save(unfinished)
+        else:
+            model.save_weights(unfinished)
+        os.replace(unfinished, output)
+    except OSError as error:
+        raise StorageError(f"--output={output!r} could not be written: {error}") from None
+    finally:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+
+
+def _summary(conversion, output):
+    counts = {}
+    for row in conversion.rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    gamma = " and a learned scale in batch norm (batch_norm_gamma=True)" * conversion.gamma
+    return (f"{output}: {conversion.net} with {conversion.classes} classes{gamma}; "
+            f"{counts['used']} arrays used, {counts.get('ignored', 0)} ignored")

@@ -1,0 +1,188 @@
+"""Weights of TF-slim, Keras or timm put into a network of ours, every array accounted for."""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from inception_tf import nets
+from inception_tf.errors import UsageError
+from inception_tf.weights import keras_applications, slim, timm
+from inception_tf.weights.assign import assign
+from inception_tf.weights.readers import arrays_of
+from inception_tf.weights.stored import read
+
+TABLES = {"slim": slim, "keras": keras_applications, "timm": timm}
+
+# Arrays that no network needs: pattern -> why. The group is the array they belong to.
+IGNORED = {
+    "slim": {
+        r"global_step": "counter of training steps",
+        r"beta[12]_power": "state of the optimizer",
+        r"(.+)/(?:RMSProp|Momentum|Adam|Adagrad)(?:_\d+)?": "state of the optimizer",
+        r"(.+)/ExponentialMovingAverage": "moving average of the weights in training",
+    },
+    "keras": {r"optimizer.*": "state of the optimizer"},
+    "timm": {r".+\.num_batches_tracked": "counter of torch's batch norm"},
+}
+# The network is built before the numbers are read; ImageNet has 21,841 classes in all.
+MAX_CLASSES = 100_000
+
+_AUX_HEAD = "auxiliary head (asked for with --aux_head)"
+_UNIT_GAMMA = "scale of batch norm, equal to 1: left out"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What became of one array: "used", "ignored", or one of PROBLEMS."""
+
+    state: str
+    name: str
+    shape: tuple[int, ...]
+    note: str
+
+    def __str__(self):
+        return f"{self.state:10} {self.name} {list(self.shape)}: {self.note}"
+
+
+PROBLEMS = ("missing", "other shape", "left over")
+
+
+class Conversion:
+    """A file matched with a network by names and shapes; `model()` then moves the numbers.
+
+    Args:
+        net: network of ours.
+        source: "slim", "keras" or "timm".
+        path: the file, or a checkpoint's prefix.
+        classes: 1000 leaves out the background class of 1001; None takes what is there.
+        aux_head: with the auxiliary classifier (slim only).
+        options: further arguments of the network's builder.
+
+    Raises: UsageError when the file cannot be read, or holds no weights of `net`.
+    """
+
+    def __init__(self, net, source, path, classes=None, aux_head=False, **options):
+        _check_net(net, source, aux_head)
+        self.net, self.source = net, source
+        self.stored = arrays_of(source, path)
+        self.table = _names(net, source, self.stored, aux_head)
+        self.classes_found = _classes(self.stored, self.table)
+        self.classes = _classes_wanted(self.classes_found, classes)
+        self.unit_gammas = self._unit_gammas()
+        self.table = {k: v for k, v in self.table.items() if v not in self.unit_gammas}
+        self.gamma = any(path.endswith("/gamma") for path in self.table)
+        self._model = nets.build(
+            net, classes=self.classes, aux_head=aux_head, batch_norm_gamma=self.gamma, **options
+        )
+        self.rows = [*self._wanted_rows(), *self._other_rows()]
+
+    def model(self):
+        """The network with its weights.
+
+        Raises: UsageError for an array that is missing, left over, of another shape,
+            damaged or not finite.
+        """
+        problems = [row for row in self.rows if row.state in PROBLEMS]
+        if problems:
+            counts = ", ".join(f"{sum(row.state == state for row in problems)} {state}"
+                               for state in PROBLEMS)
+            raise UsageError(f"the file does not hold {self.net} ({self.source}): {counts}; first: "
+                             f"{problems[0].name} {problems[0].shape}: {problems[0].note}")
+        assign(self._model, {path: self._array(path) for path in self.table})
+        return self._model
+
+    def _array(self, path):
+        array = TABLES[self.source].layout(path, read(self.stored, self.table[path]))
+        background = self.classes_found - self.classes
+        return array[..., background:] if _is_head(path) else array
+
+    def _unit_gammas(self):
+        """Names of the scales if all are there and 1: the network then needs none."""
+        names = [name for path, name in self.table.items() if path.endswith("/gamma")]
+        if all(name in self.stored and np.all(read(self.stored, name) == 1) for name in names):
+            return set(names)
+        return set()
+
+    def _wanted_rows(self):
+        for weight in self._model.weights:
+            name = self.table[weight.path]
+            shape = tuple(weight.shape)
+            if _is_head(weight.path):
+                shape = (*shape[:-1], self.classes_found)
+            shape = TABLES[self.source].stored_shape(self.net, weight.path, shape)
+            yield self._wanted_row(name, shape, weight.path)
+
+    def _wanted_row(self, name, shape, path):
+        if name not in self.stored:
+            return Row("missing", name, shape, f"is not in the file; {path} needs it")
+        if self.stored[name].shape != shape:
+            return Row("other shape", name, self.stored[name].shape, f"{path} needs {shape}")
+        cut = _is_head(path) and self.classes_found != self.classes
+        return Row("used", name, shape, f"{path}{', without background' if cut else ''}")
+
+    def _other_rows(self):
+        whole = set(_names(self.net, self.source, self.stored, aux_head=True).values())
+        for name in sorted(self.stored.keys() - set(self.table.values())):
+            reason = self._reason(name, whole)
+            yield Row("ignored" if reason else "left over", name, self.stored[name].shape,
+                      reason or "is in no table of this network")
+
+    def _reason(self, name, whole):
+        if name in self.unit_gammas:
+            return _UNIT_GAMMA
+        if name in whole:
+            return _AUX_HEAD
+        for pattern, reason in IGNORED[self.source].items():
+            match = re.fullmatch(pattern, name)
+            if match and (not match.groups() or match[1] in whole):
+                return reason
+        return None
+
+
+def _check_net(net, source, aux_head):
+    if net == "inception_resnet_v2":
+        raise UsageError(
+            "--net=inception_resnet_v2 is the paper's network, for which nobody published "
+            f"weights: what {source} calls Inception-ResNet-v2 has another stem and 10/20/10 "
+            "blocks; use --net=inception_resnet_v2_released"
+        )
+    if net not in TABLES[source].NETWORKS:
+        raise UsageError(
+            f"--from={source} has no table for --net={net}; it has: "
+            f"{', '.join(TABLES[source].NETWORKS)}"
+        )
+    if aux_head and source != "slim":
+        raise UsageError(f"--aux_head: files of {source} hold no auxiliary head")
+
+
+def _names(net, source, stored, aux_head):
+    if source == "slim":
+        return slim.names(net, aux_head)
+    return TABLES[source].names(net, stored)
+
+
+def _classes(stored, table):
+    """Size of the classifier in the file; ImageNet's where it is missing."""
+    name = table["logits/bias"]
+    if name not in stored or not stored[name].shape:
+        return 1000
+    classes = stored[name].shape[-1]
+    if not 1 <= classes <= MAX_CLASSES:
+        raise UsageError(f"array {name} claims {classes} classes: 1 to {MAX_CLASSES} are built")
+    return classes
+
+
+def _classes_wanted(found, asked):
+    if asked is None or asked == found:
+        return found
+    if (found, asked) == (1001, 1000):
+        return asked
+    raise UsageError(
+        f"--classes={asked}: the file has {found} classes. Only the background class (the "
+        "first of 1001) can be left out; a missing one would have to be invented"
+    )
+
+
+def _is_head(path):
+    return path.startswith(("logits/", "aux_logits/"))

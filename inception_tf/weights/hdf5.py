@@ -1,0 +1,120 @@
+"""Arrays of a Keras file, read as plain HDF5: no layer is rebuilt, no link followed.
+
+Three layouts exist: `save_weights` and `.keras` of Keras 3 (layers/GROUP/vars/0, with
+the layer's name as attribute), and Keras 2's LAYER/.../VARIABLE:0, in whole models
+under `model_weights`.
+"""
+
+import contextlib
+import os
+import re
+import zipfile
+
+import h5py
+
+from inception_tf.errors import UsageError
+from inception_tf.weights.stored import Stored, check_sizes
+
+_WEIGHTS = "model.weights.h5"
+# Deeper than any layout of Keras.
+_MAX_DEPTH = 8
+# Of a Keras 3 layer, in the order in which its build() makes them.
+_KERNEL = ("kernel", "bias")
+_NORM = ("beta", "moving_mean", "moving_variance")
+
+
+def keras_arrays(path):
+    """"layer/variable" -> Stored, of a .keras, .weights.h5 or .h5 file.
+
+    Raises: UsageError for a file that is damaged, that holds code (a Lambda layer), or
+        whose arrays lie elsewhere (links, external or virtual storage) or nowhere.
+    """
+    try:
+        file = h5py.File(_hdf5_of(path), "r")
+        _check_no_code(path, file.attrs.get("model_config", ""))
+        datasets = dict(_datasets(path, file))
+        stored = {
+            _name(key, dataset): Stored(dataset.shape, lambda dataset=dataset: dataset[()])
+            for key, dataset in datasets.items()
+        }
+    except (OSError, RuntimeError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path}: is damaged, or no Keras file: {error}") from None
+    if len(stored) != len(datasets):
+        raise UsageError(f"{path}: two arrays have the same layer and name")
+    check_sizes(stored, os.path.getsize(path), path)
+    return stored
+
+
+def _hdf5_of(path):
+    """The file itself, or the member of a .keras archive that holds the arrays."""
+    if not path.endswith(".keras"):
+        return path
+    archive = zipfile.ZipFile(path)
+    for name in ("config.json", _WEIGHTS):
+        member = archive.getinfo(name)
+        # Keras stores without compression; what expands can exhaust the memory.
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise UsageError(f"{path}: {name} is compressed, which Keras does not do")
+    _check_no_code(path, archive.read("config.json").decode())
+    return archive.open(_WEIGHTS)
+
+
+def _check_no_code(path, config):
+    if re.search(r'"class_name":\s*"Lambda"', str(config)):
+        raise UsageError(
+            f"{path}: holds a Lambda layer, which is code and is not run here; save the "
+            "weights alone: model.save_weights('X.weights.h5')"
+        )
+
+
+def _datasets(path, group, prefix="", depth=0):
+    if depth > _MAX_DEPTH:
+        raise UsageError(f"{path}: group {prefix!r} is nested too deeply for a Keras file")
+    for key in group:
+        name = f"{prefix}{key}"
+        link = group.get(key, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise UsageError(f"{path}: {name} is a {type(link).__name__}, not an array; links "
+                             "are not followed")
+        value = group[key]
+        if isinstance(value, h5py.Group):
+            yield from _datasets(path, value, f"{name}/", depth + 1)
+        else:
+            _check_plain(path, name, value)
+            yield name, value
+
+
+def _check_plain(path, name, dataset):
+    """Keras writes each array in one piece inside the file."""
+    what = None
+    if not isinstance(dataset, h5py.Dataset):
+        what = f"is a {type(dataset).__name__}, not an array"
+    elif dataset.is_virtual or dataset.external:
+        what = "takes its numbers from another file"
+    elif dataset.chunks is not None:
+        what = "is chunked or compressed, which Keras does not do"
+    elif dataset.shape is None or dataset.nbytes != dataset.id.get_storage_size():
+        what = (f"claims shape {dataset.shape} and stores {dataset.id.get_storage_size()} bytes: "
+                "damaged, or made to exhaust memory")
+    if what:
+        raise UsageError(f"{path}: {name} {what}")
+
+
+def _name(key, dataset):
+    """"layer/variable" of a dataset; optimizer state keeps its key."""
+    if key.startswith("optimizer"):
+        return key
+    parts = key.removeprefix("model_weights/").split("/")
+    if parts[0] != "layers" or parts[-2] != "vars":
+        return f"{parts[0]}/{parts[-1].split(':')[0]}"
+    return f"{dataset.parent.attrs['name']}/{_variable(dataset.parent, parts[-1])}"
+
+
+def _variable(group, index):
+    """A kernel has axes, a batch norm starts with a vector: beta, or gamma before it."""
+    names = _KERNEL
+    with contextlib.suppress(KeyError):
+        if group["0"].ndim == 1:
+            names = _NORM if len(group) == 3 else ("gamma", *_NORM)
+    position = int(index)
+    return names[position] if position < len(names) else index

@@ -1,0 +1,111 @@
+"""Names, shapes and numbers in files of TF-slim and torch; no object is ever rebuilt.
+
+Every reader returns name -> `Stored` and raises UsageError for a file it cannot read.
+"""
+
+import os
+
+from inception_tf.errors import UsageError
+from inception_tf.weights.hdf5 import keras_arrays
+from inception_tf.weights.stored import Stored, check_sizes
+
+# Where training scripts for torch put the weights among other things.
+_STATE_DICT_KEYS = ("state_dict", "model")
+
+
+def arrays_of(source, path):
+    """All arrays of `path`, which holds weights of `source` (a key of READERS)."""
+    stored = READERS[source](path)
+    if not stored:
+        raise UsageError(f"{path}: holds no arrays")
+    return stored
+
+
+def _checkpoint(path):
+    """A TF-slim checkpoint, by its prefix (`model.ckpt`) or one of its files."""
+    import tensorflow as tf
+
+    prefix = path.removesuffix(".index").split(".data-")[0]
+    files = tf.io.gfile.glob(f"{prefix}.data-*") or [prefix]
+    if not tf.io.gfile.exists(files[0]):
+        raise UsageError(
+            f"--input: no checkpoint at {path!r}; give its prefix, such as inception_v4.ckpt"
+        )
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = reader.get_variable_to_shape_map()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise _unreadable(path, error) from None
+    stored = {
+        name: Stored(tuple(shape), lambda name=name: reader.get_tensor(name))
+        for name, shape in shapes.items()
+    }
+    check_sizes(stored, sum(tf.io.gfile.stat(file).length for file in files), path)
+    return stored
+
+
+def _state_dict(path):
+    """A state dict of timm or Cadene: .safetensors, or a file of torch.save."""
+    _check_file(path)
+    stored = (_safetensors if path.endswith(".safetensors") else _torch)(path)
+    check_sizes(stored, os.path.getsize(path), path)
+    return stored
+
+
+def _safetensors(path):
+    safetensors = _imported("safetensors")
+    try:
+        file = safetensors.safe_open(path, framework="np")
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise _unreadable(path, error) from None
+    return {
+        name: Stored(
+            tuple(file.get_slice(name).get_shape()), lambda name=name: file.get_tensor(name)
+        )
+        for name in file.keys()  # noqa: SIM118 (no mapping)
+    }
+
+
+def _torch(path):
+    torch = _imported("torch")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    # UnpicklingError when it holds more than tensors; damaged files raise many kinds.
+    except Exception as error:
+        raise _unreadable(path, error) from None
+    for key in _STATE_DICT_KEYS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise UsageError(f"{path}: is no state dict (name -> tensor): save model.state_dict()")
+    return {
+        str(name): Stored(tuple(tensor.shape), lambda tensor=tensor: tensor.float().numpy())
+        for name, tensor in state.items()
+    }
+
+
+def _keras(path):
+    _check_file(path)
+    return keras_arrays(path)
+
+
+def _check_file(path):
+    if not os.path.isfile(path):
+        raise UsageError(f"--input: no file {path!r}")
+
+
+def _imported(package):
+    try:
+        return __import__(package)
+    except ImportError:
+        raise UsageError(
+            f"this file needs the package {package!r}, which is not installed"
+        ) from None
+
+
+def _unreadable(path, error):
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return UsageError(f"{path}: refused, or damaged: {first_line}")
+
+
+READERS = {"slim": _checkpoint, "keras": _keras, "timm": _state_dict}
