@@ -16,8 +16,6 @@ from inception_tf.errors import UsageError
 from inception_tf.weights.stored import Stored, check_sizes
 
 _WEIGHTS = "model.weights.h5"
-# Deeper than any layout of Keras.
-_MAX_DEPTH = 8
 # Of a Keras 3 layer, in the order in which its build() makes them.
 _KERNEL = ("kernel", "bias")
 _NORM = ("beta", "moving_mean", "moving_variance")
@@ -32,7 +30,7 @@ def keras_arrays(path):
     try:
         file = h5py.File(_hdf5_of(path), "r")
         _check_no_code(path, file.attrs.get("model_config", ""))
-        datasets = dict(_datasets(path, file))
+        datasets = dict(_datasets(path, file, set()))
         stored = {
             _name(key, dataset): Stored(dataset.shape, lambda dataset=dataset: dataset[()])
             for key, dataset in datasets.items()
@@ -67,9 +65,8 @@ def _check_no_code(path, config):
         )
 
 
-def _datasets(path, group, prefix="", depth=0):
-    if depth > _MAX_DEPTH:
-        raise UsageError(f"{path}: group {prefix!r} is nested too deeply for a Keras file")
+def _datasets(path, group, seen, prefix=""):
+    """(key, dataset) of all in `group`; `seen` are the addresses of what was met so far."""
     for key in group:
         name = f"{prefix}{key}"
         link = group.get(key, getlink=True)
@@ -77,8 +74,12 @@ def _datasets(path, group, prefix="", depth=0):
             raise UsageError(f"{path}: {name} is a {type(link).__name__}, not an array; links "
                              "are not followed")
         value = group[key]
+        address = h5py.h5o.get_info(value.id).addr
+        if address in seen:
+            raise UsageError(f"{path}: {name} is in the file twice, which Keras does not do")
+        seen.add(address)
         if isinstance(value, h5py.Group):
-            yield from _datasets(path, value, f"{name}/", depth + 1)
+            yield from _datasets(path, value, seen, f"{name}/")
         else:
             _check_plain(path, name, value)
             yield name, value

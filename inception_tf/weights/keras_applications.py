@@ -34,7 +34,7 @@ def numbered_layers(network):
     return [layer for layer in slim.scopes(network, aux_head=False) if layer not in named]
 
 
-def names(network, stored):
+def names(network, stored=()):
     """Our variable path -> "layer/variable" in Keras, for every weight of the network.
 
     `stored` are the names in the file at hand: they say where its numbering starts

@@ -1,0 +1,81 @@
+"""Weight files as TF-slim, Keras and timm write them, for networks of any width."""
+
+import functools
+import zipfile
+
+import h5py
+import tensorflow as tf
+
+from inception_tf import nets
+from inception_tf.weights import keras_applications, slim, timm
+from tests.parity.arrays import random_like
+
+WIDTH = 0.0625
+TABLES = {"slim": slim, "keras": keras_applications, "timm": timm}
+
+
+@functools.cache
+def shapes(net, source, classes):
+    """The peer's name -> shape, of `net` in WIDTH, with all that the peer has."""
+    options = {"aux_head": source == "slim", "batch_norm_gamma": source == "timm"}
+    model = nets.build(net, width=WIDTH, classes=classes, **options)
+    table = TABLES[source].names(net)
+    return {
+        table[weight.path]: TABLES[source].stored_shape(net, weight.path, tuple(weight.shape))
+        for weight in model.weights
+    }
+
+
+def arrays(net, source, classes=1000):
+    """The peer's name -> float32 array, random; the scales of batch norm are 1."""
+    kinds = {"running_var": "moving_variance"}
+    made = {}
+    for name, shape in shapes(net, source, classes).items():
+        leaf = name.replace(".", "/").split("/")[-1]
+        kind = "kernel" if len(shape) > 1 else kinds.get(leaf, leaf)
+        made[name] = random_like(name, kind, shape).astype("float32")
+        if name.endswith(".bn.weight"):
+            made[name][:] = 1
+    return made
+
+
+def write_checkpoint(prefix, named):
+    """A checkpoint as TensorFlow 1 writes it: `prefix`.index and .data-00000-of-00001."""
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix), tensor_names=list(named), shape_and_slices=[""] * len(named),
+        tensors=list(named.values()))
+    return str(prefix)
+
+
+def write_checkpoint_v1(path, named):
+    """A checkpoint of the first format, one file: slim's archives of 2016 hold these."""
+    tf.raw_ops.Save(filename=str(path), tensor_names=list(named), data=list(named.values()))
+    return str(path)
+
+
+def write_keras_2(path, named):
+    """The layout of Keras 2's `save_weights`: layer/layer/variable:0."""
+    with h5py.File(path, "w") as file:
+        for name, array in named.items():
+            layer, variable = name.split("/")
+            file[f"{layer}/{layer}/{variable}:0"] = array
+    return str(path)
+
+
+def write_keras_3(path, named):
+    """The layout of Keras 3's `save_weights`: layers/group/vars/0, named by an attribute."""
+    with h5py.File(path, "w") as file:
+        for name, array in named.items():
+            layer = name.split("/")[0]
+            group = file.require_group(f"layers/of_{layer}/vars")
+            group.attrs["name"] = layer
+            group[str(len(group))] = array
+    return str(path)
+
+
+def write_keras_archive(path, hdf5_path, config="{}", compression=zipfile.ZIP_STORED):
+    """A .keras archive around an HDF5 file of weights."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("config.json", config)
+        archive.write(hdf5_path, "model.weights.h5")
+    return str(path)
