@@ -51,7 +51,9 @@ class Network:
     background_class: bool = option(False, "class 0 is background, labels start at 1 [S]")
     batch_norm_momentum: float = option(0.9997, "decay of batch statistics [S]", low=0, high=1)
     batch_norm_gamma: bool = option(False, "batch norm with a learned scale; [S] has none")
-    sync_batch_norm: bool = option(False, "batch statistics over all replicas")
+    batch_norm: str = option("own", "statistics of each replica's images, of all replicas' images "
+                             "(synchronized), or left as they are (frozen)",
+                             ("own", "synchronized", "frozen"))
 
 
 @dataclass(frozen=True)

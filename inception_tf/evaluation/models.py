@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import keras
+
 import inception_tf.nets as nets
 from inception_tf.config import Config
 from inception_tf.errors import CheckpointError, UsageError
@@ -35,17 +37,28 @@ def build_network(network, num_classes, aux_head=None):
         "repeats": network.repeats or None,
         "batch_norm_momentum": network.batch_norm_momentum,
         "batch_norm_gamma": network.batch_norm_gamma,
-        "synchronized": network.sync_batch_norm,
+        "synchronized": network.batch_norm == "synchronized",
     }
     if network.residual_scales:
         if "resnet" not in network.net:
             raise UsageError(f"--residual_scales: {network.net} has no residual blocks")
         settings["residual_scales"] = network.residual_scales
     size = network.image_size
-    return nets.build(
+    model = nets.build(
         network.net, input_shape=(size, size, 3), classes=num_outputs(network, num_classes),
         classifier_activation=None, **settings,
     )
+    if network.batch_norm == "frozen":
+        _freeze_batch_norm(model)
+    return model
+
+
+def _freeze_batch_norm(model):
+    """Inference statistics in training too. Calling a layer with training=False at build
+    time does not do it: Keras overrides that when the model is called with True."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 def read_config(model_dir):

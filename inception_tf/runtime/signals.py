@@ -32,12 +32,21 @@ class StopSignals:
 
     def __enter__(self):
         for number in _WATCHED:
-            self._previous[number] = signal.signal(number, self._note)
+            self._previous[number] = signal.getsignal(number)
+        self.watch()
         return self
 
     def __exit__(self, *exception):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def watch(self):
+        """Takes the signals (again: MultiWorkerMirroredStrategy puts its own handler in).
+
+        That handler only tells TensorFlow's preemption service; SIGTERM was then ignored.
+        """
+        for number in _WATCHED:
+            signal.signal(number, self._note)
 
     @property
     def requested(self):

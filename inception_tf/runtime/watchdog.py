@@ -1,15 +1,13 @@
 """Peers that never come, and peers that are gone: named, with exit code 8."""
 
 import contextlib
-import os
 import socket
-import sys
-import threading
+import time
 
-from inception_tf.errors import PeerLostError
+from inception_tf.errors import PeerLostError, UsageError
 
 # Long enough for a busy peer's kernel to answer, short enough to ask many peers.
-CONNECT_SECONDS = 2.0
+CONNECT_SECONDS = 1.0
 
 
 def unreachable(addresses):
@@ -37,32 +35,41 @@ def naming_lost_peers(peers):
         raise PeerLostError(f"lost the worker at {lost}: {reason:.160}") from error
 
 
-class StartupWatch:
-    """Ends the process with code 8 when `peers` have not come within `timeout_s`.
+def await_peers(cluster, timeout_s):
+    """Returns when every worker of `cluster` answers at its address.
 
-    TensorFlow waits for a missing peer without end, in C++, so this is a thread that
-    has to be started before the strategy is made. Use it as a context around that.
+    To be called before the strategy is made: TensorFlow waits for a missing peer without
+    end, in C++ and holding Python's lock, so no thread of ours could look at a clock.
+    Until its own server stands, each worker answers on its port through a bare socket.
+
+    Raises:
+        PeerLostError: some do not answer within `timeout_s` seconds; names them.
     """
+    missing = cluster.peers
+    deadline = time.monotonic() + timeout_s
+    with _listening(cluster):
+        while missing := unreachable(missing):
+            if time.monotonic() > deadline:
+                raise PeerLostError(f"no cluster within --startup_timeout_s={timeout_s:g}: nobody "
+                                    f"answers at {', '.join(missing)}")
+            time.sleep(0.2)
 
-    def __init__(self, peers, timeout_s):
-        self.peers, self.timeout_s = peers, timeout_s
-        self._done = threading.Event()
 
-    def __enter__(self):
-        if self.peers:
-            threading.Thread(target=self._watch, daemon=True).start()
-        return self
-
-    def __exit__(self, *exception):
-        self._done.set()
-
-    def _watch(self):
-        if self._done.wait(self.timeout_s):
-            return
-        missing = unreachable(self.peers) or list(self.peers)
-        print(f"error: no cluster within --startup_timeout_s={self.timeout_s:g}: nobody answers at "
-              f"{', '.join(missing)}", file=sys.stderr, flush=True)
-        os._exit(PeerLostError.exit_code)
+@contextlib.contextmanager
+def _listening(cluster):
+    if not cluster.peers:
+        yield
+        return
+    port = int(cluster.workers[cluster.index].rpartition(":")[2])
+    with socket.socket() as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            own.bind(("", port))
+        except OSError as error:
+            raise UsageError(f"port {port} of this worker cannot be used: {error.strerror}") \
+                from None
+        own.listen()
+        yield
 
 
 def _accepts(address):

@@ -21,7 +21,7 @@ from inception_tf.runtime.lock import locked
 from inception_tf.runtime.progress import StepProgress, bar
 from inception_tf.runtime.signals import Interrupted, StopSignals
 from inception_tf.runtime.strategy import gather_equal, make_strategy
-from inception_tf.runtime.watchdog import StartupWatch, naming_lost_peers
+from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics
 from inception_tf.training.folder import digest, make_folder, write_config
 from inception_tf.training.plan import banner, plan_batches, total_steps
@@ -60,8 +60,9 @@ class Run:
 
     def __init__(self, config, cluster, stop):
         self.config, self.cluster, self.stop = config, cluster, stop
-        with StartupWatch(cluster.peers, config.runtime.startup_timeout_s):
-            self.strategy = make_strategy(config.runtime.strategy, cluster)
+        await_peers(cluster, config.runtime.startup_timeout_s)
+        self.strategy = make_strategy(config.runtime.strategy, cluster)
+        stop.watch()
         self.batches = plan_batches(config.optimization.global_batch,
                                     config.optimization.replica_batch,
                                     self.strategy.num_replicas_in_sync)

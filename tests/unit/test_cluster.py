@@ -2,15 +2,13 @@
 
 import json
 import socket
-import subprocess
-import sys
-import time
 
 import pytest
 
-from inception_tf.errors import UsageError
+from inception_tf.commands.launch import free_ports
+from inception_tf.errors import PeerLostError, UsageError
 from inception_tf.runtime.cluster import ALONE, Cluster, expand_counts, expand_hosts, read_cluster
-from inception_tf.runtime.watchdog import unreachable
+from inception_tf.runtime.watchdog import await_peers, unreachable
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 
@@ -83,10 +81,25 @@ def test_unreachable_names_only_those_where_nobody_listens():
         assert unreachable([here, gone]) == [gone]
 
 
-def test_startup_watch_ends_the_process_with_8_and_the_missing_address():
-    script = ("from inception_tf.runtime.watchdog import StartupWatch\nimport time\n"
-              "with StartupWatch(['127.0.0.1:9'], 0.5):\n    time.sleep(60)\n")
-    started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 8 and "127.0.0.1:9" in done.stderr
-    assert time.monotonic() - started < 30
+def test_await_peers_returns_when_all_answer_and_names_those_that_do_not():
+    with socket.socket() as peer:
+        peer.bind(("127.0.0.1", 0))
+        own, there, gone = free_ports(2)[0], peer.getsockname()[1], free_ports(1)[0]
+        peer.listen()
+        await_peers(Cluster((f"127.0.0.1:{own}", f"127.0.0.1:{there}"), 0), 5.0)
+        workers = tuple(f"127.0.0.1:{port}" for port in (own, there, gone))
+        with pytest.raises(PeerLostError, match=f"answers at 127.0.0.1:{gone}$"):
+            await_peers(Cluster(workers, 0), 0.5)
+
+
+def test_await_peers_alone_returns_at_once():
+    await_peers(ALONE, 1.0)
+
+
+def test_await_peers_on_a_port_in_use_is_refused():
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port}"):
+            await_peers(Cluster((f"127.0.0.1:{port}", "127.0.0.1:9"), 0), 1.0)
