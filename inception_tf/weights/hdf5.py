@@ -5,7 +5,6 @@ the layer's name as attribute), and Keras 2's LAYER/.../VARIABLE:0, in whole mod
 under `model_weights`.
 """
 
-import contextlib
 import os
 import re
 import zipfile
@@ -16,9 +15,6 @@ from inception_tf.errors import UsageError
 from inception_tf.weights.stored import Stored, check_sizes
 
 _WEIGHTS = "model.weights.h5"
-# Of a Keras 3 layer, in the order in which its build() makes them.
-_KERNEL = ("kernel", "bias")
-_NORM = ("beta", "moving_mean", "moving_variance")
 
 
 def keras_arrays(path):
@@ -35,7 +31,9 @@ def keras_arrays(path):
             _name(key, dataset): Stored(dataset.shape, lambda dataset=dataset: dataset[()])
             for key, dataset in datasets.items()
         }
-    except (OSError, RuntimeError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    # h5py and zipfile raise any of these for damage; the last two: not Keras' layout.
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, LookupError,
+            AttributeError) as error:
         raise UsageError(f"{path}: is damaged, or no Keras file: {error}") from None
     if len(stored) != len(datasets):
         raise UsageError(f"{path}: two arrays have the same layer and name")
@@ -112,10 +110,11 @@ def _name(key, dataset):
 
 
 def _variable(group, index):
-    """A kernel has axes, a batch norm starts with a vector: beta, or gamma before it."""
-    names = _KERNEL
-    with contextlib.suppress(KeyError):
-        if group["0"].ndim == 1:
-            names = _NORM if len(group) == 3 else ("gamma", *_NORM)
-    position = int(index)
-    return names[position] if position < len(names) else index
+    """Name of a Keras 3 layer's variable: they are numbered in the order of its build().
+
+    A kernel has axes, a batch norm starts with a vector: beta, or gamma before it.
+    """
+    names = ["kernel", "bias"]
+    if "0" in group and group["0"].ndim == 1:
+        names = ["gamma"] * (len(group) == 4) + ["beta", "moving_mean", "moving_variance"]
+    return names[int(index)] if int(index) < len(names) else index

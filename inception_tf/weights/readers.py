@@ -27,7 +27,7 @@ def _checkpoint(path):
 
     prefix = path.removesuffix(".index").split(".data-")[0]
     files = tf.io.gfile.glob(f"{prefix}.data-*") or [prefix]
-    if not tf.io.gfile.exists(files[0]):
+    if not tf.io.gfile.exists(files[0]) or tf.io.gfile.isdir(files[0]):
         raise UsageError(
             f"--input: no checkpoint at {path!r}; give its prefix, such as inception_v4.ckpt"
         )

@@ -93,6 +93,16 @@ def loop(file):
     file["conv2d/conv2d/again"] = file["conv2d"]
 
 
+def array_for_group(file):
+    file["layers"] = np.zeros(3, "f4")
+
+
+def group_for_array(file):
+    file["layers/x/vars/1"] = np.zeros(3, "f4")
+    file.create_group("layers/x/vars/0")
+    file["layers/x/vars"].attrs["name"] = "conv2d"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -104,6 +114,8 @@ def loop(file):
         (compressed_bomb, (KERNEL, "compressed")),
         (lambda_layer, ("Lambda", "save_weights")),
         (loop, ("conv2d/conv2d/again", "twice")),
+        (array_for_group, ("no Keras file",)),
+        (group_for_array, ("no Keras file",)),
     ],
 )
 def test_f42_hdf5_that_holds_more_than_arrays_is_refused(tmp_path, hdf5, refused, change, words):

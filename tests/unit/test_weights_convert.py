@@ -247,6 +247,7 @@ def test_convert_paper_variant_is_refused_with_the_reason(source):
         (["--input=x", "--output=nowhere/x.keras"], "no folder 'nowhere'"),
         (["--input=x", "--output=o.keras", "--check=no.jpg"], "--check: no file 'no.jpg'"),
         (["--input=x", "--output=o.keras"], "no checkpoint at 'x'"),
+        (["--input=/", "--output=o.keras"], "no checkpoint at '/'"),
         (["--input=x", "--output=o.keras", "--from=keras", "--net=inception_v3"], "no file 'x'"),
         (["--input=x", "--output=o.keras", "--from=timm", "--net=inception_v3"], "no table"),
         (["--input=x", "--output=o.keras", "--from=keras", "--aux_head", "--net=inception_v3"],
