@@ -250,7 +250,7 @@ PRESETS: dict[str, dict] = {
         "aux_head": False,
         "batch_norm_momentum": 0.98,
         "min_crop_area": 0.5,
-        "epochs": 16.0,
+        "epochs": 12.0,
         "global_batch": 32,
         "learning_rate": 0.0005,
         "epsilon": 1e-6,

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import re
+import sys
 
 from inception_tf.data import shards
 from inception_tf.data.sources import Record, Source
@@ -84,10 +85,13 @@ def quiet_tfds():
 
 
 def import_tfds():
-    """tensorflow_datasets with the embedded set registered."""
+    """tensorflow_datasets with the embedded set registered, its bars on terminals only."""
     # Registers itself with TFDS by being imported.
     importlib.import_module("inception_tf.data.shapes")
-    return importlib.import_module("tensorflow_datasets")
+    tfds = importlib.import_module("tensorflow_datasets")
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    return tfds
 
 
 class TfdsSource(Source):

@@ -116,5 +116,7 @@ def _variable(group, index):
     """
     names = ["kernel", "bias"]
     if "0" in group and group["0"].ndim == 1:
-        names = ["gamma"] * (len(group) == 4) + ["beta", "moving_mean", "moving_variance"]
+        names = ["beta", "moving_mean", "moving_variance"]
+        if len(group) == 4:
+            names.insert(0, "gamma")
     return names[int(index)] if int(index) < len(names) else index
