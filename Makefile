@@ -1,5 +1,6 @@
 # make demo    train and score a small network on the embedded data, from nothing
-# make test    all tests
+# make test    the tests, but for those of faults
+# make faults  processes killed, stopped and poisoned for real; several workers
 # make lint    ruff and mypy
 # make bench   every benchmark, against peers where they are installed
 # make data    prepare the embedded data set
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint bench data clean
+.PHONY: demo test faults lint bench data clean
 
 demo: data
 	$(RUN) train.py --preset=demo
@@ -23,7 +24,10 @@ data: $(VENV)/ready
 	$(RUN) -m inception_tf prepare --dataset=shapes
 
 test: $(VENV)/ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not faults"
+
+faults: $(VENV)/ready
+	$(RUN) -m pytest -m faults
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

@@ -17,6 +17,7 @@ from inception_tf.runtime.cluster import Cluster
 from inception_tf.runtime.writers import read_metrics
 from tests.pictures import write_image_folder
 
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 # Nothing that depends on the number of replicas: batch norm frozen, no dropout.
 FLAGS = ["--preset=tiny", "--dataset=folder", "--global_batch=12", "--replica_batch=12",

@@ -13,6 +13,7 @@ from inception_tf.runtime import checkpoint
 from inception_tf.runtime.writers import read_metrics
 from tests.pictures import write_image_folder
 
+pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 STEP = "inception_tf.training.step:TrainStep.__call__"
 
