@@ -8,10 +8,6 @@ from inception_tf.errors import UsageError
 from inception_tf.runtime.cluster import ALONE
 
 
-# Cached: a second MirroredStrategy in one process reuses the first one's collective
-# keys, and its first all-reduce of another shape ends with "Shape mismatch in the
-# collective instance" (TensorFlow 2.21).
-@functools.cache
 def make_strategy(kind="auto", cluster=ALONE):
     """The tf.distribute strategy over the devices, one per kind and process.
 
@@ -32,7 +28,7 @@ def make_strategy(kind="auto", cluster=ALONE):
     if several != (kind == "multi_worker"):
         raise UsageError(f"--strategy={kind} with {len(cluster.workers)} worker(s): set TF_CONFIG "
                          "or start with srun or `inception-tf launch` for multi_worker")
-    return {"one": _one, "mirrored": _mirrored, "multi_worker": _multi_worker}[kind](cluster)
+    return _strategy(kind, cluster)
 
 
 def split_batch(strategy, batch):
@@ -73,12 +69,16 @@ def gather_equal(strategy, number):
     return bool((total**2 == squares * count).all())
 
 
-def _one(cluster):
-    return tf.distribute.OneDeviceStrategy(_devices()[0])
-
-
-def _mirrored(cluster):
-    return tf.distribute.MirroredStrategy(_devices())
+# Cached: a second MirroredStrategy in one process reuses the first one's collective
+# keys, and its first all-reduce of another shape ends with "Shape mismatch in the
+# collective instance" (TensorFlow 2.21).
+@functools.cache
+def _strategy(kind, cluster):
+    if kind == "one":
+        return tf.distribute.OneDeviceStrategy(_devices()[0])
+    if kind == "mirrored":
+        return tf.distribute.MirroredStrategy(_devices())
+    return _multi_worker(cluster)
 
 
 def _multi_worker(cluster):

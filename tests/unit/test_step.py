@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from inception_tf.config import Optimization
+from inception_tf.runtime.cluster import ALONE
 from inception_tf.runtime.strategy import make_strategy
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
@@ -182,3 +183,8 @@ def test_state_round_trip_restores_every_array():
     state.load(trained)
     for name, value in state.arrays().items():
         np.testing.assert_array_equal(value, trained[name], err_msg=name)
+
+
+def test_strategy_is_one_per_kind_however_it_is_asked_for():
+    assert make_strategy("mirrored") is make_strategy("mirrored", ALONE)
+    assert make_strategy("one") is make_strategy("auto")
