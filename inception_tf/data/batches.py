@@ -9,6 +9,7 @@ that free, and good data pays nothing.
 import atexit
 import dataclasses
 import logging
+import os
 import weakref
 
 import numpy as np
@@ -28,6 +29,11 @@ _open_streams = weakref.WeakSet()
 MAX_UNEXPLAINED = 3
 # Examples named in one message.
 MAX_NAMED = 10
+
+
+# Examples decoded at once. Not tuned by tf.data: its tuning thread sleeps up to a minute,
+# and an iterator cannot be closed before it wakes (seen at the end of a run).
+PARALLELISM = os.cpu_count() or 1
 
 
 @atexit.register
@@ -65,7 +71,7 @@ class Slots:
 
 
 def training_batches(source, data, *, image_size, num_classes, label_offset=0, seed, start=0,
-                     batch_size, part=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
+                     batch_size, part=None, parallelism=PARALLELISM, prefetch=2):
     """Endless distorted batches; batch k holds positions start + k * batch_size + part.
 
     data: config.Data. num_classes: of the data, background not counted.
@@ -93,7 +99,7 @@ def training_batches(source, data, *, image_size, num_classes, label_offset=0, s
 
 
 def scoring_batches(source, data, *, image_size, num_classes, label_offset=0, batch_size,
-                    part=None, preprocessing=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
+                    part=None, preprocessing=None, parallelism=PARALLELISM, prefetch=2):
     """Every record once, in order, padded with weight 0 to whole batches.
 
     Every part yields the same number of batches. preprocessing: a
@@ -140,7 +146,7 @@ class ExampleStream:
     """
 
     def __init__(self, source, index_at, picture, slots, *, image_size, labels, max_bad_examples,
-                 max_pixels, num_batches=None, parallelism=tf.data.AUTOTUNE, prefetch=2):
+                 max_pixels, num_batches=None, parallelism=PARALLELISM, prefetch=2):
         self.bad_examples = {}
         self._bad_indices = set()
         self._source = source
@@ -191,7 +197,9 @@ class ExampleStream:
         dataset = tf.data.Dataset.range(self._next_batch * count, end)
         dataset = dataset.map(self._traced, self._parallelism, deterministic=True)
         dataset = dataset.batch(count, drop_remainder=True).prefetch(self._prefetch)
-        self._iterator = iter(dataset)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        self._iterator = iter(dataset.with_options(options))
 
     def _example(self, element):
         position = self._slots.position(element)
