@@ -82,11 +82,10 @@ def load(root, step):
         raise CheckpointError(f"{folder / ARRAYS}: {error}") from None
 
 
-def load_newest(root, warn, usable=lambda arrays, manifest: None):
+def load_newest(root, warn):
     """(arrays, manifest) of the newest valid step, or None when there is no step at all.
 
-    Walks from the newest to the oldest; `warn(message)` is told why one was
-    skipped. `usable(arrays, manifest)` may raise CheckpointError to skip one too.
+    Walks from the newest to the oldest; `warn(message)` is told why one was skipped.
 
     Raises:
         CheckpointError: there are checkpoints and none is valid.
@@ -96,7 +95,6 @@ def load_newest(root, warn, usable=lambda arrays, manifest: None):
         try:
             arrays, manifest = load(root, step)
             _refuse_non_finite(arrays, Path(root) / f"step_{step:09d}")
-            usable(arrays, manifest)
             return arrays, manifest
         except CheckpointError as error:
             warn(f"checkpoint skipped: {error}")
