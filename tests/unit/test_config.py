@@ -78,3 +78,10 @@ def test_help_lists_every_flag_by_group(capsys):
     text = capsys.readouterr().out
     for part in ("network:", "optimization:", "--net", "--[no]aux_head", "--model_dir", "--preset"):
         assert part in text
+
+
+def test_networks_of_the_flag_are_those_of_the_registry():
+    from inception_tf.config import NETS
+    from inception_tf.nets import NETWORKS
+
+    assert tuple(NETWORKS) == NETS
