@@ -74,6 +74,11 @@ class Data:
                                   low=0.001, high=1)
     crop_fraction: float = option(0.875, "side of the central crop that is scored [S]",
                                   low=0.1, high=1)
+    interpolation: str = option("bilinear", "resize of images that are scored [S]",
+                                ("bilinear", "bicubic"))
+    pixel_centers: str = option("half", "where pixels lie when images are scored; corner: as in "
+                                "TF1, which trained the released weights", ("half", "corner"))
+    antialias: bool = option(False, "low-pass before shrinking images that are scored, as timm")
     max_bad_examples: int = option(10, "undecodable images tolerated in training", low=0)
     max_image_pixels: int = option(50_000_000, "larger images count as bad", low=1)
 

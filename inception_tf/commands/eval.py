@@ -14,7 +14,7 @@ OWN = (
     Flag("output", "", "also write the result as JSON to this file"),
 )
 FIELDS = ("model_dir", "strategy", "dataset", "data_dir", "manual_dir", "eval_split",
-          "crop_fraction", "max_image_pixels")
+          "crop_fraction", "interpolation", "pixel_centers", "antialias", "max_image_pixels")
 
 
 def main(argv):

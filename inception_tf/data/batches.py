@@ -98,16 +98,14 @@ def training_batches(source, data, *, image_size, num_classes, label_offset=0, s
     )
 
 
-def scoring_batches(source, data, *, image_size, num_classes, label_offset=0, batch_size,
-                    part=None, preprocessing=None, parallelism=PARALLELISM, prefetch=2):
+def scoring_batches(source, data, *, preprocessing, num_classes, label_offset=0, batch_size,
+                    part=None, parallelism=PARALLELISM, prefetch=2):
     """Every record once, in order, padded with weight 0 to whole batches.
 
     Every part yields the same number of batches. preprocessing: a
-    crops.Preprocessing; default `data.crop_fraction` at `image_size`. The rest,
-    and what is yielded, as in `training_batches`; the index of padding is -1.
+    crops.Preprocessing. The rest, and what is yielded, as in `training_batches`; the
+    index of padding is -1.
     """
-    preprocessing = preprocessing or crops.Preprocessing(image_size, data.crop_fraction)
-
     def index_at(position):
         return tf.where(position < source.num_examples, position, -1)
 

@@ -33,6 +33,12 @@ class Preprocessing:
             raise UsageError("antialias needs pixel_centers='half': TF1's resize has none")
 
 
+def preprocessing_of(network, data):
+    """The Preprocessing that a run's config.Network and config.Data ask for."""
+    return Preprocessing(network.image_size, data.crop_fraction, data.interpolation,
+                         data.pixel_centers, data.antialias)
+
+
 def scoring_crop(encoded, preprocessing, max_pixels=images.MAX_PIXELS):
     """The central crop, resized and scaled as slim's evaluation does.
 

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from inception_tf.data.batches import scoring_batches
+from inception_tf.data.crops import preprocessing_of
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.accuracy import Scorer
@@ -65,7 +66,7 @@ def score_folder(given, weights="ema", batch_size=32):
 
 def _score(strategy, model, source, config, batch_size):
     stream = scoring_batches(
-        source, config.data, image_size=config.network.image_size,
+        source, config.data, preprocessing=preprocessing_of(config.network, config.data),
         num_classes=source.num_classes,
         label_offset=int(config.network.background_class),
         batch_size=batch_size)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from inception_tf.data.batches import scoring_batches, training_batches
+from inception_tf.data.crops import preprocessing_of
 from inception_tf.data.prepare import prepare
 from inception_tf.data.sources import open_source
 from inception_tf.errors import NonFiniteError, UsageError
@@ -117,8 +118,9 @@ class Run:
         """Error rates of raw and averaged weights on the whole validation split."""
         size = self.batches.pass_batch
         stream = scoring_batches(
-            self.held_out, self.config.data, batch_size=size,
-            part=self.cluster.part(size), **self._example_settings())
+            self.held_out, self.config.data, batch_size=size, part=self.cluster.part(size),
+            preprocessing=preprocessing_of(self.config.network, self.config.data),
+            **self._label_settings())
         number = self.held_out.num_examples
         batches = bar(stream, -(-number // size), "batch", "validation")
         rates = self.scorer.score(batches, number, self.stop)
@@ -199,14 +201,13 @@ class Run:
         return training_batches(
             self.source, self.config.data, seed=self.config.runtime.seed,
             start=self.step * self.batches.global_batch, batch_size=self.batches.pass_batch,
-            part=self.cluster.part(self.batches.pass_batch), **self._example_settings())
+            part=self.cluster.part(self.batches.pass_batch),
+            image_size=self.config.network.image_size, **self._label_settings())
 
-    def _example_settings(self):
-        network = self.config.network
+    def _label_settings(self):
         return {
-            "image_size": network.image_size,
             "num_classes": self.source.num_classes,
-            "label_offset": int(network.background_class),
+            "label_offset": int(self.config.network.background_class),
         }
 
     def _update(self, stream):

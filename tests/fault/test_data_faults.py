@@ -12,6 +12,7 @@ import tensorflow as tf
 from inception_tf.config import Data
 from inception_tf.data import shards
 from inception_tf.data.batches import scoring_batches, training_batches
+from inception_tf.data.crops import Preprocessing
 from inception_tf.data.sources import RETRY_SECONDS, open_source
 from inception_tf.errors import DataError
 from tests.bad_images import BAD, GOOD, MemorySource, bomb, jpeg
@@ -28,8 +29,8 @@ def _training(source, max_bad_examples=LIMIT, **settings):
 
 
 def _scoring(source, **settings):
-    return scoring_batches(source, Data(), image_size=SIZE, num_classes=source.num_classes,
-                           batch_size=4, **settings)
+    return scoring_batches(source, Data(), preprocessing=Preprocessing(SIZE),
+                           num_classes=source.num_classes, batch_size=4, **settings)
 
 
 def _epochs(stream, source, count):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from inception_tf.config import Data
+from inception_tf.config import Data, Network
 from inception_tf.data import batches
 from inception_tf.data.batches import scoring_batches, training_batches
-from inception_tf.data.crops import Preprocessing, scoring_crop
+from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
 from inception_tf.errors import DataError
 from tests.bad_images import MemorySource, jpeg
 
@@ -23,7 +23,8 @@ def _training(source=None, **settings):
 
 
 def _scoring(source=None, **settings):
-    settings = {"image_size": SIZE, "num_classes": 4, "batch_size": 4, **settings}
+    settings = {"preprocessing": Preprocessing(SIZE), "num_classes": 4, "batch_size": 4,
+                **settings}
     return scoring_batches(source or _source(), Data(), **settings)
 
 
@@ -104,6 +105,12 @@ def test_scoring_images_are_the_scoring_crop_of_the_given_preprocessing():
     batch = next(_scoring(source, batch_size=2, preprocessing=preprocessing))
     for image, encoded in zip(batch["image"], source.images, strict=True):
         np.testing.assert_array_equal(image, scoring_crop(encoded, preprocessing))
+
+
+def test_preprocessing_of_a_run_is_what_its_config_says():
+    data = Data(crop_fraction=0.5, interpolation="bicubic", antialias=True)
+    expected = Preprocessing(80, 0.5, "bicubic", "half", True)
+    assert preprocessing_of(Network(image_size=80), data) == expected
 
 
 def test_bytes_with_zeros_at_the_end_arrive_whole():
