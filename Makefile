@@ -13,6 +13,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 RUN = $(VENV)/bin/python
+# Two processes of tests at once, each file in one of them: building networks keeps one core busy.
+PYTEST = $(RUN) -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test faults lint bench data clean
 
@@ -24,10 +26,10 @@ data: $(VENV)/ready
 	$(RUN) -m inception_tf prepare --dataset=shapes
 
 test: $(VENV)/ready
-	$(RUN) -m pytest -m "not faults"
+	$(PYTEST) -m "not faults"
 
 faults: $(VENV)/ready
-	$(RUN) -m pytest -m faults
+	$(PYTEST) -m faults
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

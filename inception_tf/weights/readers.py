@@ -53,7 +53,7 @@ def _state_dict(path):
 
 
 def _safetensors(path):
-    safetensors = _imported("safetensors")
+    safetensors = _imported("safetensors", path)
     try:
         file = safetensors.safe_open(path, framework="np")
     except (OSError, ValueError, safetensors.SafetensorError) as error:
@@ -67,7 +67,7 @@ def _safetensors(path):
 
 
 def _torch(path):
-    torch = _imported("torch")
+    torch = _imported("torch", path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     # UnpicklingError when it holds more than tensors; damaged files raise many kinds.
@@ -94,12 +94,12 @@ def _check_file(path):
         raise UsageError(f"--input: no file {path!r}")
 
 
-def _imported(package):
+def _imported(package, path):
     try:
         return __import__(package)
     except ImportError:
         raise UsageError(
-            f"this file needs the package {package!r}, which is not installed"
+            f"{path}: needs the package {package!r}, which is not installed"
         ) from None
 
 
