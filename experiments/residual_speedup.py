@@ -1,0 +1,163 @@
+"""Do residual connections speed training up? Figures 21 to 26 and section 4 of the paper.
+
+    python -m experiments.residual_speedup            the full grid
+    python -m experiments.residual_speedup --quick    two epochs of one seed, for its plumbing
+
+Matched pairs at one reduced width and image size, cost within 10 %, the same recipe and seeds:
+Inception-v3 and Inception-ResNet-v1, Inception-v4 and Inception-ResNet-v2 (paper).
+"""
+
+import sys
+
+from experiments import statistics
+from experiments.paper_curves import EPOCHS_TO, TOP1
+from experiments.runner import Run, Settings, run_grid
+from inception_tf.commands.shell import exit_code_of, import_tensorflow
+from inception_tf.config import preset
+
+# (plain, residual): repeats of blocks so that the costs meet; the paper's Table 1 and figures
+# have 3/4/2 (v3), 5/10/5, 4/7/3 (v4) and 5/10/5.
+PAIRS = (
+    (("inception_v3", (3, 4, 2)), ("inception_resnet_v1", (4, 8, 4))),
+    (("inception_v4", (2, 3, 1)), ("inception_resnet_v2", (3, 6, 3))),
+)
+SEEDS = 5
+WIDTH = 0.2
+THRESHOLDS = (0.5, 0.4, 0.35, 0.3, 0.25, 0.2)
+NAMES = {"inception_v3": "Inception-v3", "inception_resnet_v1": "Inception-ResNet-v1",
+         "inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2"}
+COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
+          "inception_v4": "C0", "inception_resnet_v2": "C3"}
+
+
+def grid(settings):
+    """The runs, seed by seed, so that a part of the grid already compares all four networks."""
+    base = preset("demo").replace(width=WIDTH, **settings.data)
+    if settings.quick:
+        base = base.replace(width=0.07, image_size=75, epochs=2.0, log_every_steps=20,
+                            global_batch=16, replica_batch=16, train_split="train[:80]",
+                            eval_split="validation[:40]")
+    costs = {}
+    for seed in range(1 if settings.quick else SEEDS):
+        for net, repeats in (member for pair in PAIRS for member in pair):
+            repeats = (1, 1, 1) if settings.quick else repeats
+            config = base.replace(net=net, repeats=repeats, seed=seed)
+            if net not in costs:
+                costs[net] = cost(config.network)
+            yield Run(f"{net}_seed{seed}", config, {"net": net, "seed": seed, **costs[net]})
+
+
+def cost(network):
+    """Multiply-adds of one image and trainable parameters of config.Network's network."""
+    from inception_tf.evaluation.models import build_network
+    from inception_tf.nets.inspect import stages
+
+    rows = stages(build_network(network, 20))
+    return {"multiply_adds": sum(row.multiply_adds for row in rows),
+            "parameters": sum(row.parameters.trainable for row in rows)}
+
+
+def epochs_to(rows, threshold):
+    """Per run, the epoch at which its averaged weights' error first falls to `threshold`."""
+    return [statistics.first_below(*statistics.curve(row), threshold) for row in rows]
+
+
+def table(rows):
+    """Markdown: cost, final errors, epochs to each threshold and their ratio, per pair."""
+    lines = []
+    for pair in PAIRS:
+        plain, residual = ([r for r in rows if r["facts"]["net"] == net] for net, _ in pair)
+        lines += _pair_table(*(net for net, _ in pair), plain, residual) + [""]
+    return "\n".join(lines)
+
+
+def _pair_table(plain_net, residual_net, plain, residual):
+    head = f"| | {NAMES[plain_net]} | {NAMES[residual_net]} | ratio (95 % interval) |"
+    costs = [group[0]["facts"]["multiply_adds"] for group in (plain, residual)]
+    sizes = [group[0]["facts"]["parameters"] for group in (plain, residual)]
+    finals = [[100 * statistics.curve(r)[1][-1] for r in group] for group in (plain, residual)]
+    lines = [head, "|---|---|---|---|",
+             "| multiply-adds per image | {:.2f} M | {:.2f} M | {:.3f} |".format(
+                 *(c / 1e6 for c in costs), costs[1] / costs[0]),
+             "| parameters | {:,} | {:,} | {:.3f} |".format(*sizes, sizes[1] / sizes[0]),
+             f"| final top-1 error | {_percent(finals[0])} | {_percent(finals[1])} | |"]
+    lines += [_threshold_line(t, plain, residual) for t in THRESHOLDS]
+    papers = EPOCHS_TO[plain_net], EPOCHS_TO[residual_net]
+    return lines + [f"| the paper: epochs to {t} % on ImageNet | {papers[0][t]} | {papers[1][t]} "
+                    f"| {papers[0][t] / papers[1][t]:.2f} |" for t in papers[0]]
+
+
+def _percent(values):
+    mean, low, high = statistics.mean_and_interval(values)
+    return f"{mean:.2f} %" + (f" ({low:.2f} to {high:.2f})" if len(values) > 1 else "")
+
+
+def _threshold_line(threshold, plain, residual):
+    name = f"| epochs to {100 * threshold:.0f} % error"
+    ours, theirs = epochs_to(plain, threshold), epochs_to(residual, threshold)
+    reached = [f"{sum(e is not None for e in g)} of {len(g)} runs" for g in (ours, theirs)]
+    if None in ours or None in theirs:
+        return f"{name} | {reached[0]} | {reached[1]} | not all runs reach it |"
+    means = [statistics.mean_and_interval(g)[0] for g in (ours, theirs)]
+    ratio = statistics.ratio_and_interval(ours, theirs)
+    interval = " ({:.2f} to {:.2f})".format(*ratio[1:]) if len(ours) > 1 else ""
+    return "{} | {:.2f} | {:.2f} | {:.2f}{} |".format(name, *means, ratio[0], interval)
+
+
+def draw(rows, path):
+    """Two rows of panels, a pair each: error by epochs, by multiply-adds, and the paper's.
+
+    Returns the picture's path.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 3, figsize=(13, 8), layout="constrained")
+    for pair, (by_epochs, by_cost, papers) in zip(PAIRS, axes, strict=True):
+        for net, _ in pair:
+            own = [r for r in rows if r["facts"]["net"] == net]
+            images = own[0]["config"]["optimization"]["global_batch"]
+            _band(by_epochs, own, net, 1.0)
+            # Forward and backward pass are three times the forward pass.
+            steps = own[0]["validation"][-1]["step"] / own[0]["validation"][-1]["epoch"]
+            _band(by_cost, own, net, 3 * own[0]["facts"]["multiply_adds"] * images * steps / 1e12)
+            papers.plot(*zip(*TOP1[net].items(), strict=True), "o-", color=COLORS[net],
+                        label=NAMES[net], markersize=3)
+        by_epochs.set(xlabel="epochs", title="this experiment, by epochs")
+        by_cost.set(xlabel="multiply-adds of training / 10$^{12}$", title="by cost")
+        papers.set(xlabel="epochs", title="the paper, ImageNet", ylim=(15, 35))
+        for panel in (by_epochs, by_cost, papers):
+            panel.set_ylabel("top-1 error (%)")
+            panel.grid(alpha=0.3)
+            panel.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+    return path
+
+
+def _band(axes, rows, net, per_epoch):
+    """Mean over seeds and its 95 % interval, against epochs times `per_epoch`."""
+    curves = [statistics.curve(row) for row in rows]
+    xs = [per_epoch * e for e in curves[0][0]]
+    points = [statistics.mean_and_interval([100 * v for v in values])
+              for values in zip(*(c[1] for c in curves), strict=True)]
+    means, lows, highs = zip(*points, strict=True)
+    axes.plot(xs, means, color=COLORS[net], label=f"{NAMES[net]} ({len(rows)} seeds)")
+    axes.fill_between(xs, lows, highs, color=COLORS[net], alpha=0.2)
+    axes.set_ylim(0, 100)
+
+
+def main(argv):
+    """Runs what is missing of the grid, then prints the tables and draws the figure."""
+    settings = Settings.parse("residual_speedup", __doc__.splitlines()[0], argv)
+    import_tensorflow()
+    rows = run_grid(list(grid(settings)), settings)
+    print(table(rows))
+    print(f"figure: {draw(rows, settings.results.with_suffix('.png'))}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))

@@ -1,0 +1,180 @@
+"""A grid of training runs: each in a folder of its own, several at once, resumable.
+
+Every run is an ordinary `inception-tf train` in a process of its own. What came of it is one line
+of a results file, from which alone figures and tables are drawn. A grid that was killed goes on
+where it stopped: finished runs are skipped by their line, unfinished ones by their checkpoint.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from inception_tf import flags
+from inception_tf.config import Config, field_groups
+from inception_tf.errors import InceptionError, NonFiniteError, UsageError
+from inception_tf.flags import Flag
+from inception_tf.runtime.progress import duration, log
+from inception_tf.runtime.writers import read_metrics, write_atomically
+
+RESULTS = Path(__file__).parent / "results"
+FLAGS = (
+    Flag("quick", False, "the smallest grid that exercises everything; results are not kept"),
+    Flag("draw", False, "draw figures and tables from the results at hand, run nothing"),
+    Flag("jobs", 2, "runs at once; each gets its share of the cores"),
+    Flag("folder", "", "where the runs go; empty: runs/experiments/NAME"),
+)
+FIELDS = ("dataset", "data_dir", "train_split", "eval_split")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run of a grid.
+
+    name: of its folder, unique in the grid.
+    config: what it trains; model_dir is set by the runner.
+    facts: what the experiment wants back with the results, JSON-able.
+    """
+
+    name: str
+    config: Config
+    facts: dict
+
+
+class RunFailed(InceptionError):
+    """A run ended in a way that is no result."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a grid is run; from the flags every experiment shares."""
+
+    quick: bool
+    draw: bool
+    jobs: int
+    folder: Path
+    results: Path
+    data: dict
+
+    @classmethod
+    def parse(cls, experiment, summary, argv):
+        """The Settings of `python -m experiments.EXPERIMENT --flags`; UsageError as ever."""
+        arguments = flags.parse(experiment, summary, argv, FLAGS, groups=("data",), fields=FIELDS)
+        own = arguments.own
+        if own["jobs"] < 1:
+            raise UsageError(f"--jobs={own['jobs']} is below 1")
+        kind = f"{experiment}_quick" if own["quick"] else experiment
+        folder = Path(own["folder"] or Path("runs", "experiments", kind))
+        kept = RESULTS / f"{experiment}.jsonl"
+        return cls(own["quick"], own["draw"], own["jobs"], folder,
+                   folder / "results.jsonl" if own["quick"] else kept, arguments.given)
+
+
+def run_grid(runs, settings):
+    """Runs what has no line in the results yet; returns the rows of `runs`, in their order.
+
+    Raises:
+        RunFailed: a run ended with another code than 0 or 5 (non-finite, which is a result).
+    """
+    rows = {row["name"]: row for row in read_rows(settings.results)}
+    waiting = [run for run in runs if not _is_done(run, rows)]
+    if settings.draw and waiting:
+        raise UsageError(f"--draw: {len(waiting)} of {len(runs)} runs have no result in "
+                         f"{settings.results}; run them first")
+    for number, (run, row) in enumerate(_finished(waiting, settings), start=1):
+        rows[run.name] = row
+        _write_rows(settings.results, rows)
+        log.info("%d of %d  %s: %s in %s", number, len(waiting), run.name, row["outcome"],
+                 duration(row["seconds"]))
+    return [rows[run.name] for run in runs]
+
+
+def read_rows(path):
+    """The rows of a results file; none when it is not there."""
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _is_done(run, rows):
+    return run.name in rows and rows[run.name]["config"] == _plain(run.config)
+
+
+def _write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
+
+
+def _finished(runs, settings):
+    """(run, row) of each of `runs` as it ends, `settings.jobs` of them at once."""
+    waiting, running = list(runs), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < settings.jobs:
+                run = waiting.pop(0)
+                running[_start(run, settings)] = (run, time.monotonic())
+            for process in [p for p in running if p.poll() is not None]:
+                run, started = running.pop(process)
+                yield run, _row(run, settings, process.returncode, time.monotonic() - started)
+            time.sleep(0.2)
+    finally:
+        for process in running:
+            process.terminate()  # saves a checkpoint and leaves
+        for process in running:
+            process.wait()
+
+
+def _start(run, settings):
+    folder = settings.folder / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, (os.cpu_count() or 1) // settings.jobs))
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads,
+                   "TF_NUM_INTEROP_THREADS": threads}
+    words = [sys.executable, "-m", "inception_tf", "train", *to_flags(run.config),
+             f"--model_dir={folder}"]
+    with open(folder / "log.txt", "a") as file:
+        return subprocess.Popen(words, env=environment, stdout=file, stderr=file)
+
+
+def to_flags(config):
+    """The flags of `inception-tf train` that give `config`, whatever the default preset says."""
+    return [f"--{name}={_text(getattr(getattr(config, group), name))}"
+            for name, group in field_groups().items() if name != "model_dir"]
+
+
+def _text(value):
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _row(run, settings, code, seconds):
+    folder = settings.folder / run.name
+    if code not in (0, NonFiniteError.exit_code):
+        lines = (folder / "log.txt").read_text().splitlines() or [""]
+        raise RunFailed(f"{run.name} ended with code {code}: {lines[-1]}")
+    return {
+        "name": run.name,
+        "outcome": "finished" if code == 0 else "non-finite",
+        "seconds": round(seconds, 1),
+        "facts": run.facts,
+        "train": read_metrics(folder / "train" / "metrics.csv"),
+        "validation": read_metrics(folder / "validation" / "metrics.csv"),
+        "versions": _versions(),
+        "config": _plain(run.config),
+    }
+
+
+def _plain(config):
+    """`config` as JSON gives it back, without the folder, which is no setting of the experiment."""
+    plain = json.loads(config.to_json())
+    del plain["runtime"]["model_dir"]
+    return plain
+
+
+def _versions():
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("tensorflow", "keras", "numpy")}
