@@ -9,7 +9,7 @@ Inception-v3 and Inception-ResNet-v1, Inception-v4 and Inception-ResNet-v2 (pape
 
 import sys
 
-from experiments import statistics
+from experiments import figures, statistics
 from experiments.paper_curves import EPOCHS_TO, TOP1
 from experiments.runner import Run, Settings, run_grid
 from inception_tf.commands.shell import exit_code_of, import_tensorflow
@@ -75,21 +75,17 @@ def _pair_table(plain_net, residual_net, plain, residual):
     head = f"| | {NAMES[plain_net]} | {NAMES[residual_net]} | ratio (95 % interval) |"
     costs = [group[0]["facts"]["multiply_adds"] for group in (plain, residual)]
     sizes = [group[0]["facts"]["parameters"] for group in (plain, residual)]
-    finals = [[100 * statistics.curve(r)[1][-1] for r in group] for group in (plain, residual)]
+    finals = [statistics.text([100 * statistics.curve(r)[1][-1] for r in group])
+              for group in (plain, residual)]
     lines = [head, "|---|---|---|---|",
              "| multiply-adds per image | {:.2f} M | {:.2f} M | {:.3f} |".format(
                  *(c / 1e6 for c in costs), costs[1] / costs[0]),
              "| parameters | {:,} | {:,} | {:.3f} |".format(*sizes, sizes[1] / sizes[0]),
-             f"| final top-1 error | {_percent(finals[0])} | {_percent(finals[1])} | |"]
+             "| final top-1 error in % | {} | {} | |".format(*finals)]
     lines += [_threshold_line(t, plain, residual) for t in THRESHOLDS]
     papers = EPOCHS_TO[plain_net], EPOCHS_TO[residual_net]
     return lines + [f"| the paper: epochs to {t} % on ImageNet | {papers[0][t]} | {papers[1][t]} "
                     f"| {papers[0][t] / papers[1][t]:.2f} |" for t in papers[0]]
-
-
-def _percent(values):
-    mean, low, high = statistics.mean_and_interval(values)
-    return f"{mean:.2f} %" + (f" ({low:.2f} to {high:.2f})" if len(values) > 1 else "")
 
 
 def _threshold_line(threshold, plain, residual):
@@ -105,49 +101,29 @@ def _threshold_line(threshold, plain, residual):
 
 
 def draw(rows, path):
-    """Two rows of panels, a pair each: error by epochs, by multiply-adds, and the paper's.
-
-    Returns the picture's path.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 3, figsize=(13, 8), layout="constrained")
+    """Two rows of panels, a pair each: error by epochs, by multiply-adds, and the paper's."""
+    figure, axes = figures.new_figure(2, 3)
     for pair, (by_epochs, by_cost, papers) in zip(PAIRS, axes, strict=True):
         for net, _ in pair:
             own = [r for r in rows if r["facts"]["net"] == net]
-            images = own[0]["config"]["optimization"]["global_batch"]
-            _band(by_epochs, own, net, 1.0)
-            # Forward and backward pass are three times the forward pass.
-            steps = own[0]["validation"][-1]["step"] / own[0]["validation"][-1]["epoch"]
-            _band(by_cost, own, net, 3 * own[0]["facts"]["multiply_adds"] * images * steps / 1e12)
+            figures.band(by_epochs, own, NAMES[net], COLORS[net])
+            figures.band(by_cost, own, NAMES[net], COLORS[net], per_epoch=_cost_of_epoch(own[0]))
             papers.plot(*zip(*TOP1[net].items(), strict=True), "o-", color=COLORS[net],
                         label=NAMES[net], markersize=3)
-        by_epochs.set(xlabel="epochs", title="this experiment, by epochs")
-        by_cost.set(xlabel="multiply-adds of training / 10$^{12}$", title="by cost")
+        by_epochs.set(xlabel="epochs", ylim=(0, 100), title="this experiment, by epochs")
+        by_cost.set(xlabel="multiply-adds of training / 10$^{12}$", ylim=(0, 100),
+                    title="this experiment, by cost")
         papers.set(xlabel="epochs", title="the paper, ImageNet", ylim=(15, 35))
         for panel in (by_epochs, by_cost, papers):
             panel.set_ylabel("top-1 error (%)")
-            panel.grid(alpha=0.3)
-            panel.legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    pyplot.close(figure)
-    return path
+    return figures.finish(figure, axes, path)
 
 
-def _band(axes, rows, net, per_epoch):
-    """Mean over seeds and its 95 % interval, against epochs times `per_epoch`."""
-    curves = [statistics.curve(row) for row in rows]
-    xs = [per_epoch * e for e in curves[0][0]]
-    points = [statistics.mean_and_interval([100 * v for v in values])
-              for values in zip(*(c[1] for c in curves), strict=True)]
-    means, lows, highs = zip(*points, strict=True)
-    axes.plot(xs, means, color=COLORS[net], label=f"{NAMES[net]} ({len(rows)} seeds)")
-    axes.fill_between(xs, lows, highs, color=COLORS[net], alpha=0.2)
-    axes.set_ylim(0, 100)
+def _cost_of_epoch(row):
+    """10^12 multiply-adds of an epoch; backward passes cost twice a forward pass."""
+    last, batch = row["validation"][-1], row["config"]["optimization"]["global_batch"]
+    images = batch * last["step"] / last["epoch"]
+    return 3 * row["facts"]["multiply_adds"] * images / 1e12
 
 
 def main(argv):

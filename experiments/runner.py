@@ -18,7 +18,6 @@ from inception_tf.config import Config, field_groups
 from inception_tf.errors import InceptionError, NonFiniteError, UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime.progress import duration, log
-from inception_tf.runtime.writers import read_metrics, write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 FLAGS = (
@@ -99,10 +98,15 @@ def read_rows(path):
 
 
 def _is_done(run, rows):
-    return run.name in rows and rows[run.name]["config"] == _plain(run.config)
+    """Whether a result of this very config is there; fields younger than it have defaults."""
+    if run.name not in rows:
+        return False
+    return _plain(Config.from_json(json.dumps(rows[run.name]["config"]))) == _plain(run.config)
 
 
 def _write_rows(path, rows):
+    from inception_tf.runtime.writers import write_atomically
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
 
@@ -151,6 +155,8 @@ def _text(value):
 
 
 def _row(run, settings, code, seconds):
+    from inception_tf.runtime.writers import read_metrics
+
     folder = settings.folder / run.name
     if code not in (0, NonFiniteError.exit_code):
         lines = (folder / "log.txt").read_text().splitlines() or [""]

@@ -18,6 +18,12 @@ def mean_and_interval(values):
     return mean, mean - half, mean + half
 
 
+def text(values):
+    """'12.34 (11.90 to 12.78)'; without the interval for one value."""
+    mean, low, high = mean_and_interval(values)
+    return f"{mean:.2f}" + (f" ({low:.2f} to {high:.2f})" if len(values) > 1 else "")
+
+
 def ratio_and_interval(numerators, denominators):
     """(ratio, low, high) of paired positive values: the t interval of the mean log ratio."""
     logs = np.log(np.asarray(numerators, float) / np.asarray(denominators, float))

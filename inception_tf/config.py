@@ -92,8 +92,9 @@ class Optimization:
     replica_batch: int = option(
         32, "images per replica and pass; the rest is accumulated [V3]", low=1
     )
-    optimizer: str = option("rmsprop", "RMSProp, or the paper's earlier momentum runs [P]",
-                            ("rmsprop", "momentum"))
+    optimizer: str = option("rmsprop", "TF1's RMSProp, Keras' (mean square starts at 0), or the "
+                            "paper's earlier momentum runs [P]",
+                            ("rmsprop", "rmsprop_keras", "momentum"))
     learning_rate: float = option(0.045, "initial learning rate [P]", low=0)
     warmup_epochs: float = option(0.0, "linear warm-up before the schedule", low=0)
     decay_rate: float = option(0.94, "factor of the staircase schedule [P]", low=0, high=1)

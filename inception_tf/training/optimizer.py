@@ -11,6 +11,7 @@ import tensorflow as tf
 
 SLOTS = {
     "rmsprop": {"mean_square": tf.ones, "momentum": tf.zeros},
+    "rmsprop_keras": {"mean_square": tf.zeros, "momentum": tf.zeros},
     "momentum": {"momentum": tf.zeros},
 }
 
@@ -38,7 +39,7 @@ def apply_update(optimization, variable, slots, gradient, learning_rate):
         learning_rate: float32 scalar.
     """
     constant = lambda value: tf.constant(value, variable.dtype)  # noqa: E731
-    if optimization.optimizer == "rmsprop":
+    if optimization.optimizer.startswith("rmsprop"):
         return tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle, ms=slots["mean_square"].handle, mom=slots["momentum"].handle,
             lr=learning_rate, rho=constant(optimization.rmsprop_decay),

@@ -57,6 +57,20 @@ def test_rmsprop_over_200_steps_equals_tf1(momentum, epsilon):
     assert difference < 1e-6
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("epsilon", [1.0, 1e-3])
+def test_rmsprop_keras_over_200_steps_equals_keras(momentum, epsilon):
+    import keras
+
+    ours = _our_path(Optimization(optimizer="rmsprop_keras", momentum=momentum, epsilon=epsilon))
+    theirs = keras.optimizers.RMSprop(0.045, rho=0.9, momentum=momentum, epsilon=epsilon)
+    variable = keras.Variable(np.ones((7, 5), np.float32))
+    for gradient, our in zip(_gradients(), ours, strict=True):
+        theirs.apply([tf.constant(gradient)], [variable])
+        # Values start at one: a weight that nears zero keeps that size's rounding.
+        np.testing.assert_allclose(our, variable.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_momentum_over_200_steps_equals_tf1():
     ours = _our_path(Optimization(optimizer="momentum"))
     theirs = _tf1_path(lambda: tf.compat.v1.train.MomentumOptimizer(0.045, 0.9))
