@@ -46,6 +46,8 @@ class Network:
     residual_scales: tuple[float, ...] = option(
         (), "residual scale per stage A,B,C; empty: 0.17,0.10,0.20 [S]"
     )
+    final_batch_norm: bool = option(False, "batch norm before the pool of a residual network "
+                                    "(did not help: section 3.3 [P])")
     dropout: float = option(0.2, "share of features dropped (keep 0.8 [P])", low=0, high=0.99)
     aux_head: bool = option(True, "train with the auxiliary classifier [S]")
     background_class: bool = option(False, "class 0 is background, labels start at 1 [S]")
@@ -96,7 +98,9 @@ class Optimization:
                             "paper's earlier momentum runs [P]",
                             ("rmsprop", "rmsprop_keras", "momentum"))
     learning_rate: float = option(0.045, "initial learning rate [P]", low=0)
-    warmup_epochs: float = option(0.0, "linear warm-up before the schedule", low=0)
+    warmup_epochs: float = option(0.0, "warm-up before the schedule", low=0)
+    warmup_rate: float = option(0.0, "constant rate of the warm-up (did not help: section 3.3 "
+                                "[P]); 0: it grows linearly", low=0)
     decay_rate: float = option(0.94, "factor of the staircase schedule [P]", low=0, high=1)
     decay_epochs: float = option(2.0, "epochs between two steps of it [P]", low=0.0001)
     momentum: float = option(0.9, "momentum of either optimizer [P][S]", low=0, high=0.9999)

@@ -39,10 +39,11 @@ def build_network(network, num_classes, aux_head=None):
         "batch_norm_gamma": network.batch_norm_gamma,
         "synchronized": network.batch_norm == "synchronized",
     }
-    if network.residual_scales:
-        if "resnet" not in network.net:
-            raise UsageError(f"--residual_scales: {network.net} has no residual blocks")
-        settings["residual_scales"] = network.residual_scales
+    for name in ("residual_scales", "final_batch_norm"):
+        if value := getattr(network, name):
+            if "resnet" not in network.net:
+                raise UsageError(f"--{name}: {network.net} has no residual blocks")
+            settings[name] = value
     size = network.image_size
     model = nets.build(
         network.net, input_shape=(size, size, 3), classes=num_outputs(network, num_classes),

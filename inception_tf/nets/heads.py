@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import keras
 
-from inception_tf.nets.layers import conv_bn
+from inception_tf.nets.layers import batch_norm, conv_bn
 from inception_tf.nets.specs import Initializers
 
 # Grid in front of the auxiliary head at 299x299; its 5x5 convolution needs this size.
@@ -23,6 +23,7 @@ class Top:
     activation: str | Callable | None
     dropout: float
     aux_head: bool
+    final_batch_norm: bool = False
 
     def __post_init__(self):
         if self.pooling not in (None, "avg", "max"):
@@ -48,11 +49,16 @@ def outputs_of(features, aux_features, top, initializers):
 def classifier(x, top, initializers: Initializers):
     """Average pooling, dropout, softmax (top of Figures 9 and 15).
 
+    With `final_batch_norm` the layer before the pool is normalised, which section 3.3 found
+    not to save networks whose residuals are too large.
+
     Global pooling equals the figures' fixed 8x8 at 299x299 and fits every other size.
     The logits are float32 under any dtype policy: softmax needs the range.
 
     Shape: [N, H, W, C] -> [N, classes].
     """
+    if top.final_batch_norm:
+        x = batch_norm(x, name="final_bn")
     x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pre_logits")(x)
     x = keras.layers.Dropout(top.dropout, name="dropout")(x)
     x = keras.layers.Dense(

@@ -26,6 +26,7 @@ def InceptionResNetV1(
     batch_norm_gamma=False,
     synchronized=False,
     residual_scales=None,
+    final_batch_norm=False,
 ):
     """Inception-ResNet-v1. Arguments as in `InceptionV4`, except:
 
@@ -40,7 +41,9 @@ def InceptionResNetV1(
     options = LayerOptions(
         spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized
     )
-    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    top = Top(
+        include_top, pooling, classes, classifier_activation, dropout, aux_head, final_batch_norm
+    )
     return assemble(
         lambda image: body(image, repeats, scales), options, top, spec.initializers,
         input_tensor, input_shape, weights, name,

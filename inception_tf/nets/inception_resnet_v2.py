@@ -51,6 +51,7 @@ def InceptionResNetV2(
     synchronized=False,
     kernel_order="released",
     residual_scales=None,
+    final_batch_norm=False,
     reduction_b_figure=18,
 ):
     """Inception-ResNet-v2. Arguments as in `InceptionV4`, except:
@@ -62,6 +63,7 @@ def InceptionResNetV2(
         residual_scales: factor of the residual per stage (A, B, C) before it is added;
             default (0.17, 0.10, 0.20) (TF-slim; the paper says 0.1 to 0.3). The last
             block of the released variant always has 1.0.
+        final_batch_norm: batch norm before the pool, a remedy that section 3.3 rejects.
         reduction_b_figure: 18, or 12: the smaller Reduction-B that gives the 2048
             channels Figure 19 prints (paper variant only).
     """
@@ -81,7 +83,9 @@ def InceptionResNetV2(
         spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized,
         kernel_order,
     )
-    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    top = Top(
+        include_top, pooling, classes, classifier_activation, dropout, aux_head, final_batch_norm
+    )
     return assemble(
         body, options, top, spec.initializers, input_tensor, input_shape, weights,
         name or NAMES[variant],

@@ -67,15 +67,20 @@ def conv_bn(x, filters, kernel_size, strides=1, padding="same", *, name, kernel_
         kernel_initializer=kernel_initializer or options.kernel_initializer,
         name=name,
     )(x)
-    x = keras.layers.BatchNormalization(
+    return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(x, name=f"{name}_bn"))
+
+
+def batch_norm(x, *, name):
+    """Batch norm with the settings all layers of a network share."""
+    options = _OPTIONS.get()
+    return keras.layers.BatchNormalization(
         axis=-1,
         momentum=options.batch_norm_momentum,
         epsilon=BATCH_NORM_EPSILON,
         scale=options.batch_norm_gamma,
         synchronized=options.synchronized,
-        name=f"{name}_bn",
+        name=name,
     )(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def conv_linear(x, filters, *, name):

@@ -33,6 +33,8 @@ class Schedule:
         warmup_images = round(o.warmup_epochs * self.num_examples)
         if not warmup_images:
             return decayed
+        if o.warmup_rate:
+            return tf.where(images < warmup_images, o.warmup_rate, decayed)
         share = tf.cast(images + o.global_batch, tf.float32) / warmup_images
         return decayed * tf.minimum(share, 1.0)
 

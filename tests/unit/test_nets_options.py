@@ -93,6 +93,13 @@ def test_block_output_is_relu_of_shortcut_plus_scaled_residual(network):
     assert (residual < 0).any(), "the linear layer has no activation"
 
 
+@pytest.mark.parametrize("network", RESIDUAL)
+def test_final_batch_norm_stands_before_the_pool(network):
+    model = nets.build(network, final_batch_norm=True, **SMALL)
+    assert isinstance(model.get_layer("final_bn"), keras.layers.BatchNormalization)
+    assert model.get_layer("pre_logits").input is model.get_layer("final_bn").output
+
+
 def test_last_block_of_released_variant_ends_without_relu_and_unscaled():
     model = nets.build("inception_resnet_v2_released", **SMALL | {"repeats": (1, 1, 2)})
     assert isinstance(model.get_layer("inception_resnet_c_1"), keras.layers.ReLU)

@@ -37,6 +37,12 @@ def test_learning_rate_does_not_overflow_late_in_a_long_run():
     assert 0 <= float(schedule.learning_rate(step)) < 1e-20
 
 
+def test_warmup_of_constant_rate_ends_in_the_schedule():
+    o = Optimization(global_batch=10, warmup_epochs=1.0, warmup_rate=1e-5, learning_rate=1.0)
+    rates = [float(Schedule(o, 40).learning_rate(step)) for step in range(6)]
+    assert rates == pytest.approx([1e-5] * 4 + [1.0, 1.0])
+
+
 def test_warmup_grows_linearly_and_then_leaves_the_schedule_alone():
     o = Optimization(global_batch=10, warmup_epochs=1.0, decay_epochs=1000.0, learning_rate=1.0)
     schedule = Schedule(o, 100)
