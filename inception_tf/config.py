@@ -129,6 +129,9 @@ class Runtime:
     checkpoint_every_epochs: float = option(1.0, "epochs between checkpoints; 0: at the end",
                                             low=0)
     keep: int = option(3, "newest checkpoints kept", low=1)
+    keep_best: int = option(1, "checkpoints of lowest validation error kept beside them", low=0)
+    stall_timeout_s: float = option(600.0, "seconds without a completed step or scoring batch "
+                                    "after which a run ends with code 7; 0: never", low=0)
     max_steps: int = option(0, "stop after this many updates; 0: epochs decide", low=0)
 
 

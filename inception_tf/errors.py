@@ -2,7 +2,8 @@
 
 0 done, 2 configuration or usage, 3 no usable checkpoint, 4 storage,
 5 non-finite numbers, 6 data, 7 stalled, 8 peer lost. 130 and 143 are SIGINT and
-SIGTERM after a saved checkpoint. A message is one line: what was wrong, the
+SIGTERM after a saved checkpoint. A supervisor may start the same command again after
+4, 7, 8 and 143: those can pass; the others come back. A message is one line: what was wrong, the
 value received, what to do.
 """
 
@@ -41,6 +42,12 @@ class DataError(InceptionError):
     """The data set is broken, or more examples are bad than allowed."""
 
     exit_code = 6
+
+
+class StalledError(InceptionError):
+    """Nothing was completed for --stall_timeout_s; ends the process from a thread."""
+
+    exit_code = 7
 
 
 class PeerLostError(InceptionError):

@@ -10,7 +10,7 @@ import tarfile
 
 from inception_tf.data import tfds_source
 from inception_tf.data.sources import open_source
-from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.errors import DataError, InceptionError, StorageError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ def _write(builder, data):
     try:
         with tfds_source.quiet_tfds():
             builder.download_and_prepare(download_config=config)
+    except InceptionError:
+        raise  # a signal that stops the run
     except Exception as error:
         # Another process may have finished the same work first: then all is well.
         if not tfds_source.is_prepared(tfds_source.find_builder(data)):

@@ -2,17 +2,16 @@
 
     MODEL_DIR/checkpoints/step_000000123/
         arrays.safetensors   every array, by name
-        manifest.json        step, caller's facts, versions, size and sha256 of each file
+        manifest.json        step, caller's facts, size and sha256 of each file
 
 It is written aside, flushed, then renamed, so a directory with the final name is
-whole. Reading verifies size and hash before a number is used.
+whole. Reading verifies size and hash before a number is used. Which steps are kept
+is retention.py's business, writing while training goes on saver.py's.
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import platform
 import re
 import secrets
 import shutil
@@ -22,7 +21,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inception_tf.errors import CheckpointError, StorageError
+from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
 
 FORMAT = 1
 ARRAYS = "arrays.safetensors"
@@ -34,21 +33,26 @@ def save(root, step, arrays, facts):
     """Writes `arrays` (name -> numpy array) as step `step` below `root`; returns the directory.
 
     `facts` is a JSON-able dict that comes back with the arrays. A step that is
-    there already is kept as it is.
+    there already and whole is kept as it is.
 
     Raises:
         StorageError: it could not be written; nothing of it is left behind.
+        NonFiniteError: an array holds NaN or infinity; nothing was written.
     """
     root = Path(root)
-    final = root / f"step_{step:09d}"
-    if final.exists():
+    final = folder_of(root, step)
+    if _is_whole(final):
         return final
+    if broken := non_finite(arrays):
+        raise NonFiniteError(f"checkpoint of step {step} refused: {len(broken)} arrays hold values "
+                             f"that are not finite, {broken[0]} is the first")
     aside = None
     try:
         root.mkdir(parents=True, exist_ok=True)
-        aside = root / f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+        aside = _new_aside(root)
         aside.mkdir()
         _write_files(aside, step, arrays, facts)
+        remove(final)  # there is one only if it is damaged
         os.rename(aside, final)
         _flush(root)
     except (OSError, safetensors.SafetensorError) as error:
@@ -56,6 +60,49 @@ def save(root, step, arrays, facts):
             shutil.rmtree(aside, ignore_errors=True)
         raise StorageError(f"checkpoint of step {step} not written to {root}: {error}") from error
     return final
+
+
+def add_facts(root, step, facts):
+    """Puts what was learned later (a scoring) into the manifest of a step.
+
+    Its arrays are not read; the manifest is the old one or the new one at any time.
+
+    Raises:
+        CheckpointError: there is no such step, or its manifest is damaged.
+        StorageError: it could not be written; the old manifest stands.
+    """
+    folder = folder_of(root, step)
+    manifest = {**read_manifest(folder), **facts}
+    aside = folder / f".{MANIFEST}"
+    try:
+        _write_manifest(aside, manifest)
+        os.rename(aside, folder / MANIFEST)
+        _flush(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise StorageError(f"{folder / MANIFEST} not rewritten: {error}") from error
+
+
+def folder_of(root, step):
+    """Where the checkpoint of `step` is, or would be."""
+    return Path(root) / f"step_{step:09d}"
+
+
+def remove(folder):
+    """Deletes a checkpoint, in two moves: what has its final name is never a part of one."""
+    if folder.exists():
+        aside = _new_aside(folder.parent)
+        os.rename(folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(root):
+    """Deletes what was half written or half deleted when its process died.
+
+    For the only writer of `root`, before it writes: it asks nobody whether they live.
+    """
+    for leftover in Path(root).glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def steps(root):
@@ -72,20 +119,19 @@ def load(root, step):
     Raises:
         CheckpointError: a file is missing, cut, altered or unreadable; says which.
     """
-    folder = Path(root) / f"step_{step:09d}"
-    manifest = read_manifest(folder)
-    for name, expected in manifest["files"].items():
-        _verify(folder / name, expected)
+    folder = folder_of(root, step)
+    manifest = verify(folder)
     try:
         return safetensors.numpy.load_file(folder / ARRAYS), manifest
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{folder / ARRAYS}: {error}") from None
 
 
-def load_newest(root, warn):
+def load_newest(root, warn, check=None):
     """(arrays, manifest) of the newest valid step, or None when there is no step at all.
 
     Walks from the newest to the oldest; `warn(message)` is told why one was skipped.
+    `check(arrays, manifest)` may refuse one with a CheckpointError.
 
     Raises:
         CheckpointError: there are checkpoints and none is valid.
@@ -93,9 +139,7 @@ def load_newest(root, warn):
     found = steps(root)
     for step in reversed(found):
         try:
-            arrays, manifest = load(root, step)
-            _refuse_non_finite(arrays, Path(root) / f"step_{step:09d}")
-            return arrays, manifest
+            return _load_checked(root, step, check)
         except CheckpointError as error:
             warn(f"checkpoint skipped: {error}")
     if found:
@@ -106,21 +150,34 @@ def load_newest(root, warn):
     return None
 
 
-def retain(root, keep):
-    """Deletes all but the `keep` newest steps, and what dead processes left half written.
+def _load_checked(root, step, check):
+    arrays, manifest = load(root, step)
+    try:
+        if check is not None:
+            check(arrays, manifest)
+        if broken := non_finite(arrays):
+            raise CheckpointError(f"{broken[0]} holds values that are not finite")
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder_of(root, step)}: {error}") from None
+    return arrays, manifest
 
-    A step whose files fail verification does not count as kept, so the last
-    valid one is never deleted.
+
+def verify(folder):
+    """The manifest of a checkpoint directory whose files are what it says.
+
+    Raises:
+        CheckpointError: a file is missing, cut, altered or unreadable; says which.
     """
-    valid = 0
-    for step in reversed(steps(root)):
-        if valid >= keep:
-            shutil.rmtree(Path(root) / f"step_{step:09d}", ignore_errors=True)
-        else:
-            valid += _is_valid(root, step)
-    for leftover in Path(root).glob(".tmp-*"):
-        if not _alive(leftover.name.split("-")[1]):
-            shutil.rmtree(leftover, ignore_errors=True)
+    manifest = read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        _verify_file(Path(folder) / name, expected)
+    return manifest
+
+
+def non_finite(arrays):
+    """Names of the arrays that hold NaN or infinity."""
+    return [name for name, array in arrays.items()
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()]
 
 
 def read_manifest(folder):
@@ -137,23 +194,38 @@ def read_manifest(folder):
     files = manifest.get("files")
     if not isinstance(files, dict) or set(files) != {ARRAYS}:
         raise CheckpointError(f"{path} does not list exactly {ARRAYS}")
+    step = manifest.get("step")
+    if not isinstance(step, int) or folder_of("", step).name != path.parent.name:
+        raise CheckpointError(f"{path} is of step {step!r:.20}")
     return manifest
+
+
+def _new_aside(root):
+    return root / f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _is_whole(folder):
+    try:
+        return folder.exists() and bool(verify(folder))
+    except CheckpointError:
+        return False
 
 
 def _write_files(folder, step, arrays, facts):
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     safetensors.numpy.save_file(contiguous, folder / ARRAYS)
-    manifest = {
-        "format": FORMAT,
-        "step": step,
-        **facts,
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+    _flush(folder / ARRAYS)
+    _write_manifest(folder / MANIFEST, {
+        "format": FORMAT, "step": step, **facts,
         "files": {ARRAYS: _size_and_hash(folder / ARRAYS)},
-    }
-    manifest["sha256"] = _hash_of(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    for path in (folder / ARRAYS, folder / MANIFEST, folder):
-        _flush(path)
+    })
+    _flush(folder)
+
+
+def _write_manifest(path, manifest):
+    text = json.dumps({**manifest, "sha256": _hash_of(manifest)}, indent=2) + "\n"
+    path.write_text(text)
+    _flush(path)
 
 
 def _hash_of(manifest):
@@ -175,7 +247,7 @@ def _size_and_hash(path):
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
-def _verify(path, expected):
+def _verify_file(path, expected):
     try:
         actual = _size_and_hash(path)
     except OSError as error:
@@ -186,29 +258,3 @@ def _verify(path, expected):
         )
     if actual["sha256"] != expected.get("sha256"):
         raise CheckpointError(f"{path} does not have the sha256 of its manifest")
-
-
-def _refuse_non_finite(arrays, folder):
-    for name, array in arrays.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise CheckpointError(f"{folder}: {name} holds values that are not finite")
-
-
-def _is_valid(root, step):
-    with contextlib.suppress(CheckpointError):
-        folder = Path(root) / f"step_{step:09d}"
-        manifest = read_manifest(folder)
-        for name, expected in manifest["files"].items():
-            _verify(folder / name, expected)
-        return True
-    return False
-
-
-def _alive(pid):
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT: finish what is in hand, save, leave with 143 or 130."""
 
+import contextlib
 import os
 import signal
 
@@ -28,6 +29,7 @@ class StopSignals:
 
     def __init__(self):
         self._received = None
+        self._at_once = False
         self._previous = {}
 
     def __enter__(self):
@@ -48,6 +50,15 @@ class StopSignals:
         for number in _WATCHED:
             signal.signal(number, self._note)
 
+    @contextlib.contextmanager
+    def at_once(self):
+        """Context in which a signal raises Interrupted where it comes: nothing to save yet."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     @property
     def requested(self):
         """Whether a signal came."""
@@ -61,3 +72,5 @@ class StopSignals:
         if number == signal.SIGINT and self._received == signal.SIGINT:
             os._exit(128 + number)
         self._received = self._received or number
+        if self._at_once:
+            self.interrupt()

@@ -15,12 +15,12 @@ from inception_tf.runtime.writers import write_atomically
 # bend the numbers.
 CHANGEABLE = {
     "epochs", "max_steps", "log_every_steps", "eval_every_epochs", "checkpoint_every_epochs",
-    "keep", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch", "eval_split",
-    "max_bad_examples", "startup_timeout_s",
+    "keep", "keep_best", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch",
+    "eval_split", "max_bad_examples", "startup_timeout_s", "stall_timeout_s",
 }
 
 # What each worker may have for itself.
-LOCAL = {"model_dir", "data_dir", "manual_dir", "startup_timeout_s"}
+LOCAL = {"model_dir", "data_dir", "manual_dir", "startup_timeout_s", "stall_timeout_s"}
 
 
 def make_folder(model_dir):
@@ -60,11 +60,18 @@ def _refuse_other_run(folder, config):
     if not path.is_file():
         raise UsageError(f"--model_dir={folder} has checkpoints but no {CONFIG}")
     old = Config.from_json(path.read_text(), str(path))
+    if difference := first_difference(old, config):
+        raise UsageError(f"--model_dir={folder} holds a run with {difference}: keep it, or take "
+                         "another --model_dir")
+
+
+def first_difference(old, new):
+    """"--seed=0, now 1" of a setting that would bend the numbers; None when all agree."""
     for name, group in field_groups().items():
-        before, now = (getattr(getattr(c, group), name) for c in (old, config))
+        before, now = (getattr(getattr(c, group), name) for c in (old, new))
         if before != now and name not in CHANGEABLE:
-            raise UsageError(f"--model_dir={folder} holds a run with --{name}={_flag(before)}, "
-                             f"now {_flag(now)}: keep it, or take another --model_dir")
+            return f"--{name}={_flag(before)}, now {_flag(now)}"
+    return None
 
 
 def _flag(value):

@@ -1,4 +1,4 @@
-"""The training loop: step, log, score, save, in that order."""
+"""The training loop: step, log, save, score, in that order."""
 
 import contextlib
 import logging
@@ -20,10 +20,13 @@ from inception_tf.runtime import checkpoint
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.lock import locked
 from inception_tf.runtime.progress import StepProgress, bar
+from inception_tf.runtime.saver import BackgroundSaver
 from inception_tf.runtime.signals import Interrupted, StopSignals
+from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import gather_equal, make_strategy
 from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
-from inception_tf.runtime.writers import MetricsWriter, read_metrics
+from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
+from inception_tf.training import manifest
 from inception_tf.training.folder import digest, make_folder, write_config
 from inception_tf.training.plan import banner, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
@@ -51,7 +54,9 @@ def train(config):
         stack.enter_context(naming_lost_peers(cluster.peers))
         if cluster.is_chief:
             stack.enter_context(locked(make_folder(config.runtime.model_dir)))
-        run = Run(config, cluster, stop)
+        with stop.at_once():
+            run = Run(config, cluster, stop)
+        stack.enter_context(run.watchdog)
         stack.callback(run.close)
         return run.train()
 
@@ -61,6 +66,7 @@ class Run:
 
     def __init__(self, config, cluster, stop):
         self.config, self.cluster, self.stop = config, cluster, stop
+        self.watchdog = StallWatchdog(config.runtime.stall_timeout_s)
         await_peers(cluster, config.runtime.startup_timeout_s)
         self.strategy = make_strategy(config.runtime.strategy, cluster)
         stop.watch()
@@ -79,7 +85,8 @@ class Run:
         self._build()
         self.step = self._restore()
         self._agree("newest checkpoint (is --model_dir shared?)", self.step)
-        self._open_writers()
+        if cluster.is_chief:
+            self._open_writers()
 
     def train(self):
         """Runs to the last step; returns the last scoring."""
@@ -100,15 +107,17 @@ class Run:
                     self.stop.interrupt()
                 score_due = self._due_epochs(every.eval_every_epochs)
                 save_due = self._due_epochs(every.checkpoint_every_epochs)
-                if score_due:
-                    scores = self.score()
                 if save_due:
                     self.save(stream)
+                if score_due:
+                    scores = self.score()
                 if score_due or save_due or self.step == first:
                     progress.restart_clock(self.step)
+            self._finish_saving()
             return scores
         except Interrupted:
             self.save(stream)
+            self._finish_saving()
             raise
         finally:
             progress.close()
@@ -123,32 +132,27 @@ class Run:
             **self._label_settings())
         number = self.held_out.num_examples
         batches = bar(stream, -(-number // size), "batch", "validation")
-        rates = self.scorer.score(batches, number, self.stop)
+        rates = self.scorer.score(self.watchdog.over(batches), number, self.stop)
         values = {"epoch": self.epoch, "num_examples": number}
         for name in ("raw", "ema"):
             for rate in ("top1_error", "top5_error", "cross_entropy"):
-                values[f"{name}_{rate}"] = rates[name][rate]
+                values[f"{name}_{rate}"] = float(rates[name][rate])
         if self.cluster.is_chief:
             self._report(values)
         return values
 
     def save(self, stream):
-        """A checkpoint of this step, by the chief; older ones beyond `keep` are deleted."""
-        if not self.cluster.is_chief:
-            return
-        facts = {
-            "config": self.config.to_json(),
-            "class_names": list(self.source.class_names),
-            "data": {"name": self.source.name, "fingerprint": self.source.fingerprint},
-            "bad_examples": stream.bad_examples,
-        }
-        checkpoint.save(self.checkpoints, self.step, self.state.arrays(), facts)
-        checkpoint.retain(self.checkpoints, self.config.runtime.keep)
+        """Starts writing a checkpoint of this step, by the chief."""
+        if self.cluster.is_chief:
+            facts = manifest.facts(self.config, self.source, self.machine, stream.bad_examples)
+            self.saver.save(self.step, self.state.arrays(), facts)
 
     def close(self):
-        """Closes the metrics files."""
-        for writer in self.writers.values():
-            writer.close()
+        """Waits for a checkpoint in flight and closes the metrics files."""
+        if self.cluster.is_chief:
+            self.saver.wait()
+            for writer in self.writers.values():
+                writer.close()
 
     @property
     def epoch(self):
@@ -181,21 +185,29 @@ class Run:
         self.scorer = Scorer(self.strategy, {"raw": self._raw_logits, "ema": self._ema_logits})
 
     def _restore(self):
-        found = checkpoint.load_newest(self.checkpoints, log.warning)
+        def check(arrays, facts):
+            manifest.check(facts, self.config, self.source)
+            self.state.check(arrays)
+
+        self.machine = manifest.machine_of(self.strategy, self.cluster)
+        found = checkpoint.load_newest(self.checkpoints, log.warning, check)
         if found is None:
             return 0
-        arrays, manifest = found
-        if manifest["data"]["fingerprint"] != self.source.fingerprint:
-            raise UsageError(f"--dataset={self.config.data.dataset}: the training split is not "
-                             f"the one that {self.checkpoints} was trained on")
+        arrays, facts = found
         self.state.load(arrays)
-        log.info("going on from step %d in %s", manifest["step"], self.checkpoints)
-        return manifest["step"]
+        log.info("going on from step %d in %s", facts["step"], self.checkpoints)
+        manifest.warn_of_other_machine(facts, self.machine)
+        return facts["step"]
 
     def _open_writers(self):
-        folder = self.checkpoints.parent
-        names = ("train", "validation") if self.cluster.is_chief else ()
-        self.writers = {name: MetricsWriter(folder / name, self.step) for name in names}
+        runtime, folder = self.config.runtime, self.checkpoints.parent
+        self.saver = BackgroundSaver(self.checkpoints, runtime.keep, runtime.keep_best)
+        self.writers = {name: MetricsWriter(folder / name, self.step)
+                        for name in ("train", "validation")}
+
+    def _finish_saving(self):
+        if self.cluster.is_chief:
+            self.saver.finish()
 
     def _stream(self):
         return training_batches(
@@ -218,6 +230,9 @@ class Run:
             raise NonFiniteError(f"loss or gradient is not finite at step {self.step}; nothing of "
                                  f"it was applied. Examples: {', '.join(ids[:8])} ...")
         self.step += 1
+        self.watchdog.beat()
+        if self.cluster.is_chief:
+            self.saver.check()
         return metrics
 
     def _log(self, progress, metrics, stream):
@@ -239,11 +254,13 @@ class Run:
     def _report(self, values):
         """Writes, logs and draws a scoring."""
         self.writers["validation"].write(self.step, values)
+        self.saver.add_scores(self.step, values)
         log.info("epoch %.2f  validation on %d images: top-1 error %.2f %% (raw %.2f %%), "
                  "top-5 error %.2f %% (raw %.2f %%)", self.epoch, values["num_examples"],
                  *(100 * values[k] for k in ("ema_top1_error", "raw_top1_error",
                                              "ema_top5_error", "raw_top5_error")))
-        draw_curves(self.config.runtime.model_dir, self.config.network.net)
+        with tolerating_full_disk("curves", self.step):
+            draw_curves(self.config.runtime.model_dir, self.config.network.net)
 
     def _scores_so_far(self):
         """The scoring of this very step, when a run before this one made it."""

@@ -44,10 +44,13 @@ class TrainState:
         Raises:
             CheckpointError: a name is missing, left over, or of another shape.
         """
-        named = self._named()
-        check_complete(named, arrays)
-        for name, variable in named.items():
+        self.check(arrays)
+        for name, variable in self._named().items():
             variable.assign(arrays[name])
+
+    def check(self, arrays):
+        """CheckpointError unless `arrays` has the name and shape of every variable, no more."""
+        check_complete(self._named(), arrays)
 
     def _named(self):
         paths = [v.path for v in self.weights]

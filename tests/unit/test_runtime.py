@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from inception_tf.errors import UsageError
 from inception_tf.runtime.lock import LOCK, locked
 from inception_tf.runtime.progress import duration
 from inception_tf.runtime.signals import Interrupted, StopSignals
+from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.writers import MetricsWriter, read_metrics
 
 
@@ -25,6 +27,13 @@ def test_stop_signal_is_noted_and_raised_only_when_asked(number, code):
             stop.interrupt()
     assert caught.value.exit_code == code
     assert signal.getsignal(number) is before
+
+
+def test_stop_signal_before_there_is_anything_to_save_is_raised_where_it_comes():
+    with StopSignals() as stop, pytest.raises(Interrupted):
+        with stop.at_once():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("went on")
 
 
 def test_second_sigint_ends_the_process_at_once():
@@ -75,6 +84,42 @@ def test_metrics_after_the_resumed_step_and_cut_rows_are_dropped(tmp_path):
     resumed.close()
     assert read_metrics(writer.path) == [
         {"step": 1, "loss": 1 / 3}, {"step": 2, "loss": 2 / 3}, {"step": 3, "loss": 0.5}]
+
+
+def test_f14_metrics_that_cannot_be_written_cost_one_warning_and_come_with_the_next(
+        tmp_path, caplog, monkeypatch):
+    writer = MetricsWriter(tmp_path)
+    writer.write(1, {"loss": 1.0})
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", _input_output_error)
+        writer.write(2, {"loss": 2.0})
+        assert caplog.text.count("training goes on") == 1
+    assert [row["step"] for row in read_metrics(writer.path)] == [1]
+    writer.write(3, {"loss": 3.0})
+    writer.close()
+    assert [row["step"] for row in read_metrics(writer.path)] == [1, 2, 3]
+
+
+def _input_output_error(descriptor):
+    raise OSError(5, "Input/output error")
+
+
+def test_f39_nothing_completed_for_the_timeout_ends_with_stacks_and_code_7():
+    script = ("import time\nfrom inception_tf.runtime.stall import StallWatchdog\n"
+              "def read_a_batch_that_never_comes():\n    time.sleep(60)\n"
+              "with StallWatchdog(0.5) as watchdog:\n"
+              "    for item in watchdog.over(range(3)):\n        time.sleep(0.3)\n"
+              "    read_a_batch_that_never_comes()\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          timeout=30)
+    assert done.returncode == 7, done.stderr
+    assert "read_a_batch_that_never_comes" in done.stderr
+    assert "--stall_timeout_s=0.5" in done.stderr
+
+
+def test_stall_timeout_of_zero_never_ends_a_run():
+    with StallWatchdog(0):
+        assert not any(t.name == "stall watchdog" for t in threading.enumerate())
 
 
 @pytest.mark.parametrize("seconds, text", [(12.3, "12s"), (245, "4m05s"), (11520, "3h12m"),

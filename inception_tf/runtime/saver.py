@@ -1,0 +1,94 @@
+"""Checkpoints written while training goes on: one thread, at most one in flight."""
+
+import contextlib
+import logging
+import threading
+
+from inception_tf.errors import CheckpointError, StorageError
+from inception_tf.runtime import checkpoint
+from inception_tf.runtime.retention import SCORES, retain
+
+log = logging.getLogger("inception_tf")
+
+# Storage that fails so often in a row will not come back by itself.
+MAX_FAILURES = 3
+
+
+class BackgroundSaver:
+    """Writes and retains the checkpoints below `root`, of which it is the only writer.
+
+    The arrays handed over are a snapshot: the caller may go on at once, and pays for it
+    with their memory until they are written. A save that storage refused is logged and
+    training goes on with the checkpoint before it; MAX_FAILURES in a row, or a failure
+    of the last one, are an error.
+    """
+
+    def __init__(self, root, keep, keep_best):
+        self.root, self.keep, self.keep_best = root, keep, keep_best
+        self._thread = None
+        self._error = None
+        self._failures = 0
+        checkpoint.remove_leftovers(root)
+
+    def save(self, step, arrays, facts):
+        """Starts writing; waits first for a save in flight.
+
+        Raises:
+            StorageError, NonFiniteError: see `check`.
+        """
+        self.wait()
+        self.check()
+        self._thread = threading.Thread(target=self._write, args=(step, arrays, facts),
+                                        name="checkpoint writer")
+        self._thread.start()
+
+    def add_scores(self, step, scores):
+        """Puts a scoring of `step` into its manifest, if that step was saved."""
+        self.wait()
+        if not checkpoint.folder_of(self.root, step).exists():
+            return
+        try:
+            checkpoint.add_facts(self.root, step, {SCORES: scores})
+        except (CheckpointError, StorageError) as error:
+            log.warning("scores of step %d not noted in its checkpoint: %s", step, error)
+
+    def check(self):
+        """Raises what ended the last save, if training should not go on after it.
+
+        Raises:
+            StorageError: the last MAX_FAILURES saves failed.
+            NonFiniteError: an array was not finite; nothing of that step was written.
+        """
+        is_storage = isinstance(self._error, StorageError)
+        if self._error is not None and (not is_storage or self._failures >= MAX_FAILURES):
+            raise self._error
+
+    def finish(self):
+        """Returns when the last save is on disk.
+
+        Raises:
+            StorageError, NonFiniteError: it is not.
+        """
+        self.wait()
+        if self._error is not None:
+            raise self._error
+
+    def wait(self):
+        """Returns when no save is in flight, whatever became of it."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _write(self, step, arrays, facts):
+        try:
+            checkpoint.save(self.root, step, arrays, facts)
+            self._error, self._failures = None, 0
+        except StorageError as error:
+            self._failures += 1
+            self._error = error
+            log.error("%s (failure %d of at most %d in a row; training goes on)", error,
+                      self._failures, MAX_FAILURES)
+        except Exception as error:  # belongs to the main thread, which asks for it
+            self._error = error
+        with contextlib.suppress(OSError):
+            retain(self.root, self.keep, self.keep_best)
