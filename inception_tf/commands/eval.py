@@ -1,49 +1,98 @@
-"""`inception-tf eval`: top-1 and top-5 error of a trained network on a whole split."""
+"""`inception-tf eval`: error rates of trained networks on a whole split, as the paper scores."""
 
 import json
 import sys
-from pathlib import Path
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
+from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 
 OWN = (
+    Flag("protocol", "1", "crops per image whose softmax is averaged", ("1", "10", "12", "144")),
+    Flag("scales", "scaled", "shorter sides that multi-crop images are resized to: 'scaled' "
+         "(342,384,427,470 at 299), 'googlenet' (224 of 256,288,320,352, resized), or pixels"),
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
-    Flag("batch_size", 32, "images per pass"),
-    Flag("output", "", "also write the result as JSON to this file"),
+    Flag("batch_size", 32, "views per pass, over all devices"),
+    Flag("exclude", "", "file that names images to leave out, one a line"),
+    Flag("labels", "", "JSON of several right classes per image, instead of the split's labels"),
+    Flag("predictions", (), "keep the probabilities in this file, one file per network; a run "
+                            "that was stopped goes on in it"),
+    Flag("from_predictions", (), "score these files and their mean; no network is run"),
+    Flag("search", False, "with --from_predictions: score every subset, best first"),
+    Flag("submission", "", "write the five best classes per image to this file, as ILSVRC's "
+                           "server takes them"),
+    Flag("class_ids", "", "lines of class name and ILSVRC id (map_clsloc.txt), for --submission"),
+    Flag("output", "", "also write the result, and all that repeats it, as JSON to this file"),
 )
-FIELDS = ("model_dir", "strategy", "dataset", "data_dir", "manual_dir", "eval_split",
-          "crop_fraction", "interpolation", "pixel_centers", "antialias", "max_image_pixels")
+FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
+          "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
+          "max_image_pixels")
 
 
 def main(argv):
-    """Scores the newest valid checkpoint of --model_dir; prints a table."""
+    """Scores the newest valid checkpoint of each --model_dir, and their mean; prints a table."""
     arguments = flags.parse(
-        "eval", "Scores a trained network; settings come from its model_dir.", argv, OWN,
-        groups=("data", "runtime"), fields=FIELDS)
-
+        "eval", "Scores trained networks (--model_dir=A,B,... is an ensemble); settings come from "
+        "their runs.", argv, OWN, groups=("data", "runtime"), fields=FIELDS)
+    _refuse_contradictions(arguments)
     import_tensorflow()
-    from inception_tf.evaluation.single_crop import score_folder
-
-    result = score_folder(arguments.given, weights=arguments.own["weights"],
-                          batch_size=arguments.own["batch_size"])
-    _print_table(result)
-    if arguments.own["output"]:
-        Path(arguments.own["output"]).write_text(json.dumps(result, indent=2) + "\n")
+    result = _score(arguments, ("eval", *argv))
+    if result is not None:
+        _show(result, arguments.own)
 
 
-def _print_table(result):
+def _score(arguments, command):
+    from inception_tf.evaluation.scoring import Request, score_files, score_networks
+
+    own, given = arguments.own, dict(arguments.given)
+    model_dirs = _words(given.pop("model_dir", "runs/demo"))
+    request = Request(
+        model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
+        weights=own["weights"], batch_size=own["batch_size"],
+        predictions=tuple(own["predictions"]), exclude=own["exclude"], labels=own["labels"],
+        submission=own["submission"], class_ids=own["class_ids"], given=given, command=command)
+    if own["from_predictions"]:
+        return score_files(tuple(own["from_predictions"]), request, search=own["search"])
+    return score_networks(request)
+
+
+def _refuse_contradictions(arguments):
+    own = arguments.own
+    if own["search"] and not own["from_predictions"]:
+        raise UsageError("--search needs --from_predictions=FILE,FILE,...")
+    for name in ("model_dir", "dataset", "data_dir", "eval_split"):
+        if own["from_predictions"] and name in arguments.given:
+            raise UsageError(f"--from_predictions runs no network: --{name} has no use")
+    if own["class_ids"] and not own["submission"]:
+        raise UsageError("--class_ids has no use without --submission=FILE")
+
+
+def _scales(text):
+    """'scaled', 'googlenet', or the pixels."""
+    if text in ("scaled", "googlenet"):
+        return text
+    words = _words(text)
+    if not words or not all(word.isdigit() for word in words):
+        raise UsageError(f"--scales={text} is neither 'scaled', 'googlenet' nor pixels like "
+                         "342,384,427,470")
+    return tuple(map(int, words))
+
+
+def _words(text):
+    return tuple(word for word in text.split(",") if word)
+
+
+def _show(result, own):
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title=f"{result['model_dir']}, step {result['step']}, "
-                        f"{result['weights']} weights")
-    for column in ("network", "split", "crops", "top-1 error", "top-5 error", "images", "images/s"):
-        table.add_column(column, justify="left" if column in ("network", "split") else "right")
-    table.add_row(
-        result["network"], f"{result['dataset']} {result['split']}", "1",
-        f"{100 * result['top1_error']:.2f} %", f"{100 * result['top5_error']:.2f} %",
-        str(result["num_examples"]), f"{result['images_per_second']:.1f}")
-    width = None if sys.stdout.isatty() else 120
-    Console(file=sys.stdout, width=width).print(table)
+    from inception_tf.evaluation.tables import notes, score_table
+    from inception_tf.runtime.writers import write_atomically
+
+    if result["rows"]:
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140)
+        console.print(score_table(result))
+        for line in notes(result):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if own["output"]:
+        write_atomically(own["output"], json.dumps(result, indent=2) + "\n")

@@ -9,6 +9,7 @@ that free, and good data pays nothing.
 import atexit
 import dataclasses
 import logging
+import math
 import os
 import weakref
 
@@ -34,6 +35,8 @@ MAX_NAMED = 10
 # Examples decoded at once. Not tuned by tf.data: its tuning thread sleeps up to a minute,
 # and an iterator cannot be closed before it wakes (seen at the end of a run).
 PARALLELISM = os.cpu_count() or 1
+# What views of images decoded at once may occupy.
+IN_FLIGHT_BYTES = 2**29
 
 
 @atexit.register
@@ -79,7 +82,7 @@ def training_batches(source, data, *, image_size, num_classes, label_offset=0, s
     batch; default all. parallelism, prefetch: speed only, never what comes.
 
     Yields dicts: image [n, S, S, 3] float32 in [-1, 1], label [n] int32, weight
-    [n] float32 (0 for a bad example), index [n] int64 (the record).
+    [n] float32 (0 for a bad example), index [n] int64 (the record), example_id [n] string.
     """
     def index_at(position):
         return example_indices([position], source.num_examples, seed)[0]
@@ -92,7 +95,7 @@ def training_batches(source, data, *, image_size, num_classes, label_offset=0, s
     low, high = part or (0, batch_size)
     return ExampleStream(
         source, index_at, picture, Slots(start, batch_size, low, high),
-        image_size=image_size, labels=_Labels(num_classes, label_offset),
+        image_shape=(image_size, image_size, 3), labels=_Labels(num_classes, label_offset),
         max_bad_examples=data.max_bad_examples, max_pixels=data.max_image_pixels,
         parallelism=parallelism, prefetch=prefetch,
     )
@@ -106,19 +109,41 @@ def scoring_batches(source, data, *, preprocessing, num_classes, label_offset=0,
     crops.Preprocessing. The rest, and what is yielded, as in `training_batches`; the
     index of padding is -1.
     """
+    size = preprocessing.image_size
+    return _records_in_order(
+        source, data, lambda encoded: crops.scoring_crop(encoded, preprocessing,
+                                                         data.max_image_pixels),
+        (size, size, 3), _Labels(num_classes, label_offset), batch_size=batch_size, part=part,
+        parallelism=parallelism, prefetch=prefetch)
+
+
+def view_batches(source, data, *, preprocessing, protocol, start=0, batch_size, part=None):
+    """As `scoring_batches` from record `start` on, all views of an image from one decode.
+
+    protocol: a crops.Protocol. Images are [n, views, S, S, 3]; a label that the split does
+    not tell is -1. Memory in flight is bounded: 144 views at 299 are 154 MB an image.
+    """
+    shape = (protocol.crops, preprocessing.image_size, preprocessing.image_size, 3)
+    in_flight = max(1, IN_FLIGHT_BYTES // (4 * math.prod(shape)))
+    return _records_in_order(
+        source, data, lambda encoded: crops.views(encoded, preprocessing, protocol,
+                                                  data.max_image_pixels),
+        shape, _Labels(source.num_classes, lowest=-1), start=start, batch_size=batch_size,
+        part=part, parallelism=min(PARALLELISM, in_flight), prefetch=1)
+
+
+def _records_in_order(source, data, picture, shape, labels, *, start=0, batch_size, part,
+                      parallelism, prefetch):
+    """The ExampleStream of each record from `start` on, once; `picture` of the bytes alone."""
     def index_at(position):
         return tf.where(position < source.num_examples, position, -1)
 
-    def picture(encoded, position):
-        del position  # scoring is the same wherever the record stands
-        return crops.scoring_crop(encoded, preprocessing, data.max_image_pixels)
-
     low, high = part or (0, batch_size)
     return ExampleStream(
-        source, index_at, picture, Slots(0, batch_size, low, high),
-        image_size=preprocessing.image_size, labels=_Labels(num_classes, label_offset),
+        source, index_at, lambda encoded, position: picture(encoded),
+        Slots(start, batch_size, low, high), image_shape=shape, labels=labels,
         max_bad_examples=0, max_pixels=data.max_image_pixels,
-        num_batches=-(-source.num_examples // batch_size),
+        num_batches=-(-(source.num_examples - start) // batch_size),
         parallelism=parallelism, prefetch=prefetch,
     )
 
@@ -128,13 +153,14 @@ class _Labels:
     """Which labels a record may carry, and what is added to them."""
 
     num_classes: int
-    offset: int
+    offset: int = 0
+    lowest: int = 0
 
     def check(self, record):
         """Raises DataError when the record's label has no output."""
-        if not 0 <= record.label < self.num_classes:
+        if not self.lowest <= record.label < self.num_classes:
             raise DataError(f"{record.example_id} has label {record.label}, outside "
-                            f"0..{self.num_classes - 1}")
+                            f"{self.lowest}..{self.num_classes - 1}")
 
 
 class ExampleStream:
@@ -143,7 +169,7 @@ class ExampleStream:
     bad_examples: example id -> cause, of all found so far.
     """
 
-    def __init__(self, source, index_at, picture, slots, *, image_size, labels, max_bad_examples,
+    def __init__(self, source, index_at, picture, slots, *, image_shape, labels, max_bad_examples,
                  max_pixels, num_batches=None, parallelism=PARALLELISM, prefetch=2):
         self.bad_examples = {}
         self._bad_indices = set()
@@ -152,7 +178,7 @@ class ExampleStream:
         # Traced once: a pipeline that starts again would trace it again.
         self._picture = tf.function(picture, autograph=False)
         self._slots = slots
-        self._image_shape = (image_size, image_size, 3)
+        self._image_shape = image_shape
         self._labels = labels
         self._max_bad_examples = max_bad_examples
         self._max_pixels = max_pixels
@@ -202,10 +228,10 @@ class ExampleStream:
     def _example(self, element):
         position = self._slots.position(element)
         index = self._index_at(position)
-        encoded, label, good = tf.numpy_function(
-            self._read, [index], (tf.string, tf.int32, tf.bool), stateful=False
+        read = tf.numpy_function(
+            self._read, [index], (tf.string, tf.int32, tf.bool, tf.string), stateful=False
         )
-        encoded, label, good = (tf.ensure_shape(x, []) for x in (encoded, label, good))
+        encoded, label, good, example_id = (tf.ensure_shape(x, []) for x in read)
         image = tf.cond(
             good, lambda: self._picture(encoded, position), lambda: tf.zeros(self._image_shape)
         )
@@ -214,15 +240,17 @@ class ExampleStream:
             "label": label,
             "weight": tf.cast(good, tf.float32),
             "index": index,
+            "example_id": example_id,
         }
 
     def _read(self, index):
-        """(encoded, label, good) of a record; nothing and False for padding and bad ones."""
+        """(encoded, label, good, id) of a record; nothing and False for padding and bad ones."""
         if index < 0 or int(index) in self._bad_indices:
-            return b"", np.int32(self._labels.offset), np.False_
+            return b"", np.int32(self._labels.offset), np.False_, b""
         record = self._source.read(int(index))
         self._labels.check(record)
-        return record.encoded, np.int32(record.label + self._labels.offset), np.True_
+        label = np.int32(record.label + self._labels.offset)
+        return record.encoded, label, np.True_, record.example_id.encode()
 
     def _find_bad_examples(self):
         """Looks at each record of the batch that failed; whether any was bad.

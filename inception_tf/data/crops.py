@@ -1,4 +1,11 @@
-"""What a network sees of an image when it is scored."""
+"""What a network sees of an image when it is scored: one view of it, or up to 144.
+
+The places of all views are integer arithmetic on the sides of the image, so that a
+test can hold them against any other computation to the pixel.
+
+[G] is GoogLeNet, arXiv 1409.4842, section 7, to which the paper refers; [K] the ten
+crops of Krizhevsky et al. 2012; [S] the released TF-slim code.
+"""
 
 import dataclasses
 
@@ -6,6 +13,13 @@ import tensorflow as tf
 
 from inception_tf.data import images
 from inception_tf.errors import UsageError
+
+# Geometry of [G]: short sides 256 to 352, a network that takes 224.
+GOOGLENET_SCALES = (256, 288, 320, 352)
+GOOGLENET_FIELD = 224
+# Longer pictures are cut to this many squares, about their middle, before the many
+# views are taken: one line of pixels, resized, would be larger than memory.
+MAX_ASPECT = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +46,10 @@ class Preprocessing:
         if self.antialias and self.pixel_centers == "corner":
             raise UsageError("antialias needs pixel_centers='half': TF1's resize has none")
 
+    def resized(self, pixels, size):
+        """`pixels` resized to `size`: a side, or [height, width]; float32, same range."""
+        return images.resize(pixels, size, self.interpolation, self.pixel_centers, self.antialias)
+
 
 def preprocessing_of(network, data):
     """The Preprocessing that a run's config.Network and config.Data ask for."""
@@ -46,15 +64,8 @@ def scoring_crop(encoded, preprocessing, max_pixels=images.MAX_PIXELS):
     """
     encoded, size = images.checked_size(encoded, max_pixels)
     window = central_window(size, preprocessing.crop_fraction)
-    pixels = images.resize(
-        images.decode_window(encoded, size, window),
-        preprocessing.image_size,
-        preprocessing.interpolation,
-        preprocessing.pixel_centers,
-        preprocessing.antialias,
-    )
-    # Bicubic overshoots; the range is a promise.
-    return tf.clip_by_value(pixels / 127.5 - 1.0, -1.0, 1.0)
+    pixels = images.decode_window(encoded, size, window)
+    return _scaled(preprocessing.resized(pixels, preprocessing.image_size))
 
 
 def central_window(size, fraction):
@@ -65,6 +76,146 @@ def central_window(size, fraction):
     sides = tf.cast(size, tf.float64)
     start = tf.cast((sides - sides * fraction) / 2, tf.int32)
     return tf.concat([start, size - 2 * start], axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Which views of an image are scored; their softmax is averaged.
+
+    crops: 1 is `scoring_crop`. 10 [K] takes the corners and the middle of the central
+        square, and their mirror images; 12 the whole square as well. 144 [G] takes
+        these twelve of three squares (start, middle, end of the longer side) at each of
+        four scales.
+    scales: what the shorter side is resized to, pixels; empty for 1 crop.
+    field: side of the crops at these scales, pixels; resized to the input if it differs.
+    """
+
+    crops: int
+    scales: tuple[int, ...] = ()
+    field: int = 0
+
+    def __post_init__(self):
+        if self.crops not in NUM_SCALES:
+            raise UsageError(f"--protocol={self.crops} is not one of 1, 10, 12, 144")
+        if len(self.scales) != NUM_SCALES[self.crops]:
+            raise UsageError(f"--protocol={self.crops} takes {NUM_SCALES[self.crops]} scale(s), "
+                             f"got {len(self.scales)}: {', '.join(map(str, self.scales))}")
+        if self.scales and min(self.scales) < self.field:
+            raise UsageError(f"--scales: {min(self.scales)} pixels are less than the crops of "
+                             f"{self.field}")
+
+    @property
+    def has_whole_square(self):
+        """Whether the square as a whole is a view."""
+        return self.crops > 10
+
+    @property
+    def squares(self):
+        """Which of the three squares are used: 0 start, 1 middle, 2 end of the longer side."""
+        return (0, 1, 2) if self.crops == 144 else (1,)
+
+
+NUM_SCALES = {1: 0, 10: 1, 12: 1, 144: 4}
+
+
+def protocol_of(crops, scales, image_size):
+    """The Protocol of `crops` views for a network of `image_size`.
+
+    scales: "scaled" keeps the fields of view of [G] and cuts crops of the network's own
+    size: 256..352 times image_size / 224 (342, 384, 427, 470 at 299). "googlenet" keeps
+    [G]'s pixels: crops of 224 at 256..352, resized to the network. A tuple of ints
+    gives the shorter sides; crops have the network's own size.
+    """
+    if crops == 1 or crops not in NUM_SCALES:
+        return Protocol(crops)
+    number = NUM_SCALES[crops]
+    if scales == "googlenet":
+        return Protocol(crops, GOOGLENET_SCALES[:number], GOOGLENET_FIELD)
+    if scales == "scaled":
+        scales = tuple(resized_side(s, GOOGLENET_FIELD, image_size)
+                       for s in GOOGLENET_SCALES[:number])
+    return Protocol(crops, tuple(scales), image_size)
+
+
+def views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
+    """All views of one image, from one decode: first the plain ones, then their mirror images.
+
+    Order of the plain ones: scale, square, then top left, top right, bottom left, bottom
+    right, middle, whole square.
+
+    Shape: string scalar -> [crops, S, S, 3] float32 in [-1, 1].
+    """
+    if protocol.crops == 1:
+        return scoring_crop(encoded, preprocessing, max_pixels)[tf.newaxis]
+    encoded, size = images.checked_size(encoded, max_pixels)
+    pixels = images.decode_window(encoded, size, _without_excess(size))
+    found = []
+    for scale in protocol.scales:
+        found += _views_at(pixels, scale, preprocessing, protocol)
+    plain = tf.stack(found)
+    return tf.concat([plain, tf.reverse(plain, axis=[2])], axis=0)
+
+
+def _views_at(pixels, scale, preprocessing, protocol):
+    """The plain views at one scale, [S, S, 3] each."""
+    height, width = tf.unstack(tf.shape(pixels)[:2])
+    height, width = resized_sides(height, width, scale)
+    resized = _scaled(preprocessing.resized(pixels, [height, width]))
+    found = []
+    for number in protocol.squares:
+        y, x = square_corners(height, width)[number]
+        square = resized[y:y + scale, x:x + scale]
+        found += [_to_input(square[top:top + protocol.field, left:left + protocol.field],
+                            preprocessing, protocol.field)
+                  for top, left in crop_corners(scale, protocol.field)]
+        if protocol.has_whole_square:
+            found.append(_to_input(square, preprocessing, scale))
+    return found
+
+
+def _to_input(pixels, preprocessing, side):
+    """A square of `side` at the size the network takes: untouched where that is its size."""
+    size = preprocessing.image_size
+    if side == size:
+        return tf.ensure_shape(pixels, [size, size, 3])
+    return tf.clip_by_value(preprocessing.resized(pixels, size), -1.0, 1.0)
+
+
+def resized_sides(height, width, scale):
+    """(height, width) with the shorter side at `scale` and the aspect kept; ints or tensors."""
+    shorter = tf.minimum(height, width)
+    return resized_side(height, shorter, scale), resized_side(width, shorter, scale)
+
+
+def resized_side(side, shorter, scale):
+    """`side` times scale / shorter, rounded to the nearest (halves up)."""
+    return (2 * scale * side + shorter) // (2 * shorter)
+
+
+def square_corners(height, width):
+    """(y, x) of the squares at the start, the middle and the end of the longer side.
+
+    On a square image the three are one.
+    """
+    down, right = height - tf.minimum(height, width), width - tf.minimum(height, width)
+    return (0, 0), (down // 2, right // 2), (down, right)
+
+
+def crop_corners(side, field):
+    """(y, x) of the crops in a square: four corners and the middle, as `views` lists them."""
+    end, middle = side - field, (side - field) // 2
+    return (0, 0), (0, end), (end, 0), (end, end), (middle, middle)
+
+
+def _without_excess(size):
+    """(y, x, height, width) of the image without what lies beyond MAX_ASPECT squares."""
+    kept = tf.minimum(size, MAX_ASPECT * tf.reduce_min(size))
+    return tf.concat([(size - kept) // 2, kept], axis=0)
+
+
+def _scaled(pixels):
+    """From 0..255 to [-1, 1]. Bicubic overshoots; the range is a promise."""
+    return tf.clip_by_value(pixels / 127.5 - 1.0, -1.0, 1.0)
 
 
 def _one_of(name, value, choices):

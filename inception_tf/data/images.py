@@ -50,15 +50,15 @@ def decode_window(encoded, size, window):
     return tf.ensure_shape(pixels, [None, None, 3])
 
 
-def resize(pixels, image_size, method="bilinear", pixel_centers="half", antialias=False):
-    """Resized without keeping the aspect, as Inception does.
+def resize(pixels, size, method="bilinear", pixel_centers="half", antialias=False):
+    """Resized to `size`, a side or [height, width], whatever the aspect was.
 
     `pixel_centers="corner"` is TF1's geometry, in which the released weights
     were trained; tf.image.resize has no way to ask for it.
 
     Shape: [h, w, 3] uint8 or float32 -> [S, S, 3] float32, same range.
     """
-    size = [image_size, image_size]
+    size = [size, size] if isinstance(size, int) else size
     if pixel_centers == "half":
         resized = tf.image.resize(pixels, size, method=method, antialias=antialias)
         return tf.cast(resized, tf.float32)

@@ -69,6 +69,19 @@ def gather_equal(strategy, number):
     return bool((total**2 == squares * count).all())
 
 
+def from_first(strategy, number):
+    """The int (below 2**31) that the first worker called this with, on every worker."""
+    @tf.function
+    def spread():
+        def on_replica():
+            context = tf.distribute.get_replica_context()
+            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            return context.all_reduce("SUM", tf.where(is_first, tf.constant(number, tf.float64), 0))
+        return local(strategy, strategy.run(on_replica))
+
+    return int(spread())
+
+
 # Cached: a second MirroredStrategy in one process reuses the first one's collective
 # keys, and its first all-reduce of another shape ends with "Shape mismatch in the
 # collective instance" (TensorFlow 2.21).

@@ -36,6 +36,7 @@ def test_one_command_prepares_imagenet_trains_full_inception_v4_at_299_and_score
         assert part in trained.stderr
     scored = _run("eval.py", model_dir, f"--output={tmp_path / 'score.json'}", "--batch_size=8")
     result = json.loads((tmp_path / "score.json").read_text())
-    assert result["num_examples"] == NUM_SYNSETS
-    assert result["dataset"] == "imagenet2012" and result["step"] == 3
-    assert "inception_v4" in scored.stdout
+    assert result["rows"][0]["num_examples"] == NUM_SYNSETS
+    assert result["dataset"] == "imagenet2012" and result["members"][0]["about"]["step"] == 3
+    # The full network at 299 on ImageNet's validation split: the paper's figures beside ours.
+    assert "inception_v4" in scored.stdout and "20.0 %" in scored.stdout

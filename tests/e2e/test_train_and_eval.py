@@ -11,7 +11,7 @@ import pytest
 from inception_tf.config import Config, preset
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.evaluation.models import CHECKPOINTS, load_model
-from inception_tf.evaluation.single_crop import score_folder
+from inception_tf.evaluation.scoring import Request, score_networks
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.writers import read_metrics
 from inception_tf.training.loop import train
@@ -86,10 +86,11 @@ def test_finished_run_started_again_only_scores(whole):
 def test_eval_of_the_folder_equals_the_score_at_the_end_of_training(whole):
     config, scores = whole
     for weights in ("ema", "raw"):
-        result = score_folder({"model_dir": config.runtime.model_dir}, weights, batch_size=4)
-        assert result["num_examples"] == 13
-        for rate in ("top1_error", "top5_error"):
-            assert result[rate] == pytest.approx(scores[f"{weights}_{rate}"])
+        (row,) = score_networks(Request((config.runtime.model_dir,), weights=weights,
+                                        batch_size=4))["rows"]
+        assert row["num_examples"] == 13
+        for rate in ("top1_error", "top5_error", "cross_entropy"):
+            assert row[rate] == pytest.approx(scores[f"{weights}_{rate}"], rel=1e-5)
 
 
 def test_load_model_gives_the_averaged_network_without_its_auxiliary_head(whole):
@@ -115,9 +116,9 @@ def test_resume_with_another_config_is_refused_and_touches_nothing(whole, change
 
 def test_score_of_data_with_other_classes_is_refused(whole, tmp_path):
     write_image_folder(tmp_path, {"train": 6, "validation": 6}, num_classes=3)
-    given = {"model_dir": whole[0].runtime.model_dir, "data_dir": str(tmp_path)}
-    with pytest.raises(UsageError, match="has 3 classes, the checkpoint was trained on 5"):
-        score_folder(given)
+    request = Request((whole[0].runtime.model_dir,), given={"data_dir": str(tmp_path)})
+    with pytest.raises(UsageError, match="has 5 classes, --dataset=folder has 3"):
+        score_networks(request)
 
 
 def test_folder_with_only_broken_checkpoints_is_never_started_over(config, tmp_path):
@@ -155,8 +156,8 @@ def test_train_and_eval_scripts_print_what_a_user_needs(config, images, tmp_path
         assert part in done.stderr
     scored = _run("eval.py", f"--model_dir={tmp_path / 'run'}", f"--output={tmp_path}/s.json")
     assert scored.returncode == 0, scored.stderr
-    result = json.loads((tmp_path / "s.json").read_text())
-    assert f"{100 * result['top1_error']:.2f} %" in scored.stdout
+    (row,) = json.loads((tmp_path / "s.json").read_text())["rows"]
+    assert f"{100 * row['top1_error']:.2f} %" in scored.stdout
     assert scored.stderr.strip() == ""
 
 

@@ -38,7 +38,8 @@ def test_training_batch_has_the_shapes_types_and_range_it_promises():
     batch = _take(_training(), 1)
     kinds = {k: (v.shape, v.dtype.name) for k, v in batch.items()}
     assert kinds == {"image": ((4, SIZE, SIZE, 3), "float32"), "label": ((4,), "int32"),
-                     "weight": ((4,), "float32"), "index": ((4,), "int64")}
+                     "weight": ((4,), "float32"), "index": ((4,), "int64"),
+                     "example_id": ((4,), "object")}
     assert -1 <= batch["image"].min() < batch["image"].max() <= 1
     assert (batch["weight"] == 1).all()
 
@@ -117,7 +118,7 @@ def test_bytes_with_zeros_at_the_end_arrive_whole():
     """numpy's own byte strings lose them."""
     stored = jpeg() + bytes(9)
     stream = _training(MemorySource([stored]), batch_size=1)
-    _, label, good = stream._read(np.int64(0))
+    _, label, good, _ = stream._read(np.int64(0))
     assert good and label == 0
     batch = next(stream)
     assert batch["weight"].numpy() == [1]

@@ -1,0 +1,122 @@
+"""Error rates from stored probabilities: of one network, or of the mean of several.
+
+All sums are made in float64 in the order of the split, from the float32 numbers that
+predictions files hold, so the same files give the same digits whoever scores them.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+from inception_tf.errors import DataError, UsageError
+
+_ROWS_AT_ONCE = 512
+# Two-sided 95 % quantile of the normal distribution.
+Z95 = 1.959963984540054
+# Subsets that --search tries at most: ten members have 1,023.
+MAX_SUBSETS = 2**12
+
+
+def mean_probabilities(members, rows):
+    """The mean over `members` (arrays [N, K] float32) of the rows given; float64."""
+    total = np.zeros(members[0][rows].shape)
+    for probabilities in members:
+        total += probabilities[rows]
+    return total / len(members)
+
+
+def error_rates(members, targets, counted):
+    """How often the mean of `members` is wrong on the images that count.
+
+    Args:
+        members: arrays [N, K] of probabilities, of images in the same order.
+        targets: int [N, L]: the right classes of each image, filled up with -1.
+        counted: bool [N]; images left out of every number.
+
+    Returns:
+        dict: num_examples, top1_error and top5_error (shares), their top1_interval and
+        top5_interval (95 %, Wilson), and cross_entropy (nats).
+    """
+    number = int(counted.sum())
+    if number == 0:
+        raise UsageError("no image is left to be counted")
+    errors = np.zeros(2, int)
+    cross_entropy = 0.0
+    for first in range(0, len(targets), _ROWS_AT_ONCE):
+        rows = np.arange(first, min(first + _ROWS_AT_ONCE, len(targets)))
+        rows = rows[counted[rows]]
+        means = mean_probabilities(members, rows)
+        ranks, shares = target_ranks(means, targets[rows])
+        errors += (ranks >= 1).sum(), (ranks >= 5).sum()
+        cross_entropy -= np.log(np.maximum(shares, np.finfo(np.float32).tiny)).sum()
+    return {
+        "num_examples": number,
+        "top1_error": errors[0] / number,
+        "top5_error": errors[1] / number,
+        "top1_interval": wilson_interval(errors[0], number),
+        "top5_interval": wilson_interval(errors[1], number),
+        "cross_entropy": cross_entropy / number,
+    }
+
+
+def target_ranks(probabilities, targets):
+    """(rank of the best placed right class, probability of the right classes) per image.
+
+    The rank is the number of classes before it; a tie is ranked by class index, so a dead
+    network's equal numbers are no hit.
+
+    Shape: [n, K], int [n, L] -> int [n], float64 [n].
+    """
+    best = np.full(len(targets), probabilities.shape[1])
+    shares = np.zeros(len(targets))
+    index = np.arange(probabilities.shape[1])
+    for target in targets.T:
+        known = target >= 0
+        own = np.where(known, probabilities[np.arange(len(target)), target], np.inf)[:, None]
+        before = (probabilities > own) | ((probabilities == own) & (index < target[:, None]))
+        best = np.where(known, np.minimum(best, before.sum(axis=1)), best)
+        shares += np.where(known, own[:, 0], 0.0)
+    return best, shares
+
+
+def best_classes(probabilities, number=5):
+    """Indices of the `number` most probable classes, best first; a tie goes to the lower.
+
+    Shape: [n, K] -> int [n, min(number, K)].
+    """
+    return np.argsort(-probabilities, axis=1, kind="stable")[:, :number]
+
+
+def wilson_interval(errors, number, z=Z95):
+    """(low, high) of the share errors / number. Source: Wilson, JASA 22 (1927), 209-212."""
+    share, z2 = errors / number, z * z
+    middle = share + z2 / (2 * number)
+    half = z * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
+    scale = 1 + z2 / number
+    return (max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
+
+
+def search_subsets(members, targets, counted):
+    """(indices, error rates) of every subset of `members`, best first.
+
+    By top-5 error, as the challenge ranks, then by top-1 error, then the smaller subset.
+
+    Raises:
+        UsageError: there are more than MAX_SUBSETS.
+    """
+    if 2 ** len(members) > MAX_SUBSETS:
+        raise UsageError(f"--search over {len(members)} members has {2 ** len(members) - 1} "
+                         f"subsets, more than {MAX_SUBSETS}")
+    subsets = [subset for size in range(1, len(members) + 1)
+               for subset in itertools.combinations(range(len(members)), size)]
+    found = [(s, error_rates([members[i] for i in s], targets, counted)) for s in subsets]
+    return sorted(found, key=lambda item: (item[1]["top5_error"], item[1]["top1_error"],
+                                           len(item[0])))
+
+
+def require_finite(probabilities, example_ids):
+    """Raises DataError naming the first image whose stored numbers are no probabilities."""
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(bad):
+        raise DataError(f"{example_ids[bad[0]]} has probabilities that are not finite")

@@ -1,0 +1,266 @@
+"""A scoring from end to end: networks or their predictions in, error rates out."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import platform
+import tempfile
+from pathlib import Path
+
+from inception_tf.data.sources import open_source
+from inception_tf.errors import UsageError
+from inception_tf.evaluation import paper, scores, targets
+from inception_tf.evaluation.members import load_members, refuse_other_classes
+from inception_tf.evaluation.predict import devices, plan_passes, predict_split
+from inception_tf.evaluation.predictions import (
+    open_predictions,
+    predictions_writer,
+    refuse_other,
+)
+from inception_tf.evaluation.submission import read_class_ids, write_submission
+
+# What the paper leaves open and how it is read here, by number of crops.
+ASSUMPTIONS = {
+    1: "the central crop of the released code; the paper names no geometry",
+    10: "corners and middle of the central square and their mirror images, at one scale",
+    12: "the ten crops and the whole central square, mirrored; the paper cites GoogLeNet, "
+        "which has no 12 crops",
+    144: "GoogLeNet's 4 scales x 3 squares x 6 views x 2; how it was carried over to 299 pixels "
+         "is not stated",
+}
+PACKAGES = ("inception_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be scored, and how.
+
+    model_dirs: folders of runs; several are an ensemble.
+    crops, scales: the protocol; see data.crops.protocol_of.
+    weights: "ema" or "raw".
+    batch_size: views per pass over all devices.
+    predictions: files to keep each network's probabilities in, one per model_dir, or none.
+    exclude, labels: files; see evaluation.targets.
+    submission, class_ids: see evaluation.submission.
+    given: config fields that override the runs' own.
+    command: the words that asked for this, for the record.
+    """
+
+    model_dirs: tuple[str, ...] = ()
+    crops: int = 1
+    scales: str | tuple[int, ...] = "scaled"
+    weights: str = "ema"
+    batch_size: int = 32
+    predictions: tuple[str, ...] = ()
+    exclude: str = ""
+    labels: str = ""
+    submission: str = ""
+    class_ids: str = ""
+    given: dict = dataclasses.field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+
+def score_networks(request):
+    """Runs every network of `request` over the split, then scores each and their mean.
+
+    Returns:
+        dict for JSON, as `score_files` gives it; None on workers that are not the chief.
+
+    Raises:
+        InceptionError: see errors.py for the kinds and their exit codes.
+    """
+    if request.predictions and len(request.predictions) != len(request.model_dirs):
+        raise UsageError(f"--predictions names {len(request.predictions)} file(s) for "
+                         f"{len(request.model_dirs)} networks: name one each")
+    if len(set(request.predictions)) < len(request.predictions):
+        raise UsageError("--predictions names one file twice")
+    members = load_members(request.model_dirs, request.weights, request.given)
+    config = members[0].config.replace(**request.given)
+    source = open_source(config.data, config.data.eval_split)
+    refuse_other_classes(members[0].class_names, source.class_names,
+                         f"--model_dir={members[0].model_dir}", f"--dataset={source.name}")
+    _refuse_unlabelled(request, source)
+    _check_names(request, source)
+    with contextlib.ExitStack() as stack:
+        on = stack.enter_context(devices(config.runtime.strategy,
+                                         config.runtime.startup_timeout_s))
+        files = request.predictions or _temporary_files(stack, len(members))
+        rates = [_predict(member, source, path, request, on)
+                 for member, path in zip(members, files, strict=True)]
+        if not on.cluster.is_chief:
+            return None
+        return score_files(files, request, rates)
+
+
+def score_files(paths, request, rates=(), search=False):
+    """Scores predictions files, each and their mean, without running a network.
+
+    Args:
+        paths: of files of the same images in the same order.
+        request: its exclude, labels, submission, class_ids and command are used.
+        rates: images per second of each, where they were computed just now.
+        search: score every subset of the files, best first, instead.
+
+    Returns:
+        dict for JSON: rows (one per network, then the ensemble; or one per subset), and
+        what is needed to repeat it.
+
+    Raises:
+        UsageError: the files, an exclusion or labels do not fit together.
+    """
+    members = [open_predictions(path) for path in paths]
+    _require_same_images(members)
+    for member in members:
+        scores.require_finite(member.probabilities, member.example_ids)
+    if request.submission:
+        _submit(members, request)
+    excluded = targets.excluded_rows(request.exclude, members[0].example_ids)
+    right = _targets(members[0], request)
+    counted = ~excluded & (right >= 0).any(axis=1)
+    rows = []
+    if counted.any():
+        arrays = [member.probabilities for member in members]
+        rows = [_row([members[i] for i in subset], numbers)
+                for subset, numbers in _scored(arrays, right, counted, search)]
+    if not search:
+        for row, rate in zip(rows, rates, strict=False):
+            row["images_per_second"] = rate
+    return {"rows": rows, **_facts(members, request, excluded, counted)}
+
+
+def _scored(arrays, right, counted, search):
+    """(indices of members, error rates): each alone and all together, or every subset."""
+    if search:
+        return scores.search_subsets(arrays, right, counted)
+    everyone = tuple(range(len(arrays)))
+    subsets = [(i,) for i in everyone] + ([everyone] if len(arrays) > 1 else [])
+    return [(s, scores.error_rates([arrays[i] for i in s], right, counted)) for s in subsets]
+
+
+def _predict(member, source, path, request, on):
+    """Completes the predictions file of one member; images per second, None when it was whole."""
+    protocol = member.protocol(request.crops, request.scales)
+    passes = plan_passes(request.batch_size, on.number, protocol.crops)
+    header = {**member.header(source, protocol, passes), "about": _about(member, request)}
+    with contextlib.ExitStack() as stack:
+        writer = None
+        if on.cluster.is_chief:
+            writer = stack.enter_context(predictions_writer(path, header))
+        images, seconds = predict_split(member, source, writer, passes, protocol, on)
+    return images / seconds if images else None
+
+
+def _row(members, numbers):
+    """One line of the table: which networks, how they did, what the paper has there."""
+    networks = tuple(m.header["network"] for m in members)
+    crops = {m.header["protocol"]["crops"] for m in members}
+    row = {
+        "networks": list(networks),
+        "models": [m.header["about"].get("model_dir", str(m.path)) for m in members],
+        "weights": sorted({m.header["weights"] for m in members}),
+        "crops": sorted(crops),
+        **numbers,
+    }
+    figures = paper.figures_of(networks, *crops) if len(crops) == 1 else None
+    if figures and all(paper.is_papers_task(m.header) for m in members):
+        row["paper"] = figures._asdict()
+    return row
+
+
+def _facts(members, request, excluded, counted):
+    """What is needed to repeat a scoring, and to judge it."""
+    first = members[0].header
+    crops = sorted({m.header["protocol"]["crops"] for m in members})
+    return {
+        "dataset": first["dataset"],
+        "split": first["split"],
+        "data_fingerprint": first["data_fingerprint"],
+        "num_examples": len(members[0]),
+        "num_excluded": int(excluded.sum()),
+        "num_without_label": int((~counted & ~excluded).sum()),
+        "num_classes": len(members[0].class_names),
+        "exclude": _file_facts(request.exclude),
+        "labels": _file_facts(request.labels),
+        "assumptions": {str(number): ASSUMPTIONS[number] for number in crops},
+        "members": [{**{k: v for k, v in m.header.items() if k != "class_names"},
+                     "predictions": str(m.path)} for m in members],
+        "command": list(request.command),
+        "versions": _versions(),
+    }
+
+
+def _about(member, request):
+    """What a predictions file tells its readers beside what identifies it."""
+    return {
+        "model_dir": member.model_dir,
+        "step": member.manifest["step"],
+        "network": dataclasses.asdict(member.config.network),
+        "command": list(request.command),
+        "versions": _versions(),
+    }
+
+
+def _require_same_images(members):
+    """Raises UsageError when two predictions files are not of the same images in one order."""
+    first = members[0]
+    for other in members[1:]:
+        if other.class_names != first.class_names:
+            refuse_other_classes(first.class_names, other.class_names, f"predictions {first.path}",
+                                 str(other.path))
+        refuse_other(other.header, first.header, f"predictions {other.path}",
+                     ("dataset", "split", "num_examples", "data_fingerprint"))
+        if other.example_ids != first.example_ids or (other.labels != first.labels).any():
+            raise UsageError(f"predictions {other.path} are of other images, or in another order, "
+                             f"than {first.path}")
+
+
+def _targets(predictions, request):
+    if request.labels:
+        return targets.other_targets(request.labels, predictions.example_ids,
+                                     len(predictions.class_names))
+    return targets.own_targets(predictions.labels)
+
+
+def _refuse_unlabelled(request, source):
+    """Hours of computing whose result nobody could see are refused before they begin."""
+    if source.read(0).label < 0 and not (request.submission or request.predictions
+                                         or request.labels):
+        raise UsageError(f"{source.name}/{source.split} has no labels to score against: write "
+                         "--submission=FILE or keep --predictions=FILE")
+    if request.submission:
+        read_class_ids(request.class_ids, source.class_names)
+
+
+def _check_names(request, source):
+    """Reads the ids of all records, seconds, so that a wrong name does not end hours of work."""
+    if request.exclude or request.labels:
+        ids = [source.read(index).example_id for index in range(source.num_examples)]
+        targets.excluded_rows(request.exclude, ids)
+        if request.labels:
+            targets.other_targets(request.labels, ids, source.num_classes)
+
+
+def _submit(members, request):
+    write_submission(request.submission, [m.probabilities for m in members],
+                     members[0].example_ids,
+                     read_class_ids(request.class_ids, members[0].class_names))
+
+
+def _temporary_files(stack, number):
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="inception_tf-"))
+    return [str(Path(folder) / f"{i}.predictions") for i in range(number)]
+
+
+def _file_facts(path):
+    if not path:
+        return None
+    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+
+
+def _versions():
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -1,0 +1,93 @@
+"""Scores as a table in the manner of the paper's."""
+
+import collections
+
+from rich.table import Table
+
+# Subsets of a search that are shown; the JSON has all of them.
+MAX_ROWS = 20
+
+
+def score_table(result):
+    """The rich Table of a scoring (scoring.score_files' dict), with the paper's own figures."""
+    table = Table(title=_title(result), title_justify="left")
+    rows = result["rows"][:MAX_ROWS]
+    names_models = len(result["members"]) > 1
+    has_paper = any("paper" in row for row in rows)
+    columns = ["network", *(["models"] if names_models else []), "crops", "top-1 error", "95 %",
+               "top-5 error", "95 %", "images", "images/s",
+               *(["paper top-1", "paper top-5"] if has_paper else [])]
+    for column in columns:
+        left = column in ("network", "models")
+        table.add_column(column, justify="left" if left else "right",
+                         overflow="fold" if left else "ellipsis", no_wrap=not left)
+    for row in rows:
+        table.add_row(*_cells(row, names_models, has_paper))
+    return table
+
+
+def network_names(networks):
+    """'inception_v4 + 3 x inception_resnet_v2'."""
+    counts = collections.Counter(networks)
+    return " + ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())
+
+
+def _cells(row, names_models, has_paper):
+    cells = [network_names(row["networks"])]
+    if names_models:
+        cells.append(" ".join(_short_names(row["models"])))
+    cells.append(" and ".join(map(str, row["crops"])))
+    for rate in ("top1", "top5"):
+        low, high = row[f"{rate}_interval"]
+        cells += [f"{100 * row[f'{rate}_error']:.2f} %", f"{100 * low:.2f}-{100 * high:.2f}"]
+    speed = row.get("images_per_second")
+    cells += [str(row["num_examples"]), f"{speed:.1f}" if speed else "-"]
+    if has_paper:
+        paper = row.get("paper")
+        cells += [f"{paper['top1']:.1f} %", f"{paper['top5']:.1f} %"] if paper else ["-", "-"]
+    return cells
+
+
+def _short_names(models):
+    """Last part of each folder's path."""
+    return [model.rstrip("/").rpartition("/")[2] for model in models]
+
+
+def _title(result):
+    members = result["members"]
+    weights = sorted({member["weights"] for member in members})
+    steps = sorted({member["about"]["step"] for member in members})
+    return (f"{result['dataset']} {result['split']}, {' and '.join(weights)} weights, step "
+            f"{', '.join(map(str, steps))}")
+
+
+def notes(result):
+    """Lines to stand under the table: what was left out, and what the paper does not say."""
+    lines = []
+    if result["num_excluded"]:
+        lines.append(f"{result['num_excluded']} of {result['num_examples']} images excluded by "
+                     f"{result['exclude']['path']}")
+    if result["num_without_label"]:
+        lines.append(f"{result['num_without_label']} images without a label not counted")
+    if result["labels"]:
+        lines.append(f"right is any class that {result['labels']['path']} lists")
+    lines += dict.fromkeys(_views_line(member, result["assumptions"])
+                           for member in result["members"])
+    lines += dict.fromkeys(f"paper: {row['paper']['source']}" for row in result["rows"]
+                           if "paper" in row)
+    hidden = len(result["rows"]) - MAX_ROWS
+    if hidden > 0:
+        lines.append(f"{hidden} more subsets in --output")
+    return lines
+
+
+def _views_line(member, assumptions):
+    """How the images were seen, with the numbers of this member."""
+    protocol, preprocessing = member["protocol"], member["preprocessing"]
+    text = assumptions[str(protocol["crops"])]
+    if protocol["crops"] == 1:
+        return (f"1 crop: {text}; {100 * preprocessing['crop_fraction']:g} % of each side, resized "
+                f"to {preprocessing['image_size']}")
+    scales = ", ".join(map(str, protocol["scales"]))
+    return (f"{protocol['crops']} crops: {text}; shorter side {scales}, crops of "
+            f"{protocol['field']} pixels for an input of {preprocessing['image_size']}")

@@ -1,0 +1,143 @@
+"""What is right for each image, and which images count: labels, exclusions, other labels.
+
+Files name an image by its example id (`validation/cat/3.jpg`, `shapes/validation#12`), by
+its file's name with or without extension, or, where files are called
+`ILSVRC2012_val_00000036.JPEG`, by the number 36, as ILSVRC's development kit does.
+"""
+
+import collections
+import json
+import re
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from inception_tf.errors import DataError, UsageError
+
+# Names given in one message.
+MAX_NAMED = 3
+_FILE_IN_ID = re.compile(r"#\d+ \((.+)\)$")
+_NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_0*(\d+)")
+
+
+def file_name(example_id):
+    """Name of the file an example came from: the part in brackets, else the last of a path."""
+    found = _FILE_IN_ID.search(example_id)
+    return PurePosixPath(found[1] if found else example_id).name
+
+
+def file_number(example_id):
+    """36 of `...ILSVRC2012_val_00000036.JPEG`, None for another name."""
+    found = _NUMBERED.match(file_name(example_id))
+    return int(found[1]) if found else None
+
+
+class ImageNames:
+    """Finds images by any of their names."""
+
+    def __init__(self, example_ids):
+        self._rows = collections.defaultdict(set)
+        for row, example_id in enumerate(example_ids):
+            name = file_name(example_id)
+            number = file_number(example_id)
+            for alias in (example_id, name, PurePosixPath(name).stem):
+                self._rows[alias].add(row)
+            if number is not None:
+                self._rows[str(number)].add(row)
+        self._one = example_ids[0]
+
+    def rows(self, names, what):
+        """The row of each name. Raises UsageError for unknown and for ambiguous names."""
+        unknown = [name for name in names if name not in self._rows]
+        if unknown:
+            raise UsageError(f"{what} names {len(unknown)} image(s) that the split does not have: "
+                             f"{', '.join(unknown[:MAX_NAMED])}; ids there look like {self._one}")
+        for name in names:
+            if len(self._rows[name]) > 1:
+                raise UsageError(f"{what}: {name} names {len(self._rows[name])} images; write "
+                                 f"their example ids, like {self._one}")
+        return [next(iter(self._rows[name])) for name in names]
+
+
+def read_exclusions(path):
+    """The names in an exclusion file: one a line; empty lines and what follows # are left out.
+
+    A # within an id (`shapes/validation#12`) is part of it: a comment's # starts the line or
+    follows a blank.
+    """
+    lines = _read(path, "--exclude").splitlines()
+    names = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
+    return [name for name in names if name]
+
+
+def excluded_rows(path, example_ids):
+    """bool [N]: the images that an exclusion file names; none without a file."""
+    rows = np.zeros(len(example_ids), bool)
+    if path:
+        rows[ImageNames(example_ids).rows(read_exclusions(path), f"--exclude={path}")] = True
+    return rows
+
+
+def own_targets(labels):
+    """int [N, 1]: the split's own labels. Raises DataError when only some images have one."""
+    known = int((labels >= 0).sum())
+    if 0 < known < len(labels):
+        raise DataError(f"{len(labels) - known} of {len(labels)} images have no label")
+    return labels[:, np.newaxis]
+
+
+def other_targets(path, example_ids, num_classes):
+    """int [N, L] of a file of labels: several right classes per image, or none.
+
+    The file is JSON: {image name: [class, ...]}, or a list of such lists. A list goes by the
+    number in the images' file names (the ReaL labels of ImageNet do), else by their order.
+
+    Raises:
+        UsageError: not such a file, or not for these images.
+    """
+    given = _read_labels(path, num_classes)
+    if isinstance(given, dict):
+        rows = ImageNames(example_ids).rows(list(given), f"--labels={path}")
+        lists, found = list(given.values()), len(set(rows))
+    else:
+        lists, rows = given, _rows_of_list(example_ids)
+        found = len(given)
+    if found != len(example_ids):
+        raise UsageError(f"--labels={path} has labels of {found} images, the split has "
+                         f"{len(example_ids)}")
+    targets = np.full((len(example_ids), max(1, *map(len, lists))), -1, np.int32)
+    for row, classes in zip(rows, lists, strict=True):
+        targets[row, :len(classes)] = classes
+    return targets
+
+
+def _rows_of_list(example_ids):
+    """Row of the n-th entry of a list of labels."""
+    numbers = [file_number(name) for name in example_ids]
+    if None in numbers:
+        return range(len(example_ids))
+    return np.argsort(numbers)
+
+
+def _read_labels(path, num_classes):
+    try:
+        given = json.loads(_read(path, "--labels"))
+    except ValueError as error:
+        raise UsageError(f"--labels={path} is not JSON: {error}") from None
+    lists = given.values() if isinstance(given, dict) else given
+    good = isinstance(given, (dict, list)) and len(given) and all(
+        isinstance(classes, list) and len(set(map(str, classes))) == len(classes) and all(
+            type(c) is int and 0 <= c < num_classes for c in classes)
+        for classes in lists)
+    if not good:
+        raise UsageError(f"--labels={path} must hold a list of different classes "
+                         f"0..{num_classes - 1} per image")
+    return given
+
+
+def _read(path, flag):
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise UsageError(f"{flag}={path}: {reason}") from None
