@@ -135,11 +135,28 @@ class Runtime:
     max_steps: int = option(0, "stop after this many updates; 0: epochs decide", low=0)
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How the arithmetic is carried out: precision, compilation, what happens when it fails."""
+
+    precision: str = option("float32", "type of activations; weights stay float32",
+                            ("float32", "mixed_bfloat16", "mixed_float16"))
+    xla: bool = option(False, "compile forward and backward pass with XLA (half the speed on CPU)")
+    steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
+                                 "Python is what they wait for", low=1)
+    profile_steps: str = option("", "A-B: profile these steps into model_dir/profile, for "
+                                "TensorBoard")
+    on_non_finite: str = option("stop", "after a loss or gradient that is not finite: end with "
+                                "code 5, or skip that update", ("stop", "skip"))
+    max_skipped_steps: int = option(10, "updates skipped before the run ends after all", low=0)
+
+
 GROUPS = {
     "network": Network,
     "data": Data,
     "optimization": Optimization,
     "runtime": Runtime,
+    "execution": Execution,
 }
 
 
@@ -151,6 +168,7 @@ class Config:
     data: Data = Data()
     optimization: Optimization = Optimization()
     runtime: Runtime = Runtime()
+    execution: Execution = Execution()
 
     def __post_init__(self):
         for group in GROUPS:

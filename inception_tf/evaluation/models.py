@@ -1,5 +1,6 @@
 """A run's folder -> the network it trained, ready to score."""
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -18,13 +19,14 @@ def num_outputs(network, num_classes):
     return num_classes + int(network.background_class)
 
 
-def build_network(network, num_classes, aux_head=None):
+def build_network(network, num_classes, aux_head=None, precision="float32"):
     """The Keras model that `network` (config.Network) describes, giving logits.
 
     Args:
         network: its settings.
         num_classes: classes of the data set, background not counted.
         aux_head: overrides network.aux_head; scoring needs none.
+        precision: Keras' dtype policy; under a mixed one weights and logits are float32.
 
     Returns:
         Model: float32 images [n, S, S, 3] in [-1, 1] -> logits [n, K], or
@@ -45,13 +47,24 @@ def build_network(network, num_classes, aux_head=None):
                 raise UsageError(f"--{name}: {network.net} has no residual blocks")
             settings[name] = value
     size = network.image_size
-    model = nets.build(
-        network.net, input_shape=(size, size, 3), classes=num_outputs(network, num_classes),
-        classifier_activation=None, **settings,
-    )
+    with _dtype_policy(precision):
+        model = nets.build(
+            network.net, input_shape=(size, size, 3), classes=num_outputs(network, num_classes),
+            classifier_activation=None, **settings,
+        )
     if network.batch_norm == "frozen":
         _freeze_batch_norm(model)
     return model
+
+
+@contextlib.contextmanager
+def _dtype_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _freeze_batch_norm(model):

@@ -94,12 +94,13 @@ def _aux_grid(x):
     """`x` on a 17x17 grid, by a layer even when it is: arrays are saved by depth.
 
     `training` is pinned because Resizing has True as its default (Keras 3.15) and leaves
-    that to all layers after it: `model(x)` would move their batch statistics.
+    that to all layers after it: `model(x)` would move their batch statistics. It is float32
+    under any policy: XLA's gradient of a resize is, and does not add up with bfloat16.
     """
     if tuple(x.shape[1:3]) == (AUX_GRID, AUX_GRID):
         return keras.layers.Identity(name="aux_grid")(x)
     return keras.layers.Resizing(
-        AUX_GRID, AUX_GRID, data_format="channels_last", name="aux_grid"
+        AUX_GRID, AUX_GRID, data_format="channels_last", dtype="float32", name="aux_grid"
     )(x, training=False)
 
 

@@ -43,6 +43,22 @@ def split_batch(strategy, batch):
     return strategy.experimental_distribute_values_from_function(part)
 
 
+def split_batches(strategy, steps, names):
+    """Lists (one a step) of batches (one a pass) as parts [K, P, n, ...] of this worker's replicas.
+
+    The entries `names` of each batch [R n, ...] are taken.
+    """
+    replicas = len(strategy.extended.worker_devices)
+
+    def part(context):
+        i = context.replica_id_in_sync_group % replicas
+        cut = lambda v: v[i * len(v) // replicas:(i + 1) * len(v) // replicas]  # noqa: E731
+        return {name: tf.stack([tf.stack([cut(batch[name]) for batch in step]) for step in steps])
+                for name in names}
+
+    return strategy.experimental_distribute_values_from_function(part)
+
+
 def same_on_replicas(strategy, value):
     """`value` (a tensor) given to each of this worker's replicas."""
     return strategy.experimental_distribute_values_from_function(lambda context: value)

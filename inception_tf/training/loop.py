@@ -6,19 +6,19 @@ import os
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from inception_tf.data.batches import scoring_batches, training_batches
 from inception_tf.data.crops import preprocessing_of
 from inception_tf.data.prepare import prepare
 from inception_tf.data.sources import open_source
-from inception_tf.errors import NonFiniteError, UsageError
+from inception_tf.errors import UsageError
 from inception_tf.evaluation.accuracy import Scorer
 from inception_tf.evaluation.curves import draw_curves
 from inception_tf.evaluation.models import CHECKPOINTS, build_network
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.lock import locked
+from inception_tf.runtime.profile import StepProfile
 from inception_tf.runtime.progress import StepProgress, bar
 from inception_tf.runtime.saver import BackgroundSaver
 from inception_tf.runtime.signals import Interrupted, StopSignals
@@ -26,11 +26,12 @@ from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import gather_equal, make_strategy
 from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
-from inception_tf.training import manifest
+from inception_tf.training import manifest, non_finite
 from inception_tf.training.folder import digest, make_folder, write_config
-from inception_tf.training.plan import banner, plan_batches, total_steps
+from inception_tf.training.logits import logits_of
+from inception_tf.training.plan import banner, check_execution, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
-from inception_tf.training.state import TrainState, is_seed
+from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep
 
 log = logging.getLogger("inception_tf")
@@ -67,6 +68,9 @@ class Run:
     def __init__(self, config, cluster, stop):
         self.config, self.cluster, self.stop = config, cluster, stop
         self.watchdog = StallWatchdog(config.runtime.stall_timeout_s)
+        self.profile = StepProfile(config.execution.profile_steps,
+                                   Path(config.runtime.model_dir) / "profile")
+        check_execution(config)
         await_peers(cluster, config.runtime.startup_timeout_s)
         self.strategy = make_strategy(config.runtime.strategy, cluster)
         stop.watch()
@@ -99,8 +103,7 @@ class Run:
             if self.step and scores is None and self._due_epochs(every.eval_every_epochs):
                 scores = self.score()  # the run was stopped between its update and its scoring
             while self.step < self.total:
-                metrics = self._update(stream)
-                progress.advance()
+                metrics = self._advance(stream, progress)
                 if self._due(every.log_every_steps) and self.cluster.is_chief:
                     self._log(progress, metrics, stream)
                 if metrics["stop"]:
@@ -148,7 +151,8 @@ class Run:
             self.saver.save(self.step, self.state.arrays(), facts)
 
     def close(self):
-        """Waits for a checkpoint in flight and closes the metrics files."""
+        """Waits for a checkpoint in flight; closes the metrics files and a profile."""
+        self.profile.close()
         if self.cluster.is_chief:
             self.saver.wait()
             for writer in self.writers.values():
@@ -176,13 +180,16 @@ class Run:
                              f"--train_split={data.train_split}")
 
     def _build(self):
+        execution = self.config.execution
         keras.utils.set_random_seed(self.config.runtime.seed)
         with self.strategy.scope():
-            self.model = build_network(self.config.network, self.source.num_classes)
-        self.state = TrainState(self.strategy, self.model, self.config.optimization)
-        self.step_function = TrainStep(
-            self.strategy, self.model, self.state, self.schedule, self.config.runtime.seed)
-        self.scorer = Scorer(self.strategy, {"raw": self._raw_logits, "ema": self._ema_logits})
+            self.model = build_network(self.config.network, self.source.num_classes,
+                                       precision=execution.precision)
+        self.state = TrainState(self.strategy, self.model, self.config.optimization,
+                                execution.precision)
+        self.step_function = TrainStep(self.strategy, self.model, self.state, self.schedule,
+                                       self.config.runtime.seed, execution)
+        self.scorer = Scorer(self.strategy, logits_of(self.model, self.state))
 
     def _restore(self):
         def check(arrays, facts):
@@ -213,6 +220,7 @@ class Run:
         return training_batches(
             self.source, self.config.data, seed=self.config.runtime.seed,
             start=self.step * self.batches.global_batch, batch_size=self.batches.pass_batch,
+            prefetch=max(2, self.batches.passes * self.config.execution.steps_per_call),
             part=self.cluster.part(self.batches.pass_batch),
             image_size=self.config.network.image_size, **self._label_settings())
 
@@ -222,18 +230,30 @@ class Run:
             "label_offset": int(self.config.network.background_class),
         }
 
-    def _update(self, stream):
-        batches = [next(stream) for _ in range(self.batches.passes)]
-        metrics = self.step_function(batches, self.stop.requested)
-        if not metrics["is_finite"]:
-            ids = [self.source.read(int(i)).example_id for b in batches for i in b["index"][:4]]
-            raise NonFiniteError(f"loss or gradient is not finite at step {self.step}; nothing of "
-                                 f"it was applied. Examples: {', '.join(ids[:8])} ...")
-        self.step += 1
+    def _advance(self, stream, progress):
+        """The updates of one call, up to the next thing to do; the last one's metrics."""
+        self.profile.at(self.step)
+        steps = [[next(stream) for _ in range(self.batches.passes)]
+                 for _ in range(self._call_length())]
+        for batches, metrics in zip(steps, self.step_function.several(
+                steps, self.stop.requested), strict=False):
+            if not metrics["is_finite"]:
+                non_finite.report(self.step_function, batches, self.step, self.source,
+                                  self.config.execution)
+            self.step += 1
+            progress.advance()
         self.watchdog.beat()
         if self.cluster.is_chief:
             self.saver.check()
         return metrics
+
+    def _call_length(self):
+        """Updates until something is due, `steps_per_call` at most."""
+        every = self.config.runtime
+        periods = (every.log_every_steps, self._period(every.eval_every_epochs),
+                   self._period(every.checkpoint_every_epochs))
+        return min(self.config.execution.steps_per_call, self.total - self.step,
+                   self.profile.left(self.step), *(p - self.step % p for p in periods))
 
     def _log(self, progress, metrics, stream):
         values = {name: float(metrics[name]) for name in
@@ -243,13 +263,16 @@ class Run:
         rate = progress.report(self.step, shown)
         self.writers["train"].write(self.step, {
             "epoch": self.epoch, **values, "images_per_second": rate,
-            "bad_examples": len(stream.bad_examples)})
+            "bad_examples": len(stream.bad_examples), "skipped_steps": int(self.state.skipped)})
 
     def _due(self, every):
         return self.step % every == 0 or self.step == self.total
 
     def _due_epochs(self, epochs):
-        return self._due(max(1, self.schedule.steps(epochs)) if epochs else self.total)
+        return self._due(self._period(epochs))
+
+    def _period(self, epochs):
+        return max(1, self.schedule.steps(epochs)) if epochs else self.total
 
     def _report(self, values):
         """Writes, logs and draws a scoring."""
@@ -268,19 +291,3 @@ class Run:
         if not rows or rows[-1].pop("step") != self.step:
             return None
         return rows[-1]
-
-    def _raw_logits(self, images):
-        return _main_head(self.model(images, training=False))
-
-    def _ema_logits(self, images):
-        values = [tf.convert_to_tensor(v) for v in self.state.ema]
-        trainable, statistics = values[:len(self.state.trainable)], iter(
-            values[len(self.state.trainable):])
-        others = [tf.convert_to_tensor(v.value) if is_seed(v) else next(statistics)
-                  for v in self.model.non_trainable_variables]
-        outputs, _ = self.model.stateless_call(trainable, others, images, training=False)
-        return _main_head(outputs)
-
-
-def _main_head(outputs):
-    return outputs[0] if isinstance(outputs, (list, tuple)) else outputs

@@ -44,6 +44,17 @@ def plan_batches(global_batch, replica_batch, replicas):
     return BatchPlan(global_batch, replicas, global_batch // room)
 
 
+def check_execution(config):
+    """Refuses what TensorFlow would refuse later, in a traceback.
+
+    Raises:
+        UsageError: XLA with batch norm that is synchronized inside the compiled part.
+    """
+    if config.execution.xla and config.network.batch_norm == "synchronized":
+        raise UsageError("--xla with --batch_norm=synchronized: XLA compiles each replica's pass "
+                         "by itself, and there is no all-reduce inside it; drop one of the two")
+
+
 def total_steps(config, num_examples):
     """Updates of the whole run: `epochs`, unless `max_steps` is shorter."""
     steps = Schedule(config.optimization, num_examples).steps(config.optimization.epochs)

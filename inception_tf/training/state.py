@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import CheckpointError
+from inception_tf.training.loss_scale import LossScale
 from inception_tf.training.optimizer import make_slots
 
 
@@ -12,6 +13,8 @@ class TrainState:
 
     Attributes:
         step: int64 scalar variable, completed updates.
+        skipped: int64 scalar variable, those of them that were not finite and not applied.
+        loss_scale: LossScale of float16, else None.
         trainable: the model's trainable Keras variables.
         statistics: its batch-norm moving means and variances, and whatever is frozen.
         slots: slot name -> variables, one per trainable.
@@ -21,9 +24,11 @@ class TrainState:
     by (seed, step, replica), so it has none (step.py).
     """
 
-    def __init__(self, strategy, model, optimization):
+    def __init__(self, strategy, model, optimization, precision="float32"):
         with strategy.scope():
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+            self.skipped = tf.Variable(0, dtype=tf.int64, trainable=False, name="skipped")
+            self.loss_scale = LossScale() if precision == "mixed_float16" else None
             self.trainable = list(model.trainable_variables)
             self.statistics = [v for v in model.non_trainable_variables if not is_seed(v)]
             self.slots = make_slots(optimization, self.trainable)
@@ -54,7 +59,8 @@ class TrainState:
 
     def _named(self):
         paths = [v.path for v in self.weights]
-        named = {"step": self.step}
+        named = {"step": self.step, "skipped": self.skipped}
+        named |= self.loss_scale.variables if self.loss_scale else {}
         named |= {f"weights/{path}": v.value for path, v in zip(paths, self.weights, strict=True)}
         named |= {f"ema/{path}": v for path, v in zip(paths, self.ema, strict=True)}
         for slot, variables in self.slots.items():

@@ -1,22 +1,23 @@
-"""One update of the global batch on any number of replicas.
+"""Updates of the global batch on any number of replicas.
 
     pass    each replica: forward, backward, gradients of its examples' summed loss
     ...     repeated and added up when the batch is accumulated
     update  sum over replicas, weight decay, one clip by global norm, look for
             non-finite numbers, then optimizer, averages and statistics at once
+    ...     repeated `steps_per_call` times without a word to Python
 
-The model is called without side effects (`stateless_call`): batch statistics come
-back as values, so an update is applied as a whole or not at all, and dropout's seed
-is given in, a function of (seed, step, replica): no state to save, and replicas
-draw different masks (traps: under MirroredStrategy Keras gives all the same).
+An update is applied as a whole or not at all.
 """
 
 import tensorflow as tf
 
-from inception_tf.runtime.strategy import local, same_on_replicas, split_batch
-from inception_tf.training.losses import cross_entropy, is_decayed, weight_decay_loss
+from inception_tf.runtime.strategy import local, same_on_replicas, split_batches
+from inception_tf.training.losses import is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, apply_update, clip_scale
-from inception_tf.training.state import is_seed
+from inception_tf.training.replica import ReplicaPass
+
+# What an update reports, in the order of its row of numbers.
+METRICS = ("loss", "cross_entropy", "error", "grad_norm", "learning_rate", "is_finite", "stop")
 
 
 class TrainStep:
@@ -28,16 +29,15 @@ class TrainStep:
         state: TrainState of that model.
         schedule: Schedule of learning rate and averaging.
         seed: int, of dropout.
+        execution: config.Execution.
     """
 
-    def __init__(self, strategy, model, state, schedule, seed):
-        self.strategy, self.model, self.state = strategy, model, state
-        self.schedule, self.seed = schedule, seed
-        self.optimization = schedule.optimization
-        self._one_pass = tf.function(self._pass)
-        self._accumulate = tf.function(self._pass_and_add)
-        self._finish = tf.function(self._update)
-        self._whole = tf.function(lambda batch, stop: self._update(self._pass(batch, 0), stop))
+    def __init__(self, strategy, model, state, schedule, seed, execution):
+        self.strategy, self.state, self.schedule = strategy, state, schedule
+        self.optimization, self.execution = schedule.optimization, execution
+        self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
+                                        strategy.num_replicas_in_sync, execution.xla)
+        self._call = tf.function(self._updates)
 
     def __call__(self, batches, stop=False):
         """One update from a list of batches that together are the global batch.
@@ -48,84 +48,82 @@ class TrainStep:
             stop: this worker was asked to stop; all workers hear of it in the same step.
 
         Returns:
-            dict of scalars: loss (with auxiliary loss and weight decay), cross_entropy,
-            error (top-1 share on the distorted images), grad_norm (before clipping),
-            learning_rate, is_finite (False: nothing was applied), stop (of any worker).
+            dict: loss (with auxiliary loss and weight decay), cross_entropy, error (top-1
+            share on the distorted images), grad_norm (before clipping), learning_rate,
+            is_finite (False: nothing was applied), stop (of any worker).
         """
+        return self._run([batches], stop)[0]
+
+    def several(self, steps, stop=False):
+        """Up to `steps_per_call` updates in one call, with the same bits as one by one.
+
+        Returns one dict an update, as `__call__`; they end with one that was not finite,
+        unless such updates are skipped.
+        """
+        return [self(steps[0], stop)] if len(steps) == 1 else self._run(steps, stop)
+
+    def _run(self, steps, stop):
         stop = same_on_replicas(self.strategy, tf.constant(float(stop)))
-        parts = [split_batch(self.strategy, _used(batch)) for batch in batches]
-        if len(parts) == 1:
-            return self._whole(parts[0], stop)
-        totals = self._one_pass(parts[0], 0)
-        for index, part in enumerate(parts[1:], start=1):
-            totals = self._accumulate(part, tf.constant(index), totals)
-        return self._finish(totals, stop)
+        # Always as many as traced for: another number would be another graph.
+        padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
+        batches = split_batches(self.strategy, [*steps, *padding], ("image", "label", "weight"))
+        rows, done = self._call(batches, tf.constant(len(steps)), stop)
+        return [_metrics(row) for row in rows.numpy()[:int(done)]]
 
-    def _pass(self, batch, index):
-        values = self.strategy.run(
-            self._replica_pass, args=(batch, index, [v.value for v in self.state.statistics])
-        )
-        return values
+    def _updates(self, batches, count, stop):
+        """([K, metrics] float32, number of updates tried) of `batches` [K, P, n, ...]."""
+        def one(i):
+            batch = self.strategy.run(lambda b: {k: v[i] for k, v in b.items()}, args=(batches,))
+            return self._update(self._totals(batch), stop)
 
-    def _pass_and_add(self, batch, index, totals):
-        gradients, statistics, sums = totals
-        new = self.strategy.run(self._replica_pass, args=(batch, index, statistics))
-        add = lambda a, b: tf.nest.map_structure(tf.add, a, b)  # noqa: E731
-        return (
-            self.strategy.run(add, args=(gradients, new[0])),
-            new[1],
-            self.strategy.run(add, args=(sums, new[2])),
-        )
+        if self.execution.steps_per_call == 1:
+            return one(0)[tf.newaxis], tf.constant(1)
+        rows = tf.TensorArray(tf.float32, self.execution.steps_per_call,
+                              element_shape=[len(METRICS)])
+        goes_on = tf.constant(True)
 
-    def _replica_pass(self, batch, index, statistics):
-        """(gradients, statistics after the pass, sums) of this replica's examples."""
-        weights = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            outputs, changed = self.model.stateless_call(
-                weights, self._inputs_state(index, statistics), batch["image"], training=True
-            )
-            losses, logits = self._losses(outputs, batch["label"])
-            total = tf.reduce_sum(losses["loss"] * batch["weight"])
-            loss = total / self.optimization.global_batch
-        gradients = tape.gradient(loss, weights)
-        return gradients, self._statistics_of(changed), self._sums(losses, logits, batch)
+        def body(i, goes_on, rows):
+            row = one(i)
+            finite = tf.cast(row[METRICS.index("is_finite")], tf.bool)
+            return i + 1, finite | self._skips, rows.write(i, row)
 
-    def _losses(self, outputs, labels):
-        heads = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-        logits = tf.cast(heads[0], tf.float32)
-        smoothing = self.optimization.label_smoothing
-        main = cross_entropy(logits, labels, smoothing)
-        aux = [cross_entropy(head, labels, smoothing) for head in heads[1:]]
-        return {
-            "loss": main + self.optimization.aux_weight * sum(aux),
-            "cross_entropy": main,
-        }, logits
+        done, _, rows = tf.while_loop(lambda i, goes_on, rows: (i < count) & goes_on, body,
+                                      (tf.constant(0), goes_on, rows))
+        return rows.stack(), done
 
-    def _sums(self, losses, logits, batch):
-        wrong = tf.not_equal(tf.argmax(logits, axis=1, output_type=tf.int32), batch["label"])
-        per_example = {**losses, "error": tf.cast(wrong, tf.float32),
-                       "examples": tf.ones_like(batch["weight"])}
-        return {name: tf.reduce_sum(v * batch["weight"]) for name, v in per_example.items()}
+    def _totals(self, batches):
+        """(gradients, statistics, sums) of each replica, added up over its passes [P, n, ...]."""
+        passes = local(self.strategy, batches["label"]).shape[0]
+        one = lambda b, i: {k: v[i] for k, v in b.items()}  # noqa: E731
+        if passes == 1:
+            return self.strategy.run(lambda b: self._pass(one(b, 0), 0, self._statistics()),
+                                     args=(batches,))
 
-    def _inputs_state(self, index, statistics):
-        """Values for the model's non-trainable variables, seeds included, in its order."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        replicas = self.strategy.num_replicas_in_sync
-        place = tf.cast(index, tf.int64) * replicas + tf.cast(replica, tf.int64)
-        seed = tf.random.experimental.stateless_fold_in(
-            tf.random.experimental.stateless_fold_in(
-                tf.constant([self.seed, 0], tf.int64), tf.convert_to_tensor(self.state.step)),
-            place)
-        remaining = iter(statistics)
-        return [tf.cast(seed, v.dtype) if is_seed(v) else next(remaining)
-                for v in self.model.non_trainable_variables]
+        def add(batch, i, totals):
+            gradients, statistics, sums = totals
+            new = self._pass(one(batch, i), i, statistics)
+            added = tf.nest.map_structure(tf.add, (gradients, sums), (new[0], new[2]))
+            return added[0], new[1], added[1]
 
-    def _statistics_of(self, values):
-        pairs = zip(self.model.non_trainable_variables, values, strict=True)
-        return [value for variable, value in pairs if not is_seed(variable)]
+        def body(i, totals):
+            return i + 1, self.strategy.run(add, args=(batches, i, totals))
+
+        first = (tf.constant(0), self.strategy.run(self._nothing_yet))
+        return tf.while_loop(lambda i, totals: i < passes, body, first)[1]
+
+    def _pass(self, batch, index, statistics):
+        return self.replica_pass(batch, index, statistics, self._loss_scale())
+
+    def _statistics(self):
+        return [tf.convert_to_tensor(v.value) for v in self.state.statistics]
+
+    def _nothing_yet(self):
+        zeros = [tf.zeros_like(v.value) for v in self.state.trainable]
+        names = ("loss", "cross_entropy", "error", "examples")
+        return zeros, self._statistics(), {name: tf.zeros([]) for name in names}
 
     def _update(self, totals, stop):
+        """Applies what the replicas found, if it is finite; METRICS as a row of float32."""
         gradients, statistics, metrics = self.strategy.run(
             self._replica_sum, args=(*totals, stop))
         metrics = {name: local(self.strategy, v) for name, v in metrics.items()}
@@ -133,9 +131,10 @@ class TrainStep:
         tf.cond(
             metrics["is_finite"],
             lambda: self._apply(gradients, statistics, rate),
-            lambda: tf.constant(False),
+            self._pass_over,
         )
-        return {**metrics, "learning_rate": rate}
+        metrics["learning_rate"] = rate
+        return tf.stack([tf.cast(metrics[name], tf.float32) for name in METRICS])
 
     def _replica_sum(self, gradients, statistics, sums, stop):
         """Global gradients (decayed and clipped), mean statistics and metrics, on each replica."""
@@ -146,7 +145,7 @@ class TrainStep:
         gradients = context.all_reduce("SUM", gradients)
         statistics = context.all_reduce("MEAN", statistics)
         sums = context.all_reduce("SUM", sums)
-        gradients, decay_loss = self._with_weight_decay(gradients)
+        gradients, decay_loss = self._with_weight_decay(self._unscaled(gradients))
         norm = tf.linalg.global_norm(gradients)
         scale = clip_scale(norm, self.optimization.clip_norm)
         stop, count = sums.pop("stop"), tf.maximum(sums.pop("examples"), 1.0)
@@ -181,12 +180,38 @@ class TrainStep:
         decay = self.schedule.ema_decay(self.state.step)
         for shadow, variable in zip(self.state.ema, self.state.weights, strict=True):
             update(shadow, apply_average, args=(variable.value, decay), group=False)
+        if self.state.loss_scale is not None:
+            self.state.loss_scale.after_finite_update()
         self.state.step.assign_add(1)
         return tf.constant(True)
 
     def _apply_one(self, variable, slots, gradient, rate):
         apply_update(self.optimization, variable, slots, gradient, rate)
 
+    def _pass_over(self):
+        """After numbers that are not finite: nothing, or on to the next examples."""
+        if self.state.loss_scale is not None:
+            self.state.loss_scale.after_overflow()
+        if self._skips:
+            self.state.skipped.assign_add(1)
+            self.state.step.assign_add(1)
+        return tf.constant(False)
 
-def _used(batch):
-    return {name: batch[name] for name in ("image", "label", "weight")}
+    @property
+    def _skips(self):
+        """Whether training goes on after an update that was not finite."""
+        return self.state.loss_scale is not None or self.execution.on_non_finite == "skip"
+
+    def _loss_scale(self):
+        return 1.0 if self.state.loss_scale is None else self.state.loss_scale.value()
+
+    def _unscaled(self, gradients):
+        if self.state.loss_scale is None:
+            return gradients
+        factor = 1.0 / self.state.loss_scale.value()
+        return [g * factor for g in gradients]
+
+
+def _metrics(row):
+    values = dict(zip(METRICS, row, strict=True))
+    return {**values, "is_finite": bool(values["is_finite"]), "stop": bool(values["stop"])}

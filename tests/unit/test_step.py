@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_tf.config import Optimization
+from inception_tf.config import Execution, Optimization
 from inception_tf.runtime.cluster import ALONE
 from inception_tf.runtime.strategy import make_strategy
+from inception_tf.training.non_finite import culprits
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep
@@ -46,14 +47,14 @@ def _batches(passes, steps, bad=None):
 
 
 def _train(replicas=1, passes=1, steps=6, batch_norm="frozen", dropout=0.0,
-           optimization=OPTIMIZATION):
+           optimization=OPTIMIZATION, execution=Execution()):  # noqa: B008 (frozen)
     strategy = _strategy(replicas)
     with strategy.scope():
         model = _model(batch_norm, dropout)
     state = TrainState(strategy, model, optimization)
-    step = TrainStep(strategy, model, state, Schedule(optimization, 16), seed=0)
+    step = TrainStep(strategy, model, state, Schedule(optimization, 16), 0, execution)
     metrics = [step(batches) for batches in _batches(passes, steps)]
-    return state.arrays(), [{k: v.numpy() for k, v in m.items()} for m in metrics]
+    return state.arrays(), [{k: np.asarray(v) for k, v in m.items()} for m in metrics]
 
 
 def _assert_close(ours, expected, rtol=2e-5):
@@ -149,7 +150,7 @@ def test_non_finite_input_applies_nothing(bad, replicas, passes):
     with strategy.scope():
         model = _model("own", dropout=0.2)
     state = TrainState(strategy, model, OPTIMIZATION)
-    step = TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), seed=0)
+    step = TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), 0, Execution())
     for batches in _batches(passes, 2):
         assert step(batches)["is_finite"]
     before = state.arrays()
@@ -165,7 +166,7 @@ def test_examples_of_weight_zero_give_no_gradient():
     for fill in (0.0, 7.0):
         model = _model()
         state = TrainState(strategy, model, OPTIMIZATION)
-        step = TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), seed=0)
+        step = TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), 0, Execution())
         (batch,) = next(_batches(1, 1))
         image = batch["image"].numpy()
         image[3] = fill
@@ -174,6 +175,107 @@ def test_examples_of_weight_zero_give_no_gradient():
         step([{**batch, "image": tf.constant(image), "weight": tf.constant(weight)}])
         results.append(state.arrays())
     _assert_close(*results)
+
+
+@pytest.mark.parametrize("replicas, passes", [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_several_updates_in_one_call_have_the_bits_of_one_by_one(replicas, passes):
+    settings = {"replicas": replicas, "passes": passes, "dropout": 0.5, "batch_norm": "own"}
+    singly, metrics = _train(**settings)
+    steps = list(_batches(passes, 6))
+    step, state = _step(replicas, "own", 0.5, Execution(steps_per_call=4))
+    together = step.several(steps[:4]) + step.several(steps[4:])
+    assert step._call.experimental_get_tracing_count() == 1
+    for ours, theirs in zip(together, metrics, strict=True):
+        assert ours == {name: value.item() for name, value in theirs.items()}
+    for name, value in state.arrays().items():
+        np.testing.assert_array_equal(value, singly[name], err_msg=name)
+
+
+def _step(replicas=1, batch_norm="own", dropout=0.0, execution=Execution()):  # noqa: B008
+    strategy = _strategy(replicas)
+    with strategy.scope():
+        model = _model(batch_norm, dropout)
+    state = TrainState(strategy, model, OPTIMIZATION, execution.precision)
+    return TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), 0, execution), state
+
+
+def _with_bad_third(passes=1):
+    good, bad = list(_batches(passes, 4)), next(_batches(passes, 1, bad=np.nan))
+    return [*good[:2], bad, *good[2:]]
+
+
+def test_call_ends_with_the_update_that_is_not_finite():
+    step, state = _step(execution=Execution(steps_per_call=5))
+    metrics = step.several(_with_bad_third())
+    assert [m["is_finite"] for m in metrics] == [True, True, False]
+    expected, expected_state = _step()
+    for batches in list(_batches(1, 2)):
+        expected(batches)
+    for name, value in state.arrays().items():
+        np.testing.assert_array_equal(value, expected_state.arrays()[name], err_msg=name)
+
+
+def test_skipped_update_moves_on_to_the_next_examples_and_is_counted():
+    step, state = _step(execution=Execution(steps_per_call=5, on_non_finite="skip"))
+    metrics = step.several(_with_bad_third())
+    assert [m["is_finite"] for m in metrics] == [True, True, False, True, True]
+    assert int(state.step) == 5 and int(state.skipped) == 1
+    assert all(np.isfinite(value).all() for value in state.arrays().values())
+
+
+def test_float16_overflow_halves_the_loss_scale_and_applies_nothing():
+    step, state = _step(execution=Execution(precision="mixed_float16"))
+    before = state.arrays()
+    assert not step(next(_batches(1, 1, bad=np.inf)))["is_finite"]
+    after = state.arrays()
+    assert after["loss_scale"] == before["loss_scale"] / 2
+    assert (after["step"], after["skipped"]) == (1, 1)
+    np.testing.assert_array_equal(after["weights/c/kernel"], before["weights/c/kernel"])
+
+
+def test_scaled_loss_gives_the_same_update():
+    plain, plain_state = _step(1, "frozen")
+    scaled, scaled_state = _step(1, "frozen", execution=Execution(precision="mixed_float16"))
+    (batches,) = _batches(1, 1)
+    assert scaled(batches)["loss"] == plain(batches)["loss"]
+    for name, value in plain_state.arrays().items():  # scaling by a power of two is exact
+        np.testing.assert_array_equal(scaled_state.arrays()[name], value, err_msg=name)
+
+
+def test_loss_scale_doubles_after_its_updates(monkeypatch):
+    monkeypatch.setattr("inception_tf.training.loss_scale.STEPS_TO_DOUBLE", 3)
+    step, state = _step(execution=Execution(precision="mixed_float16"))
+    scales = []
+    for batches in _batches(1, 4):
+        step(batches)
+        scales.append(float(state.loss_scale.value()))
+    assert scales == [2.0**15, 2.0**15, 2.0**16, 2.0**16]
+
+
+@pytest.mark.parametrize("replicas, passes", [(1, 1), (2, 2)])
+def test_culprits_are_the_example_and_the_tensors_that_are_not_finite(replicas, passes):
+    step, _ = _step(replicas)
+    (batches,) = _batches(passes, 1, bad=np.nan)  # its example 5
+    count = 8 // passes
+    batches = [{**b, "index": np.arange(100 + i * count, 100 + (i + 1) * count)}
+               for i, b in enumerate(batches)]
+    indices, names = culprits(step, batches)
+    assert 105 in indices and set(indices) <= set(range(100 + count * (passes - 1), 108))
+    assert "gradient of c/kernel" in names and "statistic bn/moving_mean" in names
+
+
+def test_xla_compiles_forward_and_backward_pass_and_changes_little():
+    plain, plain_state = _step()
+    compiled, compiled_state = _step(execution=Execution(xla=True))
+    (batches,) = _batches(1, 1)
+    assert compiled(batches)["loss"] == pytest.approx(plain(batches)["loss"], rel=1e-5)
+    _assert_close(compiled_state.arrays(), plain_state.arrays(), rtol=1e-4)
+    assert "_XlaMustCompile" in _graph_of(compiled) and "_XlaMustCompile" not in _graph_of(plain)
+
+
+def _graph_of(step):
+    (concrete,) = step._call._list_all_concrete_functions()
+    return str(concrete.graph.as_graph_def())
 
 
 def test_state_round_trip_restores_every_array():

@@ -1,0 +1,41 @@
+"""A TensorBoard profile of a few steps."""
+
+import math
+import re
+
+import tensorflow as tf
+
+from inception_tf.errors import UsageError
+
+
+class StepProfile:
+    """Profiles the steps A to B of "A-B" (counted from 1) into a folder; "" profiles none.
+
+    Raises: UsageError when the text is no such range.
+    """
+
+    def __init__(self, text, folder):
+        match = re.fullmatch(r"([1-9]\d*)-([1-9]\d*)", text)
+        if text and (not match or int(match[1]) > int(match[2])):
+            raise UsageError(f"--profile_steps={text!r} is not a range of steps such as 10-15")
+        # Completed steps at which it begins and ends.
+        self._edges = (int(match[1]) - 1, int(match[2])) if match else ()
+        self._folder, self._running = str(folder), False
+
+    def left(self, step):
+        """Steps from `step` to where the profile begins or ends next; infinite when never."""
+        return min((edge - step for edge in self._edges if edge > step), default=math.inf)
+
+    def at(self, step):
+        """To be called between steps, with how many are completed."""
+        if self._edges and step == self._edges[0]:
+            tf.profiler.experimental.start(self._folder)
+            self._running = True
+        elif self._edges and step == self._edges[1]:
+            self.close()
+
+    def close(self):
+        """Writes the profile if one is running."""
+        if self._running:
+            tf.profiler.experimental.stop()
+            self._running = False

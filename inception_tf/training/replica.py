@@ -1,0 +1,96 @@
+"""What one replica computes of an update: loss and gradients of its share of one pass.
+
+The model is called without side effects (`stateless_call`): batch statistics come back as
+values, and dropout's seed is given in, a function of (seed, step, pass, replica): no state to
+save, and replicas draw different masks (traps: under MirroredStrategy Keras gives all the same).
+"""
+
+import tensorflow as tf
+
+from inception_tf.training.losses import cross_entropy
+from inception_tf.training.state import is_seed
+
+
+class ReplicaPass:
+    """Callable in replica context: (batch, index, statistics, loss_scale) -> gradients and sums.
+
+    Args:
+        model: network giving logits, or [logits, aux_logits].
+        state: TrainState of that model.
+        optimization: config.Optimization with the losses' constants.
+        seed: int, of dropout.
+        num_replicas: of all workers.
+        xla: compile loss and gradients; what follows them (collectives, TF1's kernels) is not.
+    """
+
+    def __init__(self, model, state, optimization, seed, num_replicas, xla=False):
+        self.model, self.state, self.optimization = model, state, optimization
+        self.seed, self.num_replicas = seed, num_replicas
+        self._compute = tf.function(self._gradients, jit_compile=True) if xla else self._gradients
+
+    def __call__(self, batch, index, statistics, loss_scale=1.0):
+        """(gradients, statistics after the pass, sums) of this replica's examples.
+
+        Args:
+            batch: image [n, S, S, 3], label [n], weight [n].
+            index: number of the pass in its update.
+            statistics: values of state.statistics before the pass.
+            loss_scale: the loss is multiplied by it, and so are the gradients.
+        """
+        weights = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
+        gradients, changed, per_example = self._compute(
+            weights, self._others(index, statistics), batch["image"], batch["label"],
+            batch["weight"], tf.convert_to_tensor(loss_scale))
+        sums = {name: tf.reduce_sum(v * batch["weight"]) for name, v in per_example.items()}
+        return gradients, self._statistics_of(changed), sums
+
+    def finite(self, batch, index):
+        """(per example [n], per gradient and statistic [m]): whether each is finite."""
+        weights = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
+        statistics = [tf.convert_to_tensor(v.value) for v in self.state.statistics]
+        gradients, changed, values = self._compute(
+            weights, self._others(index, statistics), batch["image"], batch["label"],
+            batch["weight"], tf.constant(1.0))
+        tensors = [*gradients, *self._statistics_of(changed)]
+        return (tf.math.is_finite(values["loss"] * batch["weight"]),
+                tf.stack([tf.reduce_all(tf.math.is_finite(t)) for t in tensors]))
+
+    def _gradients(self, weights, others, images, labels, example_weights, loss_scale):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            outputs, changed = self.model.stateless_call(weights, others, images, training=True)
+            values = self.per_example(outputs, labels)
+            total = tf.reduce_sum(values["loss"] * example_weights)
+            loss = total / self.optimization.global_batch * loss_scale
+        return tape.gradient(loss, weights), changed, values
+
+    def per_example(self, outputs, labels):
+        """loss (with the auxiliary head's), cross_entropy, error, and a one to count: [n] each."""
+        heads = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        logits = tf.cast(heads[0], tf.float32)
+        smoothing = self.optimization.label_smoothing
+        main = cross_entropy(logits, labels, smoothing)
+        aux = [cross_entropy(head, labels, smoothing) for head in heads[1:]]
+        wrong = tf.not_equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
+        return {
+            "loss": main + self.optimization.aux_weight * sum(aux),
+            "cross_entropy": main,
+            "error": tf.cast(wrong, tf.float32),
+            "examples": tf.ones_like(main),
+        }
+
+    def _others(self, index, statistics):
+        """Values for the model's non-trainable variables, seeds included, in its order."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        place = tf.cast(index, tf.int64) * self.num_replicas + tf.cast(replica, tf.int64)
+        seed = tf.random.experimental.stateless_fold_in(
+            tf.random.experimental.stateless_fold_in(
+                tf.constant([self.seed, 0], tf.int64), tf.convert_to_tensor(self.state.step)),
+            place)
+        remaining = iter(statistics)
+        return [tf.cast(seed, v.dtype) if is_seed(v) else next(remaining)
+                for v in self.model.non_trainable_variables]
+
+    def _statistics_of(self, values):
+        pairs = zip(self.model.non_trainable_variables, values, strict=True)
+        return [value for variable, value in pairs if not is_seed(variable)]
