@@ -263,7 +263,8 @@ class Run:
         rate = progress.report(self.step, shown)
         self.writers["train"].write(self.step, {
             "epoch": self.epoch, **values, "images_per_second": rate,
-            "bad_examples": len(stream.bad_examples), "skipped_steps": int(self.state.skipped)})
+            "bad_examples": len(stream.bad_examples),
+            "skipped_steps": int(self.state.skipped.numpy())})
 
     def _due(self, every):
         return self.step % every == 0 or self.step == self.total

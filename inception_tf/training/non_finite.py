@@ -35,7 +35,7 @@ def report(train_step, batches, step, source, execution):
             f"{_named(*culprits(train_step, batches), source)}")
     if execution.on_non_finite == "stop":
         raise NonFiniteError(text)
-    skipped = int(train_step.state.skipped)
+    skipped = int(train_step.state.skipped.numpy())
     if skipped > execution.max_skipped_steps:
         raise NonFiniteError(f"{text}. {skipped} updates were skipped, more than "
                              f"--max_skipped_steps={execution.max_skipped_steps}")

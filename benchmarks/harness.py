@@ -1,0 +1,102 @@
+"""What every benchmark shares: turns A B A B, medians with spread, peak memory, the machine.
+
+`python -m benchmarks.NAME` writes results/NAME.json; with --quick it runs the smallest case
+for its plumbing and keeps nothing. These machines are shared and noisy: ratios of medians
+from one run are meant to be quoted, absolute times are not.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("tensorflow", "keras", "numpy", "torch", "timm", "onnxruntime", "openvino",
+            "ai-edge-litert")
+
+
+def arguments(description, **flags):
+    """Parsed command line: --quick, and `flags` (name -> default)."""
+    parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the smallest case, not kept")
+    for name, default in flags.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default,
+                            help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def interleaved(cases, rounds, warmup=1):
+    """Seconds of each of `cases` (name -> callable), round by round in turn: name -> list."""
+    seconds = {name: [] for name in cases}
+    for number in range(warmup + rounds):
+        for name, call in cases.items():
+            started = time.perf_counter()
+            call()
+            if number >= warmup:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def spread(values):
+    """Median, least and greatest of some numbers."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def ratio(numerators, denominators):
+    """Median of the ratios pair by pair: it holds when the machine's speed drifts."""
+    return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
+
+
+def process(words, environment=None):
+    """Runs `python WORDS`; its output, wall seconds and peak resident memory in MiB."""
+    started = time.monotonic()
+    child = subprocess.Popen([sys.executable, *words], env={**os.environ, **(environment or {})},
+                             stdout=subprocess.PIPE, text=True)
+    output = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with code {child.returncode}")
+    return {"output": output, "seconds": time.monotonic() - started,
+            "peak_mib": usage.ru_maxrss / 1024}
+
+
+def version(package):
+    """Its version, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def machine():
+    """What ran it: processor, cores, memory, versions."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES if version(name)},
+    }
+
+
+def keep(name, result, quick):
+    """Writes results/NAME.json with the machine's description, unless `quick`; returns `result`."""
+    result = {"machine": machine(), **result}
+    if not quick:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

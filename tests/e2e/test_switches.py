@@ -1,0 +1,118 @@
+"""The switches of speed and precision, each seen to change what it says, on whole runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inception_tf.config import preset
+from inception_tf.errors import NonFiniteError, UsageError
+from inception_tf.evaluation.models import CHECKPOINTS, build_network
+from inception_tf.runtime import checkpoint
+from inception_tf.runtime.writers import read_metrics
+from inception_tf.training.loop import Run, train
+from inception_tf.training.step import TrainStep
+from tests.pictures import write_image_folder
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    images = tmp_path_factory.mktemp("images")
+    write_image_folder(images, {"train": 40, "validation": 13})
+    return preset("tiny").replace(
+        dataset="folder", data_dir=str(images), max_steps=6, epochs=9.0, log_every_steps=5,
+        eval_every_epochs=0, checkpoint_every_epochs=0)
+
+
+def _arrays(config):
+    return checkpoint.load_newest(Path(config.runtime.model_dir) / CHECKPOINTS, print)[0]
+
+
+@pytest.fixture(scope="module")
+def plain(config, tmp_path_factory):
+    config = config.replace(model_dir=str(tmp_path_factory.mktemp("plain")))
+    train(config)
+    return config
+
+
+def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, tmp_path,
+                                                                monkeypatch):
+    lengths = []
+    original = TrainStep.several
+    monkeypatch.setattr(TrainStep, "several", lambda self, steps, stop: (
+        lengths.append(len(steps)), original(self, steps, stop))[1])
+    config = config.replace(model_dir=str(tmp_path), steps_per_call=4, profile_steps="2-2")
+    train(config)
+    # Cut at the profile's edges (steps 1 and 2), at the log line of step 5, and at the end.
+    assert lengths == [1, 1, 3, 1]
+    ours, theirs = _arrays(config), _arrays(plain)
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    rows = [read_metrics(Path(c.runtime.model_dir) / "train/metrics.csv") for c in (config, plain)]
+    for row in rows[0] + rows[1]:
+        del row["images_per_second"]
+    assert rows[0] == rows[1]
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_computes_in_16_bits_and_keeps_weights_in_32(config, precision):
+    model = build_network(config.network, 5, precision=precision)
+    half = precision.removeprefix("mixed_")
+    assert {layer.compute_dtype for layer in model.layers if "1x1" in layer.name} == {half}
+    assert {str(v.dtype) for v in model.weights} == {"float32"}
+    assert {str(t.dtype) for t in model.outputs} == {"float32"}
+    assert build_network(config.network, 5).layers[1].compute_dtype == "float32"
+
+
+def test_switches_together_with_accumulation_on_two_replicas_train(config, plain, tmp_path):
+    config = config.replace(model_dir=str(tmp_path), strategy="mirrored", replica_batch=2,
+                            precision="mixed_bfloat16", xla=True, steps_per_call=4)
+    train(config)
+    loss, expected = (read_metrics(Path(c.runtime.model_dir) / "train/metrics.csv")[-1]["loss"]
+                      for c in (config, plain))
+    assert np.isfinite(loss) and abs(loss - expected) < 1.0
+    assert any("_XlaMustCompile" in text for text in _graphs_of(config))
+
+
+def _graphs_of(config):
+    """Graphs a run of `config` traces."""
+    from inception_tf.runtime.cluster import ALONE
+    from inception_tf.runtime.signals import StopSignals
+
+    run = Run(config.replace(max_steps=7), ALONE, StopSignals())
+    stream = run._stream()
+    run.step_function.several([[next(stream) for _ in range(run.batches.passes)]])
+    stream.close()
+    run.close()
+    return [str(c.graph.as_graph_def())
+            for c in run.step_function._call._list_all_concrete_functions()]
+
+
+def test_explosion_ends_with_the_step_the_examples_and_the_tensors(config, tmp_path):
+    config = config.replace(model_dir=str(tmp_path), learning_rate=1e20)
+    with pytest.raises(NonFiniteError, match=r"at step 1; .*train/class_\d/.*gradient of stem_1"):
+        train(config)
+    assert checkpoint.steps(tmp_path / CHECKPOINTS) == []
+
+
+def test_skipping_ends_after_the_limit(config, tmp_path):
+    config = config.replace(model_dir=str(tmp_path), learning_rate=1e20, on_non_finite="skip",
+                            max_skipped_steps=2)
+    with pytest.raises(NonFiniteError, match="3 updates were skipped, more than --max_skipped"):
+        train(config)
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"xla": True, "batch_norm": "synchronized"}, "--xla with --batch_norm=synchronized"),
+    ({"profile_steps": "15-10"}, "--profile_steps='15-10'"),
+    ({"profile_steps": "ten"}, "--profile_steps='ten'"),
+])
+def test_what_cannot_work_is_refused_before_the_start(config, tmp_path, settings, message):
+    with pytest.raises(UsageError, match=message):
+        train(config.replace(model_dir=str(tmp_path), **settings))
+
+
+def test_resume_in_another_precision_is_refused(plain):
+    with pytest.raises(UsageError, match="--precision=float32, now mixed_bfloat16"):
+        train(plain.replace(precision="mixed_bfloat16"))
