@@ -32,7 +32,7 @@ def report(train_step, batches, step, source, execution):
                  float(scale.value()))
         return
     text = (f"loss or gradient is not finite at step {step}; nothing of it was applied. "
-            f"{_named(*culprits(train_step, batches), source)}")
+            f"{_named(culprits(train_step, batches), source)}")
     if execution.on_non_finite == "stop":
         raise NonFiniteError(text)
     skipped = int(train_step.state.skipped.numpy())
@@ -70,7 +70,8 @@ def culprits(train_step, batches):
     return indices, [name for name in names if name in found]
 
 
-def _named(indices, names, source):
+def _named(found, source):
+    indices, names = found
     examples = [source.read(i).example_id for i in indices[:MAX_NAMED]]
     return (f"Examples with such a loss: {_listed(examples, len(indices))}; "
             f"tensors: {_listed(names[:MAX_NAMED], len(names))}")
