@@ -118,16 +118,17 @@ def scoring_batches(source, data, *, preprocessing, num_classes, label_offset=0,
 
 
 def view_batches(source, data, *, preprocessing, protocol, start=0, batch_size, part=None):
-    """As `scoring_batches` from record `start` on, all views of an image from one decode.
+    """As `scoring_batches` from record `start` on, the plain views of an image from one decode.
 
-    protocol: a crops.Protocol. Images are [n, views, S, S, 3]; a label that the split does
-    not tell is -1. Memory in flight is bounded: 144 views at 299 are 154 MB an image.
+    protocol: a crops.Protocol; its mirror images are for the device to make. Images are
+    [n, protocol.plain, S, S, 3]; a label that the split does not tell is -1. Memory in
+    flight is bounded: 72 views at 299 are 77 MB an image.
     """
-    shape = (protocol.crops, preprocessing.image_size, preprocessing.image_size, 3)
+    shape = (protocol.plain, preprocessing.image_size, preprocessing.image_size, 3)
     in_flight = max(1, IN_FLIGHT_BYTES // (4 * math.prod(shape)))
     return _records_in_order(
-        source, data, lambda encoded: crops.views(encoded, preprocessing, protocol,
-                                                  data.max_image_pixels),
+        source, data, lambda encoded: crops.plain_views(encoded, preprocessing, protocol,
+                                                        data.max_image_pixels),
         shape, _Labels(source.num_classes, lowest=-1), start=start, batch_size=batch_size,
         part=part, parallelism=min(PARALLELISM, in_flight), prefetch=1)
 

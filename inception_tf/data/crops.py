@@ -105,6 +105,11 @@ class Protocol:
                              f"{self.field}")
 
     @property
+    def plain(self):
+        """Views that are no mirror image of another."""
+        return max(1, self.crops // 2)
+
+    @property
     def has_whole_square(self):
         """Whether the square as a whole is a view."""
         return self.crops > 10
@@ -138,12 +143,18 @@ def protocol_of(crops, scales, image_size):
 
 
 def views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
-    """All views of one image, from one decode: first the plain ones, then their mirror images.
-
-    Order of the plain ones: scale, square, then top left, top right, bottom left, bottom
-    right, middle, whole square.
+    """All views of one image, from one decode: the plain ones, then their mirror images.
 
     Shape: string scalar -> [crops, S, S, 3] float32 in [-1, 1].
+    """
+    return with_mirrors(plain_views(encoded, preprocessing, protocol, max_pixels), protocol)
+
+
+def plain_views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
+    """The views that are not mirrored, by scale, square, then top left, top right, bottom
+    left, bottom right, middle, whole square.
+
+    Shape: string scalar -> [protocol.plain, S, S, 3] float32 in [-1, 1].
     """
     if protocol.crops == 1:
         return scoring_crop(encoded, preprocessing, max_pixels)[tf.newaxis]
@@ -152,8 +163,17 @@ def views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
     found = []
     for scale in protocol.scales:
         found += _views_at(pixels, scale, preprocessing, protocol)
-    plain = tf.stack(found)
-    return tf.concat([plain, tf.reverse(plain, axis=[2])], axis=0)
+    return tf.stack(found)
+
+
+def with_mirrors(plain, protocol):
+    """Plain views and, behind them, their mirror images; a single crop has none.
+
+    Shape: [..., protocol.plain, S, S, 3] -> [..., protocol.crops, S, S, 3].
+    """
+    if protocol.crops == 1:
+        return plain
+    return tf.concat([plain, tf.reverse(plain, axis=[-2])], axis=-4)
 
 
 def _views_at(pixels, scale, preprocessing, protocol):

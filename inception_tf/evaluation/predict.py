@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.data.batches import view_batches
+from inception_tf.data.crops import with_mirrors
 from inception_tf.errors import NonFiniteError, UsageError
 from inception_tf.evaluation.predictions import ID_BYTES
 from inception_tf.runtime.cluster import read_cluster
@@ -110,7 +111,7 @@ class _Step:
 
     def __init__(self, on, model, passes, protocol, first_class):
         self._on, self._model = on, model
-        self._passes, self._crops, self._first_class = passes, protocol.crops, first_class
+        self._passes, self._protocol, self._first_class = passes, protocol, first_class
         self._rows = tf.function(self._gathered_rows)
 
     def __call__(self, batch):
@@ -137,16 +138,16 @@ class _Step:
         return tf.distribute.get_replica_context().all_gather(rows, axis=0)
 
     def _mean_softmax(self, images):
-        """Shape: [n, views, S, S, 3] -> [n, K]."""
-        shape = images.shape
-        passes = tf.reshape(images, [-1, self._passes.views, *shape[2:]])
+        """Shape: [n, plain views, S, S, 3] -> [n, K]."""
+        views = with_mirrors(images, self._protocol)
+        passes = tf.reshape(views, [-1, self._passes.views, *views.shape[2:]])
         if passes.shape[0] == 1:
             logits = self._model(passes[0], training=False)
         else:
             logits = tf.map_fn(lambda views: self._model(views, training=False), passes,
                                parallel_iterations=1)
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        probabilities = tf.reshape(probabilities, [shape[0], self._crops, logits.shape[-1]])
+        probabilities = tf.reshape(probabilities, [*views.shape[:2], logits.shape[-1]])
         return tf.reduce_mean(probabilities, axis=1)[:, self._first_class:]
 
 

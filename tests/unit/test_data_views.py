@@ -195,7 +195,7 @@ def test_view_batches_name_each_record_once_from_any_start():
     for whole, later in zip(batches[0][2:], batches[1], strict=True):
         for name in whole:
             np.testing.assert_array_equal(whole[name], later[name])
-    assert batches[0][0]["image"].shape == (2, 12, SIZE, SIZE, 3)
+    assert batches[0][0]["image"].shape == (2, 6, SIZE, SIZE, 3)
     assert [int(i) for b in batches[0] for i in b["index"]] == [*range(7), -1]
     assert batches[0][0]["example_id"].numpy()[1].decode() == source.read(1).example_id
     assert (batches[0][0]["label"].numpy() == -1).all()
