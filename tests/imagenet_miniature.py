@@ -13,8 +13,8 @@ NUM_SYNSETS = 20
 IMAGES_PER_SYNSET = 5
 
 
-def write_archives(folder, train=True, validation=True, seed=0):
-    """Writes ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into `folder`.
+def write_archives(folder, train=True, validation=True, test=False, seed=0):
+    """Writes ILSVRC2012_img_train.tar, _val.tar and _test.tar into `folder`, those asked for.
 
     Returns: {file name: label} of the training images.
     """
@@ -26,10 +26,10 @@ def write_archives(folder, train=True, validation=True, seed=0):
                 names = [f"{synset}_{i}.JPEG" for i in range(IMAGES_PER_SYNSET)]
                 labels.update(dict.fromkeys(names, label))
                 _add(archive, f"{synset}.tar", _synset_tar(random, names))
-    if validation:
-        with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as archive:
+    for split in ("val",) * validation + ("test",) * test:
+        with tarfile.open(folder / f"ILSVRC2012_img_{split}.tar", "w") as archive:
             for number in range(1, NUM_SYNSETS + 1):
-                _add(archive, f"ILSVRC2012_val_{number:08d}.JPEG", photograph(random))
+                _add(archive, f"ILSVRC2012_{split}_{number:08d}.JPEG", photograph(random))
     return labels
 
 

@@ -94,5 +94,7 @@ def _show(result, own):
         console.print(score_table(result))
         for line in notes(result):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if own["submission"]:
+        print(f"{own['submission']}: five classes for each of {result['num_examples']} images")
     if own["output"]:
         write_atomically(own["output"], json.dumps(result, indent=2) + "\n")

@@ -89,7 +89,7 @@ def predict_split(member, source, writer, passes, protocol, on):
         return 0, 0.0
     with on.strategy.scope():
         model = member.build()
-    step = _Step(on, model, passes, protocol, int(member.config.network.background_class))
+    step = ViewStep(on, model, passes, protocol, int(member.config.network.background_class))
     stream = view_batches(
         source, member.config.data, preprocessing=member.preprocessing, protocol=protocol,
         start=start, batch_size=passes.images, part=on.cluster.part(passes.images))
@@ -106,7 +106,7 @@ def predict_split(member, source, writer, passes, protocol, on):
     return source.num_examples - start, time.monotonic() - started
 
 
-class _Step:
+class ViewStep:
     """A batch of images -> the rows of all of its images, on every worker."""
 
     def __init__(self, on, model, passes, protocol, first_class):
