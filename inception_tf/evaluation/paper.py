@@ -47,7 +47,7 @@ def figures_of(networks, crops):
 
 def is_papers_task(header):
     """Whether a predictions file is of ImageNet's validation split by a full network."""
-    network = header["about"].get("network", {})
+    network = header["about"].get("config", {}).get("network", {})
     full = network.get("image_size") == 299 and network.get("width") == 1.0 and \
         not network.get("repeats")
     names = header["class_names"]

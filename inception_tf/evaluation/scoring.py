@@ -195,7 +195,7 @@ def _about(member, request):
     return {
         "model_dir": member.model_dir,
         "step": member.manifest["step"],
-        "network": dataclasses.asdict(member.config.network),
+        "config": dataclasses.asdict(member.config),
         "command": list(request.command),
         "versions": _versions(),
     }

@@ -86,7 +86,7 @@ def test_result_has_what_repeats_it(ensemble):
         assert len(member["checkpoint_sha256"]) == 64
         assert member["preprocessing"]["image_size"] == size
         assert member["protocol"] == {"crops": 12, "scales": [scale], "field": size}
-        assert member["about"]["network"]["image_size"] == size
+        assert member["about"]["config"]["network"]["image_size"] == size
 
 
 def test_score_from_files_equals_the_score_of_the_run(ensemble, tmp_path):

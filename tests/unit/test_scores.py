@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from inception_tf.data.drawing import CLASS_NAMES
 from inception_tf.errors import DataError, UsageError
-from inception_tf.evaluation import scores, targets
+from inception_tf.evaluation import paper, scores, targets
 from inception_tf.evaluation.submission import read_class_ids, write_submission
 
 NUM, K = 43, 11
@@ -74,6 +75,31 @@ def test_search_tries_every_subset_and_lists_the_best_first():
 def test_search_over_too_many_members_is_refused():
     with pytest.raises(UsageError, match="13 members has 8191 subsets"):
         scores.search_subsets([MEMBERS[0]] * 13, LABELS[:, None], ALL)
+
+
+def test_papers_figures_go_with_networks_and_crops():
+    four = ["inception_resnet_v2", "inception_v4", "inception_resnet_v2", "inception_resnet_v2"]
+    assert paper.figures_of(four, 144)[:2] == (16.5, 3.1)
+    assert paper.figures_of(["inception_v4"], 12)[:2] == (18.7, 4.2)
+    assert paper.figures_of(four[:3], 144) is None
+    assert paper.figures_of(["inception_resnet_v2_released"], 1) is None  # another network
+
+
+SYNSETS = ["n01440764", *(str(k) for k in range(999))]
+
+
+def header(classes=SYNSETS, **network):
+    network = {"image_size": 299, "width": 1.0, "repeats": [], **network}
+    return {"about": {"config": {"network": network}}, "class_names": list(classes),
+            "split": "validation", "dataset": "imagenet2012:5.1.0"}
+
+
+def test_papers_figures_stand_only_beside_full_networks_on_imagenets_validation_split():
+    assert paper.is_papers_task(header())
+    for other in (header(image_size=80), header(width=0.5), header(repeats=[1, 2, 1]),
+                  header(classes=CLASS_NAMES), {**header(), "dataset": "imagenet_v2"},
+                  {**header(), "split": "validation[:10%]"}):
+        assert not paper.is_papers_task(other)
 
 
 IMAGENET = [f"imagenet2012/validation#{i} (ILSVRC2012_val_0000{n:04d}.JPEG)"
