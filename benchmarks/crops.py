@@ -11,16 +11,8 @@ wall seconds: they hold still while a machine is shared. Memory: the peak of a p
 scores N images, and of one that scores four times as many.
 """
 
-import argparse
 import contextlib
 import io
-import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,7 +20,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image
 
-RESULT = Path(__file__).parent / "results" / "crops.json"
+from benchmarks import harness
+
 CLASSES = [f"class_{k}" for k in range(20)]
 # name: preset fields, images per round, rounds, views per pass.
 CASES = {
@@ -37,27 +30,27 @@ CASES = {
                              "repeats": ()}, 1, 3, 32),
 }
 QUICK = {"tiny network at 75": ({"image_size": 75, "width": 0.07}, 2, 1, 32)}
+# Images that the two processes score whose memory is compared.
 MEMORY_IMAGES = (64, 256)
 
 
 def main():
-    """Runs the cases, prints a line each, writes RESULT unless --quick."""
-    arguments = _arguments()
+    """Prints a line a case; keeps the result."""
+    arguments = harness.arguments(__doc__, memory_images=0)
     if arguments.memory_images:
-        print(json.dumps(_peak_memory(arguments.memory_images)))
+        with Scoring({"width": 0.07}, arguments.memory_images, 32) as scoring:
+            scoring.images(arguments.memory_images)
         return
-    result = {"machine": _machine(), "cases": {}}
+    result = {"cases": {}}
     for name, case in (QUICK if arguments.quick else CASES).items():
-        result["cases"][name] = measure(*case)
-        print(f"{name}: scoring / network = {result['cases'][name]['wall']['ratio']:.3f} of wall, "
-              f"{result['cases'][name]['cpu']['ratio']:.3f} of CPU seconds", flush=True)
-    counts = (2, 4) if arguments.quick else MEMORY_IMAGES
-    result["peak_mib"] = {str(n): _in_own_process(n) for n in counts}
-    print("peak memory:", ", ".join(f"{n} images {v:.0f} MiB"
-                                    for n, v in result["peak_mib"].items()))
-    if not arguments.quick:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        result["cases"][name] = row = measure(*case)
+        print(f"{name}: scoring / network = {row['wall']['ratio']:.3f} of wall, "
+              f"{row['cpu']['ratio']:.3f} of CPU seconds", flush=True)
+    result["peak_mib"] = {number: _peak_mib(number)
+                          for number in ((2, 4) if arguments.quick else MEMORY_IMAGES)}
+    print("peak memory:", ", ".join(f"{number} images {mib:.0f} MiB"
+                                    for number, mib in result["peak_mib"].items()))
+    harness.keep("crops", result, arguments.quick)
 
 
 def measure(settings, num_images, rounds, batch_size):
@@ -69,10 +62,11 @@ def measure(settings, num_images, rounds, batch_size):
                    for _ in range(rounds)]
         found = {"images": num_images, "views_per_pass": scoring.passes.views}
         for clock in ("wall", "cpu"):
-            pairs = [(whole[clock], network[clock]) for whole, network in seconds]
-            found[clock] = {"scoring_seconds": [whole for whole, _ in pairs],
-                            "network_seconds": [network for _, network in pairs],
-                            "ratio": statistics.median(a / b for a, b in pairs)}
+            whole = [scoring_side[clock] for scoring_side, _ in seconds]
+            network = [network_side[clock] for _, network_side in seconds]
+            found[clock] = {"scoring_seconds": harness.spread(whole),
+                            "network_seconds": harness.spread(network),
+                            "ratio": harness.ratio(whole, network)}
         return found
 
 
@@ -155,35 +149,10 @@ def photographs(number):
     return Photographs("photographs", "validation", number, CLASSES, ())
 
 
-def _peak_memory(num_images):
-    """Peak of this process in MiB after scoring `num_images` with 144 crops."""
-    with Scoring({"width": 0.07}, num_images, 32) as scoring:
-        scoring.images(num_images)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _in_own_process(num_images):
-    words = [sys.executable, "-m", "benchmarks.crops", f"--memory_images={num_images}"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
-
-
-def _machine():
-    import tensorflow as tf
-
-    model = next((line.partition(":")[2].strip() for line in
-                  Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "devices": [d.device_type for d in tf.config.list_logical_devices()]}
-
-
-def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tiny network, for the plumbing")
-    parser.add_argument("--memory_images", type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
+def _peak_mib(num_images):
+    """Peak of a process that scores `num_images` with 144 crops of a tiny network."""
+    words = ["-m", "benchmarks.crops", f"--memory_images={num_images}"]
+    return harness.process(words)["peak_mib"]
 
 
 if __name__ == "__main__":

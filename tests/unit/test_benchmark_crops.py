@@ -8,5 +8,6 @@ def test_quick_form_measures_both_sides_on_both_clocks():
     found = crops.measure(*case)
     assert found["views_per_pass"] == 24  # the largest divisor of 144 within 32
     for clock in ("wall", "cpu"):
-        assert len(found[clock]["scoring_seconds"]) == len(found[clock]["network_seconds"]) == 1
+        for side in ("scoring_seconds", "network_seconds"):
+            assert 0 < found[clock][side]["min"] <= found[clock][side]["max"]
         assert found[clock]["ratio"] > 0
