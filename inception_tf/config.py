@@ -13,6 +13,7 @@ import typing
 from dataclasses import dataclass, field
 
 from inception_tf.errors import UsageError
+from inception_tf.presets import PRESETS
 
 
 def option(default, help, choices=None, low=None, high=None):
@@ -33,6 +34,10 @@ NETS = (
     "inception_resnet_v2",
     "inception_resnet_v2_released",
 )
+
+
+# nets.stages names their layers.
+STAGES = ("stem", "35x35", "17x17", "8x8", "head")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Network:
     batch_norm: str = option("own", "statistics of each replica's images, of all replicas' images "
                              "(synchronized), or left as they are (frozen)",
                              ("own", "synchronized", "frozen"))
+    init_from: str = option("", "weights to start from: .keras, .weights.h5, or a run's folder")
+    freeze: tuple[str, ...] = option((), "stages kept as they are", choices=STAGES)
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class Optimization:
                             "paper's earlier momentum runs [P]",
                             ("rmsprop", "rmsprop_keras", "momentum"))
     learning_rate: float = option(0.045, "initial learning rate [P]", low=0)
+    head_lr_multiplier: float = option(1.0, "times the learning rate, for the classifiers", low=0)
     warmup_epochs: float = option(0.0, "warm-up before the schedule", low=0)
     warmup_rate: float = option(0.0, "constant rate of the warm-up (did not help: section 3.3 "
                                 "[P]); 0: it grows linearly", low=0)
@@ -267,51 +275,3 @@ def _validate_value(f, value):
         raise UsageError(f"--{f.name}={value} is below {low}")
     if high is not None and value > high:
         raise UsageError(f"--{f.name}={value} is above {high}")
-
-
-PRESETS: dict[str, dict] = {
-    # For 6,000 small pictures and minutes on two cores, not for ImageNet: with so few
-    # updates RMSProp has to adapt (small epsilon, hence a small rate); docs/training.md.
-    "demo": {
-        "net": "inception_resnet_v2",
-        "image_size": 80,
-        "width": 0.25,
-        "repeats": (1, 2, 1),
-        "dropout": 0.1,
-        "aux_head": False,
-        "batch_norm_momentum": 0.98,
-        "min_crop_area": 0.5,
-        "epochs": 12.0,
-        "global_batch": 32,
-        "learning_rate": 0.0005,
-        "epsilon": 1e-6,
-        "warmup_epochs": 1.0,
-        "decay_epochs": 0.5,
-        "clip_norm": 10.0,
-        "label_smoothing": 0.05,
-        "ema_decay": 0.999,
-        "log_every_steps": 94,
-        "model_dir": "runs/demo",
-    },
-    # arXiv 1602.07261; what it leaves open from [A], [V3], [S], [I]: the defaults above.
-    "paper": {"dataset": "imagenet2012", "model_dir": "runs/paper"},
-    # The paper's earlier runs: momentum 0.9 instead of RMSProp.
-    "paper_momentum": {
-        "dataset": "imagenet2012",
-        "optimizer": "momentum",
-        "model_dir": "runs/paper_momentum",
-    },
-    # The smallest network that has every part; for tests and first looks.
-    "tiny": {
-        "net": "inception_resnet_v1",
-        "width": 0.07,
-        "repeats": (1, 1, 1),
-        "image_size": 75,
-        "batch_norm_momentum": 0.9,
-        "epochs": 1.0,
-        "global_batch": 8,
-        "replica_batch": 8,
-        "ema_decay": 0.99,
-        "model_dir": "runs/tiny",
-    },
-}

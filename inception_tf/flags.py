@@ -96,7 +96,7 @@ def _define_field(values, group, field):
 def _define(values, module, name, kind, default, help_text, choices=None):
     common = {"flag_values": values, "module_name": module}
     element = element_type(kind)
-    if choices:
+    if choices and element is None:
         absl_flags.DEFINE_enum(name, default, choices, help_text, **common)
     elif element is not None or kind is tuple:
         parser = absl_flags.ListParser() if element is None else _TupleParser(element)

@@ -8,6 +8,7 @@ import keras
 import inception_tf.nets as nets
 from inception_tf.config import Config
 from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.nets.stages import freeze
 from inception_tf.runtime import checkpoint
 
 CONFIG = "config.json"
@@ -54,6 +55,7 @@ def build_network(network, num_classes, aux_head=None, precision="float32"):
         )
     if network.batch_norm == "frozen":
         _freeze_batch_norm(model)
+    freeze(model, network.freeze)
     return model
 
 

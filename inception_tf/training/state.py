@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from inception_tf.errors import CheckpointError
+from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.training.loss_scale import LossScale
 from inception_tf.training.optimizer import make_slots
 
@@ -17,6 +17,7 @@ class TrainState:
         loss_scale: LossScale of float16, else None.
         trainable: the model's trainable Keras variables.
         statistics: its batch-norm moving means and variances, and whatever is frozen.
+        frozen: paths of what no update may touch, not even by the mean of equal numbers.
         slots: slot name -> variables, one per trainable.
         ema: averages of trainable + statistics, in that order [I].
 
@@ -25,12 +26,16 @@ class TrainState:
     """
 
     def __init__(self, strategy, model, optimization, precision="float32"):
+        if not model.trainable_variables:
+            raise UsageError("--freeze leaves nothing to train: name fewer stages")
         with strategy.scope():
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self.skipped = tf.Variable(0, dtype=tf.int64, trainable=False, name="skipped")
             self.loss_scale = LossScale() if precision == "mixed_float16" else None
             self.trainable = list(model.trainable_variables)
             self.statistics = [v for v in model.non_trainable_variables if not is_seed(v)]
+            self.frozen = {v.path for layer in model.layers if not layer.trainable
+                           for v in layer.variables}
             self.slots = make_slots(optimization, self.trainable)
             self.ema = [tf.Variable(v.value, trainable=False, name="ema") for v in self.weights]
 

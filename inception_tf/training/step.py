@@ -11,6 +11,7 @@ An update is applied as a whole or not at all.
 
 import tensorflow as tf
 
+from inception_tf.nets.stages import stage_of
 from inception_tf.runtime.strategy import local, same_on_replicas, split_batches
 from inception_tf.training.losses import is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, apply_update, clip_scale
@@ -174,8 +175,11 @@ class TrainStep:
         slots = [dict(zip(self.state.slots, group, strict=True))
                  for group in zip(*self.state.slots.values(), strict=True)]
         for variable, own, gradient in zip(self.state.trainable, slots, gradients, strict=True):
-            update(variable.value, self._apply_one, args=(own, gradient, rate), group=False)
+            own_rate = rate * self.optimization.head_lr_multiplier if _is_head(variable) else rate
+            update(variable.value, self._apply_one, args=(own, gradient, own_rate), group=False)
         for variable, value in zip(self.state.statistics, statistics, strict=True):
+            if variable.path in self.state.frozen:
+                continue
             update(variable.value, lambda v, new: v.assign(new), args=(value,), group=False)
         decay = self.schedule.ema_decay(self.state.step)
         for shadow, variable in zip(self.state.ema, self.state.weights, strict=True):
@@ -215,3 +219,7 @@ class TrainStep:
 def _metrics(row):
     values = dict(zip(METRICS, row, strict=True))
     return {**values, "is_finite": bool(values["is_finite"]), "stop": bool(values["stop"])}
+
+
+def _is_head(variable):
+    return stage_of(variable.path) == "head"

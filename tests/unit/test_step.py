@@ -1,5 +1,7 @@
 """One update: replicas, passes and averages against an independent computation."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -290,3 +292,15 @@ def test_state_round_trip_restores_every_array():
 def test_strategy_is_one_per_kind_however_it_is_asked_for():
     assert make_strategy("mirrored") is make_strategy("mirrored", ALONE)
     assert make_strategy("one") is make_strategy("auto")
+
+
+def test_head_lr_multiplier_moves_the_classifier_that_much_more_and_nothing_else():
+    plain, faster = (
+        _train(steps=1, optimization=dataclasses.replace(
+            OPTIMIZATION, optimizer="momentum", head_lr_multiplier=factor))[0]
+        for factor in (1.0, 10.0))
+    start = {w.path: w.numpy() for w in _model().weights}
+    np.testing.assert_array_equal(plain["weights/c/kernel"], faster["weights/c/kernel"])
+    np.testing.assert_allclose(
+        faster["weights/logits/kernel"] - start["logits/kernel"],
+        10 * (plain["weights/logits/kernel"] - start["logits/kernel"]), rtol=1e-3, atol=1e-6)
