@@ -8,6 +8,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FacenetInceptionResNetV1": "nets",
     "InceptionV3": "nets",
     "InceptionV4": "nets",
     "InceptionResNetV1": "nets",

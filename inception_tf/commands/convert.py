@@ -1,5 +1,6 @@
 """`inception-tf convert`: weights of TF-slim, Keras or timm into a file of ours."""
 
+import dataclasses
 import os
 
 from inception_tf import flags
@@ -8,10 +9,14 @@ from inception_tf.config import Config
 from inception_tf.errors import DataError, StorageError, UsageError
 from inception_tf.flags import Flag
 
+SOURCES = ("slim", "facenet", "keras", "timm")
 OWN = (
-    Flag("from", "slim", "where the weights come from", ("slim", "keras", "timm")),
+    Flag("from", "slim", "where the weights come from", tuple(SOURCES)),
     Flag("input", "", "the file, or the prefix of a TF-slim checkpoint (model.ckpt)"),
-    Flag("output", "", "file to write, X.keras or X.weights.h5; must not exist yet"),
+    Flag("output", "", "X.keras, X.weights.h5 or the folder of a run, for eval, export and "
+         "--init_from; must not exist yet"),
+    Flag("weights", "ema", "moving averages where the file has them (TF-slim), or the weights "
+         "themselves; a folder gets both", ("ema", "raw")),
     Flag("classes", "as_found", "1000 leaves out the background class of TF-slim's 1001",
          ("as_found", "1000", "1001")),
     Flag("aux_head", False, "with the auxiliary classifier (TF-slim only)"),
@@ -33,29 +38,36 @@ def main(argv):
     from inception_tf.weights.convert import Conversion
 
     size = network.image_size
+    is_folder = _is_folder(own["output"])
     classes = None if own["classes"] == "as_found" else int(own["classes"])
     conversion = Conversion(
         network.net, own["from"], own["input"], classes, own["aux_head"],
-        input_shape=(size, size, 3), width=network.width)
+        weights="both" if is_folder else own["weights"], input_shape=(size, size, 3),
+        width=network.width)
     if own["check"] and conversion.classes not in (1000, 1001):
         raise UsageError(f"--check names ImageNet's classes; the file has {conversion.classes}")
     print(*conversion.rows, sep="\n")
     model = conversion.model()
     if own["check"]:
         _print_top_5(model, own, network)
-    _save(model, own["output"])
+    _write(conversion, model, own, network)
     print(_summary(conversion, own["output"]))
 
 
 def _check_paths(own):
     if not own["input"] or not own["output"]:
-        raise UsageError("convert needs --input=PATH and --output=X.keras or X.weights.h5")
+        raise UsageError("convert needs --input=PATH and --output=X.keras, X.weights.h5 or "
+                         "a new folder")
     output = own["output"]
-    if not output.endswith(ENDINGS):
-        raise UsageError(f"--output={output!r} ends neither in .keras nor in .weights.h5")
+    if not output.endswith(ENDINGS) and not _is_folder(output):
+        raise UsageError(f"--output={output!r} ends neither in .keras nor in .weights.h5; a "
+                         "folder's name has no ending")
+    if own["from"] == "facenet" and (_is_folder(output) or own["check"]):
+        raise UsageError("--from=facenet gives an embedding, not classes: write X.keras or "
+                         "X.weights.h5, without --check")
     if os.path.lexists(output):
         raise UsageError(f"--output={output!r} exists already: remove it, or choose another name")
-    folder = os.path.dirname(output) or "."
+    folder = os.path.dirname(output.rstrip("/")) or "."
     if not os.path.isdir(folder):
         raise UsageError(f"--output: no folder {folder!r}")
     if own["check"] and not os.path.isfile(own["check"]):
@@ -92,8 +104,29 @@ def _image(path, source, network):
         raise DataError(f"--check: {path}: {cause}") from None
 
 
-def _save(model, output):
+def _is_folder(output):
+    return not os.path.splitext(os.path.basename(output.rstrip("/")))[1]
+
+
+def _write(conversion, model, own, network):
+    """A run's folder, or one file that says which network it is; facenet's has no such words."""
+    from inception_tf.evaluation.converted import facts_of, write_run
+
+    if conversion.source == "facenet":
+        _save(model, own["output"], None)
+        return
+    network = dataclasses.replace(network, aux_head=own["aux_head"])
+    facts = facts_of(conversion, network, own["input"])
+    if _is_folder(own["output"]):
+        write_run(own["output"], conversion, facts)
+    else:
+        _save(model, own["output"], facts)
+
+
+def _save(model, output, facts):
     """Complete under its name, or absent."""
+    from inception_tf.weights.facts import write_facts
+
     ending = next(ending for ending in ENDINGS if output.endswith(ending))
     unfinished = f"{output}.unfinished{ending}"
     try:
@@ -101,6 +134,8 @@ def _save(model, output):
             model.save(unfinished)
         else:
             model.save_weights(unfinished)
+        if facts is not None:
+            write_facts(unfinished, facts)
         os.replace(unfinished, output)
     except OSError as error:
         raise StorageError(f"--output={output!r} could not be written: {error}") from None
@@ -114,5 +149,7 @@ def _summary(conversion, output):
     for row in conversion.rows:
         counts[row.state] = counts.get(row.state, 0) + 1
     gamma = " and a learned scale in batch norm (batch_norm_gamma=True)" * conversion.gamma
-    return (f"{output}: {conversion.net} with {conversion.classes} classes{gamma}; "
+    kind = "numbers per face" if conversion.source == "facenet" else "classes"
+    which = "moving averages" if conversion.averages else "weights as they are"
+    return (f"{output}: {conversion.net} with {conversion.classes} {kind}{gamma}, {which}; "
             f"{counts['used']} arrays used, {counts.get('ignored', 0)} ignored")

@@ -7,6 +7,7 @@ under any Keras backend.
 import functools
 
 from inception_tf.nets.endpoints import endpoints, feature_pyramid
+from inception_tf.nets.facenet import FacenetInceptionResNetV1
 from inception_tf.nets.inception_resnet_v1 import InceptionResNetV1
 from inception_tf.nets.inception_resnet_v2 import InceptionResNetV2
 from inception_tf.nets.inception_v3 import InceptionV3
@@ -35,6 +36,7 @@ def build(name, **kwargs):
 
 __all__ = [
     "NETWORKS",
+    "FacenetInceptionResNetV1",
     "InceptionResNetV1",
     "InceptionResNetV2",
     "InceptionV3",

@@ -108,7 +108,7 @@ def inception_resnet_b(x, scale, name):
     return scaled_residual(x, residual, scale, name=name)
 
 
-def inception_resnet_c(x, scale, name):
+def inception_resnet_c(x, scale, name, relu=True):
     """Inception-ResNet-C, 8x8 grid of Inception-ResNet-v1 (Figure 13).
 
     Shape: [N, 8, 8, 1792] -> [N, 8, 8, 1792].
@@ -121,4 +121,4 @@ def inception_resnet_c(x, scale, name):
 
     residual = concat([one, long], name=f"{name}_concat")
     residual = conv_linear(residual, x.shape[-1], name=f"{name}_linear")  # 1792
-    return scaled_residual(x, residual, scale, name=name)
+    return scaled_residual(x, residual, scale, name=name, relu=relu)

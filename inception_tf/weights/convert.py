@@ -7,26 +7,36 @@ import numpy as np
 
 from inception_tf import nets
 from inception_tf.errors import UsageError
-from inception_tf.weights import keras_applications, slim, timm
+from inception_tf.weights import facenet, keras_applications, slim, timm
 from inception_tf.weights.assign import assign
 from inception_tf.weights.readers import arrays_of
 from inception_tf.weights.stored import read
 
-TABLES = {"slim": slim, "keras": keras_applications, "timm": timm}
+TABLES = {"slim": slim, "facenet": facenet, "keras": keras_applications, "timm": timm}
 
 # Arrays that no network needs: pattern -> why. The group is the array they belong to.
+_TRAINING = {
+    r"global_step": "counter of training steps",
+    r"beta[12]_power": "state of the optimizer",
+    r"(.+)/(?:RMSProp|Momentum|Adam|Adagrad)(?:_\d+)?": "state of the optimizer",
+    r"(.+)/ExponentialMovingAverage": "moving average; the weights themselves are taken",
+}
 IGNORED = {
-    "slim": {
-        r"global_step": "counter of training steps",
-        r"beta[12]_power": "state of the optimizer",
-        r"(.+)/(?:RMSProp|Momentum|Adam|Adagrad)(?:_\d+)?": "state of the optimizer",
-        r"(.+)/ExponentialMovingAverage": "moving average of the weights in training",
+    "slim": _TRAINING,
+    "facenet": {
+        **_TRAINING,
+        r"Logits/(?:weights|biases)": "classifier of the people it was trained on",
+        r"centers": "centres of the centre loss",
     },
     "keras": {r"optimizer.*": "state of the optimizer"},
     "timm": {r".+\.num_batches_tracked": "counter of torch's batch norm"},
 }
 # The network is built before the numbers are read; ImageNet has 21,841 classes in all.
 MAX_CLASSES = 100_000
+
+_SHADOW = "{}/ExponentialMovingAverage"
+# Without a shadow of every one of these a network would be half averaged.
+_LEARNED = ("/kernel", "/bias", "/beta", "/gamma")
 
 _AUX_HEAD = "auxiliary head (asked for with --aux_head)"
 _UNIT_GAMMA = "scale of batch norm, equal to 1: left out"
@@ -53,16 +63,19 @@ class Conversion:
 
     Args:
         net: network of ours.
-        source: "slim", "keras" or "timm".
+        source: "slim", "facenet", "keras" or "timm".
         path: the file, or a checkpoint's prefix.
         classes: 1000 leaves out the background class of 1001; None takes what is there.
         aux_head: with the auxiliary classifier (slim only).
+        weights: "ema" takes moving averages where every learned array has one, "raw" the
+            weights themselves, "both" either.
         options: further arguments of the network's builder.
 
     Raises: UsageError when the file cannot be read, or holds no weights of `net`.
     """
 
-    def __init__(self, net, source, path, classes=None, aux_head=False, **options):
+    def __init__(self, net, source, path, classes=None, aux_head=False, weights="ema",
+                 **options):
         _check_net(net, source, aux_head)
         self.net, self.source = net, source
         self.stored = arrays_of(source, path)
@@ -70,12 +83,13 @@ class Conversion:
         self.classes_found = _classes(self.stored, self.table)
         self.classes = _classes_wanted(self.classes_found, classes)
         self.unit_gammas = self._unit_gammas()
+        self.averages = {} if weights == "raw" else _averages(self.stored, self.table)
+        self.takes_raw = weights != "ema"
         self.table = {k: v for k, v in self.table.items() if v not in self.unit_gammas}
         self.gamma = any(path.endswith("/gamma") for path in self.table)
-        self._model = nets.build(
-            net, classes=self.classes, aux_head=aux_head, batch_norm_gamma=self.gamma, **options
-        )
-        self.rows = [*self._wanted_rows(), *self._other_rows()]
+        self._model = _network(net, source, self.classes, aux_head, self.gamma, options)
+        self.rows = list(self._wanted_rows())
+        self.rows += list(self._other_rows({row.name for row in self.rows}))
 
     def model(self):
         """The network with its weights.
@@ -89,11 +103,18 @@ class Conversion:
                                for state in PROBLEMS)
             raise UsageError(f"the file does not hold {self.net} ({self.source}): {counts}; first: "
                              f"{problems[0].name} {problems[0].shape}: {problems[0].note}")
-        assign(self._model, {path: self._array(path) for path in self.table})
+        assign(self._model, self.arrays())
         return self._model
 
-    def _array(self, path):
-        array = TABLES[self.source].layout(path, read(self.stored, self.table[path]))
+    def arrays(self, averaged=True):
+        """Variable path -> array; the weights themselves where there is no average."""
+        return {path: self._array(path, averaged) for path in self.table}
+
+    def _array(self, path, averaged):
+        name = self.table[path]
+        if averaged:
+            name = self.averages.get(name, name)
+        array = TABLES[self.source].layout(path, read(self.stored, name))
         background = self.classes_found - self.classes
         return array[..., background:] if _is_head(path) else array
 
@@ -111,7 +132,13 @@ class Conversion:
             if _is_head(weight.path):
                 shape = (*shape[:-1], self.classes_found)
             shape = TABLES[self.source].stored_shape(self.net, weight.path, shape)
-            yield self._wanted_row(name, shape, weight.path)
+            if name not in self.averages:
+                yield self._wanted_row(name, shape, weight.path)
+                continue
+            raw = self._wanted_row(name, shape, weight.path)
+            ignored = Row("ignored", name, shape, "its moving average is taken")
+            yield raw if self.takes_raw or raw.state in PROBLEMS else ignored
+            yield self._wanted_row(self.averages[name], shape, f"average of {weight.path}")
 
     def _wanted_row(self, name, shape, path):
         if name not in self.stored:
@@ -121,9 +148,9 @@ class Conversion:
         cut = _is_head(path) and self.classes_found != self.classes
         return Row("used", name, shape, f"{path}{', without background' if cut else ''}")
 
-    def _other_rows(self):
+    def _other_rows(self, wanted):
         whole = set(_names(self.net, self.source, self.stored, aux_head=True).values())
-        for name in sorted(self.stored.keys() - set(self.table.values())):
+        for name in sorted(self.stored.keys() - wanted):
             reason = self._reason(name, whole)
             yield Row("ignored" if reason else "left over", name, self.stored[name].shape,
                       reason or "is in no table of this network")
@@ -135,7 +162,8 @@ class Conversion:
             return _AUX_HEAD
         for pattern, reason in IGNORED[self.source].items():
             match = re.fullmatch(pattern, name)
-            if match and (not match.groups() or match[1] in whole):
+            if match and (not match.groups() or match[1] in whole
+                          or self._reason(match[1], whole)):
                 return reason
         return None
 
@@ -156,6 +184,21 @@ def _check_net(net, source, aux_head):
         raise UsageError(f"--aux_head: files of {source} hold no auxiliary head")
 
 
+def _network(net, source, classes, aux_head, gamma, options):
+    if source == "facenet":
+        return nets.FacenetInceptionResNetV1(classes, **options)
+    return nets.build(
+        net, classes=classes, aux_head=aux_head, batch_norm_gamma=gamma, **options)
+
+
+def _averages(stored, table):
+    """Name -> name of its moving average, where there is one; {} when a learned one lacks it."""
+    shadows = {name: _SHADOW.format(name) for name in table.values()
+               if _SHADOW.format(name) in stored}
+    complete = all(name in shadows for path, name in table.items() if path.endswith(_LEARNED))
+    return shadows if complete else {}
+
+
 def _names(net, source, stored, aux_head):
     if source == "slim":
         return slim.names(net, aux_head)
@@ -163,8 +206,8 @@ def _names(net, source, stored, aux_head):
 
 
 def _classes(stored, table):
-    """Size of the classifier in the file; ImageNet's where it is missing."""
-    name = table["logits/bias"]
+    """Size of the classifier (or embedding) in the file; ImageNet's where it is missing."""
+    name = table.get("logits/bias") or table["bottleneck_bn/beta"]
     if name not in stored or not stored[name].shape:
         return 1000
     classes = stored[name].shape[-1]

@@ -3,6 +3,7 @@
 Every reader returns name -> `Stored` and raises UsageError for a file it cannot read.
 """
 
+import hashlib
 import os
 
 from inception_tf.errors import UsageError
@@ -25,8 +26,7 @@ def _checkpoint(path):
     """A TF-slim checkpoint, by its prefix (`model.ckpt`) or one of its files."""
     import tensorflow as tf
 
-    prefix = path.removesuffix(".index").split(".data-")[0]
-    files = tf.io.gfile.glob(f"{prefix}.data-*") or [prefix]
+    prefix, files = _checkpoint_files(path)
     if not tf.io.gfile.exists(files[0]) or tf.io.gfile.isdir(files[0]):
         raise UsageError(
             f"--input: no checkpoint at {path!r}; give its prefix, such as inception_v4.ckpt"
@@ -42,6 +42,23 @@ def _checkpoint(path):
     }
     check_sizes(stored, sum(tf.io.gfile.stat(file).length for file in files), path)
     return stored
+
+
+def _checkpoint_files(path):
+    import tensorflow as tf
+
+    prefix = path.removesuffix(".index").split(".data-")[0]
+    return prefix, sorted(tf.io.gfile.glob(f"{prefix}.data-*")) or [prefix]
+
+
+def hashes(source, path):
+    """File name -> sha256 of the files that hold the arrays."""
+    files = _checkpoint_files(path)[1] if READERS[source] is _checkpoint else [path]
+    found = {}
+    for name in files:
+        with open(name, "rb") as file:
+            found[os.path.basename(name)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _state_dict(path):
@@ -108,4 +125,4 @@ def _unreadable(path, error):
     return UsageError(f"{path}: refused, or damaged: {first_line}")
 
 
-READERS = {"slim": _checkpoint, "keras": _keras, "timm": _state_dict}
+READERS = {"slim": _checkpoint, "facenet": _checkpoint, "keras": _keras, "timm": _state_dict}

@@ -1,0 +1,154 @@
+"""weights="imagenet": published weights put into a network of ours.
+
+The builders know no foreign file; they look this module up by name when they are asked.
+"""
+
+import dataclasses
+import os
+
+import keras
+
+from inception_tf.errors import UsageError
+from inception_tf.weights.assign import assign
+from inception_tf.weights.convert import TABLES, Conversion
+
+CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """One file in Keras' cache folder.
+
+    source: whose names its arrays have.
+    name: of the file; further names are taken where the user has those.
+    url: where it is published; "": to be fetched by the user (`advice` says from where).
+    md5: of the file at `url`.
+    """
+
+    source: str
+    name: str
+    url: str = ""
+    md5: str = ""
+    advice: str = ""
+
+
+_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+_V3 = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
+_RESNET = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5"
+
+# URLs and MD5 sums are those in the source of keras.applications (Keras 3.15). timm and
+# TF-slim publish no hash, so nothing of theirs is downloaded by itself.
+FILES = {
+    "inception_v3": (
+        Published("keras", _V3, f"{_KERAS}/inception_v3/{_V3}",
+                  "9a0d58056eeedaa3f26cb7ebd46da564"),
+    ),
+    "inception_resnet_v2_released": (
+        Published("keras", _RESNET, f"{_KERAS}/inception_resnet_v2/{_RESNET}",
+                  "e693bd0210a403b3192acc6073ad2e96"),
+    ),
+    "inception_v4": (
+        Published("timm", "inception_v4.safetensors",
+                  advice="model.safetensors of huggingface.co/timm/inception_v4.tf_in1k"),
+        Published("slim", "inception_v4.ckpt",
+                  advice="from the archive inception_v4_2016_09_09.tar.gz of TF-slim"),
+    ),
+}
+
+
+def load_imagenet(model):
+    """Puts the published ImageNet weights of `model`'s network into it.
+
+    Raises: ValueError when nobody published any for it, its classifier is not that of
+        ImageNet's 1000 classes, or the file is neither at hand nor to be had.
+    """
+    net = _network_of(model)
+    _check_heads(model)
+    published, path = _find(net)
+    try:
+        arrays, gamma = _converted(net, published, path)
+        wanted = {weight.path for weight in model.weights}
+        if gamma and not any(name.endswith("/gamma") for name in wanted):
+            raise UsageError(f"{path} has a learned scale: build with batch_norm_gamma=True")
+        if not gamma:
+            arrays |= {w.path: 1 + 0 * w.numpy() for w in model.weights
+                       if w.path.endswith("/gamma")}
+        assign(model, {name: array for name, array in arrays.items()
+                       if name in wanted or not name.startswith("logits/")})
+    except UsageError as error:
+        raise ValueError(f"weights='imagenet': {error}") from None
+
+
+def _converted(net, published, path):
+    conversion = Conversion(net, published.source, path, CLASSES)
+    conversion.model()  # raises what is wrong with the file
+    return conversion.arrays(), conversion.gamma
+
+
+def _network_of(model):
+    """The released network whose layers `model` has."""
+    ours = _layers(weight.path for weight in model.weights)
+    for net, (published, *_) in FILES.items():
+        if ours == _layers(_paths(net, published.source)):
+            return net
+    raise ValueError(
+        f"weights='imagenet': nobody published weights for {model.name!r} as built here; there "
+        f"are some for {', '.join(FILES)} in their own sizes")
+
+
+def _paths(net, source):
+    return TABLES[source].names(net)
+
+
+def _layers(paths):
+    layers = {path.rsplit("/", 1)[0] for path in paths}
+    return {layer for layer in layers if not layer.startswith(("logits", "aux_", "dropout",
+                                                               "seed_generator"))}
+
+
+def _check_heads(model):
+    weights = {weight.path: weight for weight in model.weights}
+    classes = weights["logits/bias"].shape[0] if "logits/bias" in weights else CLASSES
+    if classes != CLASSES:
+        raise ValueError(f"weights='imagenet' has {CLASSES} classes, classes={classes} was asked "
+                         "for: take include_top=False, or fine-tune (train.py --init_from)")
+    if any(path.startswith("aux_") for path in weights):
+        raise ValueError("weights='imagenet' has no auxiliary head: build with aux_head=False")
+
+
+def _find(net):
+    """(Published, path) of the file, from Keras' cache or its place of publication."""
+    folder = os.path.join(_cache(), "models")
+    for published in FILES[net]:
+        path = os.path.join(folder, published.name)
+        if published.url:
+            return published, _fetched(published, folder)
+        if os.path.exists(path) or os.path.exists(f"{path}.index"):
+            return published, path
+    places = " or ".join(f"{os.path.join(folder, p.name)} ({p.advice})" for p in FILES[net])
+    raise ValueError(f"weights='imagenet': {net} is not downloaded by itself; put one file at "
+                     f"{places}")
+
+
+def _cache():
+    """Keras' own folder, where keras.applications puts its files too."""
+    return os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+
+
+def _fetched(published, folder):
+    """Path of the file with its published hash; one with another is deleted."""
+    path = os.path.join(folder, published.name)
+    try:
+        # Keras takes a folder that is not there for one it may not write, and goes to /tmp.
+        os.makedirs(folder, exist_ok=True)
+        path = keras.utils.get_file(
+            published.name, published.url, cache_dir=_cache(), cache_subdir="models",
+            file_hash=published.md5)
+    # Keras raises a plain Exception for what the network does, ValueError for the hash.
+    except Exception as error:
+        if os.path.isfile(path):
+            os.remove(path)
+        raise ValueError(
+            f"weights='imagenet': {published.url} could not be fetched ({error}); where there is "
+            f"no network, put that file (MD5 {published.md5}) at {path}") from None
+    return path

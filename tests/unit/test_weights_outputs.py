@@ -1,0 +1,86 @@
+"""What `convert` writes: a run's folder, files that know their preprocessing, averages."""
+
+import numpy as np
+import pytest
+
+from inception_tf import nets
+from inception_tf.commands.convert import main
+from inception_tf.errors import UsageError
+from inception_tf.evaluation.models import load_model
+from inception_tf.training import manifest
+from inception_tf.training.init_from import start_from
+from inception_tf.weights.facts import read_facts
+from tests.weight_files import WIDTH, arrays, write_checkpoint
+
+NET = "inception_v3"
+KERNEL = "InceptionV3/Conv2d_2a_3x3/weights"
+
+
+@pytest.fixture(scope="module")
+def named():
+    return arrays(NET, "slim", 1001)
+
+
+@pytest.fixture(scope="module")
+def source(named, tmp_path_factory):
+    """slim's checkpoint with an average of every array, each half of its weight."""
+    shadows = {f"{name}/ExponentialMovingAverage": array / 2 for name, array in named.items()}
+    path = tmp_path_factory.mktemp("slim") / "model.ckpt"
+    return write_checkpoint(path, named | shadows | {"global_step": np.int64(9)})
+
+
+def convert(source, output, *more):
+    main([f"--net={NET}", "--from=slim", f"--input={source}", f"--output={output}",
+          f"--width={WIDTH}", "--image_size=75", "--classes=1001", *more])
+    return output
+
+
+@pytest.fixture(scope="module")
+def folder(source, tmp_path_factory):
+    return convert(source, tmp_path_factory.mktemp("out") / "run")
+
+
+def test_folder_is_read_like_a_run_with_its_averages_preprocessing_and_classes(folder, named):
+    averaged, config, facts = load_model(folder)
+    raw, _, _ = load_model(folder, weights="raw")
+    np.testing.assert_array_equal(raw.get_layer("stem_2").kernel.numpy(), named[KERNEL])
+    np.testing.assert_array_equal(averaged.get_layer("stem_2").kernel.numpy(), named[KERNEL] / 2)
+    assert config.network.background_class and averaged.output.shape == (None, 1001)
+    assert (config.data.crop_fraction, config.data.pixel_centers) == (0.875, "corner")
+    assert len(facts["class_names"]) == 1000
+    assert facts["class_names"][0] == "n01440764"
+    assert facts["origin"]["source"] == "slim"
+    (name, digest), = facts["origin"]["files"].items()
+    assert name.startswith("model.ckpt.data-") and len(digest) == 64
+
+
+def test_folder_is_no_run_to_go_on_with(folder):
+    _, config, facts = load_model(folder)
+    with pytest.raises(UsageError, match="converted weights.*--init_from"):
+        manifest.check(facts, config, source=None)
+
+
+@pytest.mark.parametrize(("weights", "share"), [("ema", 0.5), ("raw", 1.0)])
+def test_file_carries_preprocessing_and_the_weights_asked_for(
+        source, named, tmp_path, capsys, weights, share):
+    output = convert(source, tmp_path / "x.weights.h5", f"--weights={weights}")
+    facts = read_facts(str(output))
+    assert facts.config.data.pixel_centers == "corner"
+    assert facts.config.network.width == WIDTH and len(facts.class_names) == 1000
+    model = nets.build(NET, classes=1001, width=WIDTH, input_shape=(75, 75, 3), weights=output)
+    np.testing.assert_array_equal(
+        model.get_layer("stem_2").kernel.numpy(), named[KERNEL] * np.float32(share))
+    text = capsys.readouterr().out
+    assert (f"{KERNEL}/ExponentialMovingAverage [3, 3, 2, 2]: average of stem_2/kernel" in text) \
+        == (weights == "ema")
+
+
+def test_converted_file_starts_a_run_with_a_new_classifier(source, tmp_path, named):
+    output = convert(source, tmp_path / "x.keras", "--weights=raw")
+    model = nets.build(NET, classes=3, width=WIDTH, input_shape=(96, 96, 3), aux_head=True)
+    table = start_from(str(output), model, ["a", "b", "c"])
+    np.testing.assert_array_equal(model.get_layer("stem_2").kernel.numpy(), named[KERNEL])
+    assert "new: logits/kernel (3 classes, there 1000)" in table
+    assert "new: aux_1x1/kernel (no auxiliary head there)" in table
+
+
