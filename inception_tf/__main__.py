@@ -9,7 +9,7 @@ COMMANDS = {
     "train": "train a network",
     "eval": "score a trained network",
     "launch": "start workers of a command on this machine",
-    "convert": "weights of TF-slim, Keras or timm into a network of ours",
+    "convert": "weights of TF-slim, facenet, Keras or timm into a network of ours",
     "inspect": "stages, shapes, parameters and multiply-adds of a network",
 }
 

@@ -1,4 +1,4 @@
-"""`inception-tf convert`: weights of TF-slim, Keras or timm into a file of ours."""
+"""`inception-tf convert`: weights of TF-slim, facenet, Keras or timm into a file of ours."""
 
 import dataclasses
 import os

@@ -50,16 +50,17 @@ def _built(net, network, own):
 
 def _print_stages(model, image_size):
     from inception_tf.nets.inspect import stages
+    from inception_tf.nets.stages import stage_of
 
     rows = stages(model)
     table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint")
-    for column in ("output", "trainable", "multiply-adds", "sees (pixels)", "stride"):
+    for column in ("output", "trainable", "multiply-adds", "sees (pixels)", "stride", "stage"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.name, _by(row.shape), f"{row.parameters.trainable:,}",
             f"{row.multiply_adds / 1e6:,.2f} M", _by(row.receptive_field) or "all",
-            _by(row.strides) or "-")
+            _by(row.strides) or "-", stage_of(row.name))
     _print(table, *_totals(rows))
 
 

@@ -31,8 +31,8 @@ def InceptionV4(
 
     Args:
         include_top: with the classifier; otherwise the features.
-        weights: None (random), or the path of a .keras or .weights.h5 file saved from
-            this network.
+        weights: None (random), the path of a .keras or .weights.h5 file saved from this
+            network, or "imagenet": published weights, where there are any (docs/weights.md).
         input_tensor: a Keras tensor to use as image.
         input_shape: (height, width, channels), sides of 75 or more, or None for any
             size. Default (299, 299, 3), without top (None, None, 3).

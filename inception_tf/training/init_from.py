@@ -59,6 +59,13 @@ def facts_of(path):
     return facts or Facts(Config())
 
 
+def start_new_run(config, model, class_names):
+    """`start_from` --init_from, in a run that has no checkpoint of its own yet; logs the table."""
+    path = config.network.init_from
+    if path and not checkpoint.steps(Path(config.runtime.model_dir) / CHECKPOINTS):
+        log.info(start_from(path, model, class_names))
+
+
 def start_from(path, model, class_names):
     """Puts the weights at `path` into `model`; classifiers of other classes stay new.
 

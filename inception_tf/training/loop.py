@@ -28,7 +28,7 @@ from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
 from inception_tf.training import manifest, non_finite
 from inception_tf.training.folder import digest, make_folder, write_config
-from inception_tf.training.init_from import start_from
+from inception_tf.training.init_from import start_new_run
 from inception_tf.training.logits import logits_of
 from inception_tf.training.plan import banner, check_execution, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
@@ -186,20 +186,12 @@ class Run:
         with self.strategy.scope():
             self.model = build_network(self.config.network, self.source.num_classes,
                                        precision=execution.precision)
-            self._start()
+            start_new_run(self.config, self.model, self.source.class_names)
         self.state = TrainState(self.strategy, self.model, self.config.optimization,
                                 execution.precision)
         self.step_function = TrainStep(self.strategy, self.model, self.state, self.schedule,
                                        self.config.runtime.seed, execution)
         self.scorer = Scorer(self.strategy, logits_of(self.model, self.state))
-
-    def _start(self):
-        """Weights of --init_from, in a run that has no checkpoint of its own yet."""
-        path = self.config.network.init_from
-        if path and not checkpoint.steps(self.checkpoints):
-            table = start_from(path, self.model, self.source.class_names)
-            if self.cluster.is_chief:
-                log.info(table)
 
     def _restore(self):
         def check(arrays, facts):

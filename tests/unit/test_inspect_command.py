@@ -18,7 +18,7 @@ def test_inspect_prints_a_row_per_endpoint_and_the_totals(capsys):
     text = capsys.readouterr().out
     rows = rows_of(text)
     assert rows["inception_resnet_v1"] == ["at", "75x75"]
-    assert rows["stem_1"][:1] + rows["stem_1"][-2:] == ["37x37x4", "3x3", "2x2"]
+    assert rows["stem_1"][:1] + rows["stem_1"][-3:] == ["37x37x4", "3x3", "2x2", "stem"]
     assert rows["reduction_b"][0] == "1x1x224"
     assert rows["logits"][:2] == ["10", "2,250"]
     assert "aux_logits" not in rows

@@ -10,6 +10,8 @@ from inception_tf.evaluation.models import load_model
 from inception_tf.training import manifest
 from inception_tf.training.init_from import start_from
 from inception_tf.weights.facts import read_facts
+from tests.parity.arrays import images
+from tests.unit.test_nets_files import OPEN_WITHOUT_US, run_python
 from tests.weight_files import WIDTH, arrays, write_checkpoint
 
 NET = "inception_v3"
@@ -84,3 +86,16 @@ def test_converted_file_starts_a_run_with_a_new_classifier(source, tmp_path, nam
     assert "new: aux_1x1/kernel (no auxiliary head there)" in table
 
 
+
+
+def test_converted_file_opens_in_plain_keras_of_another_backend_without_this_package(
+        source, tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    path = convert(source, tmp_path / "x.keras")
+    pictures = images(size=75)
+    model = nets.build(NET, classes=1001, width=WIDTH, input_shape=(75, 75, 3), weights=path)
+    answer = model(pictures, training=False).numpy()
+    np.save(tmp_path / "images.npy", pictures)
+    np.save(f"{path}.0.npy", answer[0])
+    printed = run_python(OPEN_WITHOUT_US, tmp_path, path, KERAS_BACKEND="torch")
+    assert printed.strip() == "torch"
