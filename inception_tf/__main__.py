@@ -8,6 +8,7 @@ COMMANDS = {
     "prepare": "download nothing, check archives, make a data set ready",
     "train": "train a network",
     "eval": "score a trained network",
+    "average": "average a run's checkpoints, measure batch statistics anew",
     "launch": "start workers of a command on this machine",
     "convert": "weights of TF-slim, facenet, Keras or timm into a network of ours",
     "inspect": "stages, shapes, parameters and multiply-adds of a network",

@@ -1,0 +1,44 @@
+"""`inception-tf average`: the mean of a run's last checkpoints, as a run of its own."""
+
+from pathlib import Path
+
+from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
+from inception_tf.errors import UsageError
+from inception_tf.flags import Flag
+
+OWN = (
+    Flag("last", 1, "newest checkpoints to average"),
+    Flag("recalibrate_images", 0, "training images to measure batch statistics on; 0: average "
+                                  "those of the checkpoints too"),
+    Flag("output_dir", "", "folder to write; must not exist"),
+)
+FIELDS = ("model_dir", "dataset", "data_dir", "train_split")
+
+
+def main(argv):
+    """Averages checkpoints of --model_dir, measures batch statistics, writes --output_dir."""
+    arguments = flags.parse(
+        "average", "Averages a run's checkpoints, and recomputes batch statistics.", argv, OWN,
+        groups=("data", "runtime"), fields=FIELDS)
+    own = arguments.own
+    if not own["output_dir"] or Path(own["output_dir"]).exists():
+        raise UsageError(f"--output_dir={own['output_dir']!r} must name a folder that does not "
+                         "exist yet")
+    if own["last"] < 2 and not own["recalibrate_images"]:
+        raise UsageError("nothing to do: give --last=K of at least 2, --recalibrate_images=N, "
+                         "or both")
+    import_tensorflow()
+    from inception_tf.evaluation import averaging
+    from inception_tf.evaluation.models import read_config
+
+    model_dir = arguments.given.get("model_dir", "runs/demo")
+    config = read_config(model_dir).replace(**arguments.given)
+    arrays, manifests = averaging.average_newest(model_dir, own["last"])
+    if own["recalibrate_images"]:
+        arrays = averaging.recalibrated(config, arrays, own["recalibrate_images"])
+    averaging.write(own["output_dir"], config, arrays, manifests, own["recalibrate_images"])
+    steps = ", ".join(str(m["step"]) for m in manifests)
+    print(f"{own['output_dir']}: checkpoints of steps {steps}"
+          + f", batch statistics of {own['recalibrate_images']} images" * bool(
+              own["recalibrate_images"]))
