@@ -1,16 +1,8 @@
 """Converted weights as a run's folder: scored, exported and fine-tuned like one of training."""
 
-import os
-import secrets
-import shutil
-from pathlib import Path
-
 from inception_tf.config import Config
-from inception_tf.errors import StorageError
-from inception_tf.evaluation.models import CHECKPOINTS, CONFIG
+from inception_tf.evaluation.run_folder import write_run_folder
 from inception_tf.nets.predictions import imagenet_classes
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.writers import write_atomically
 from inception_tf.weights.facts import Facts
 from inception_tf.weights.preprocessing import preprocessing_of
 from inception_tf.weights.readers import hashes
@@ -42,25 +34,16 @@ def class_names_of(num_outputs):
 
 
 def write_run(folder, conversion, facts):
-    """Writes config.json and a checkpoint of step 0; the folder is complete or absent.
+    """Writes a run's folder with a checkpoint of step 0; it is complete or absent.
 
     The checkpoint holds the weights themselves as "raw" and, where the file has none,
     again as "ema": published weights are what their makers scored.
 
     Raises: StorageError when it cannot be written.
     """
-    config = facts.config.replace(model_dir=folder)
-    aside = Path(f"{folder.rstrip('/')}.unfinished-{secrets.token_hex(4)}")
     arrays = {f"{kind}/{path}": array for kind in ("weights", "ema")
               for path, array in conversion.arrays(averaged=kind == "ema").items()}
-    try:
-        checkpoint.save(aside / CHECKPOINTS, STEP, arrays, {
-            "config": config.to_json(), "class_names": list(facts.class_names),
-            "data": {"name": config.data.dataset, "fingerprint": ""}, "bad_examples": {},
-            "origin": facts.origin})
-        write_atomically(aside / CONFIG, config.to_json())
-        os.rename(aside, folder)
-    except OSError as error:
-        raise StorageError(f"--output={folder!r} could not be written: {error}") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    write_run_folder(folder, facts.config, STEP, arrays, {
+        "class_names": list(facts.class_names),
+        "data": {"name": facts.config.data.dataset, "fingerprint": ""},
+        "origin": facts.origin})

@@ -50,9 +50,9 @@ def check(manifest, config, source):
         UsageError: its training split was another, or it was converted and never trained.
     """
     if "origin" in manifest:
-        raise UsageError(f"--model_dir={config.runtime.model_dir} holds converted weights, no run "
-                         "to go on with: take another --model_dir and give that folder as "
-                         "--init_from")
+        raise UsageError(f"--model_dir={config.runtime.model_dir} holds weights converted or "
+                         "averaged, no run to go on with: take another --model_dir and give that "
+                         "folder as --init_from")
     try:
         old = Config.from_json(manifest["config"], "its config")
         fingerprint = manifest["data"]["fingerprint"]

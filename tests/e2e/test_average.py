@@ -60,13 +60,26 @@ def test_recalibrated_statistics_are_those_of_the_images(run, tmp_path):
     outputs = [np.asarray(first(next(stream)["image"]), np.float64) for _ in range(2)]
     stream.close()
     for kind, of in (("moving_mean", np.mean), ("moving_variance", np.var)):
-        expected = np.mean([of(o, axis=(0, 1, 2)) for o in outputs], axis=0)
+        expected = of(np.concatenate(outputs), axis=(0, 1, 2))
         np.testing.assert_allclose(found[f"{first.name}_bn/{kind}"], expected, rtol=1e-4,
                                    atol=1e-6)
     old, _ = checkpoint.load(run / CHECKPOINTS, 3)
     new, _ = checkpoint.load(tmp_path / "out" / CHECKPOINTS, 3)
     assert all(np.array_equal(new[n], old[n]) for n in new if "/moving_" not in n)
     assert not np.array_equal(new["ema/logits/kernel"], new["weights/logits/kernel"])
+
+
+def test_checkpoints_of_different_networks_are_not_averaged(run, tmp_path, capsys):
+    arrays, manifest = checkpoint.load(run / CHECKPOINTS, 3)
+    text = json.dumps({**json.loads(manifest["config"]), "network": {
+        **json.loads(manifest["config"])["network"], "residual_scales": [0.5, 0.5, 0.5]}})
+    for step, config in ((1, manifest["config"]), (2, text)):
+        checkpoint.save(tmp_path / CHECKPOINTS, step, arrays, {
+            "config": config, "class_names": manifest["class_names"], "data": manifest["data"]})
+    (tmp_path / "config.json").write_text(manifest["config"])
+    assert exit_code_of(main, [f"--model_dir={tmp_path}", "--last=2",
+                               f"--output_dir={tmp_path / 'out'}"]) == 2
+    assert "another network" in capsys.readouterr().err
 
 
 def test_training_does_not_go_on_from_an_average(run, tmp_path):
@@ -80,9 +93,11 @@ def test_training_does_not_go_on_from_an_average(run, tmp_path):
 
 @pytest.mark.parametrize("flags, message", [
     (["--last=4", "--output_dir=OUT"], "--last=4"),
+    (["--recalibrate_images=128", "--output_dir=OUT"], "not a multiple of 32 up to the 64 images"),
+    (["--last=-1", "--recalibrate_images=32", "--output_dir=OUT"], "--last=-1 is below 1"),
     (["--last=1", "--output_dir=OUT"], "nothing to do"),
     (["--last=2", "--output_dir=RUN"], "does not exist yet"),
-    (["--recalibrate_images=65", "--output_dir=OUT"], "outside 32 to the 64 images"),
+    (["--recalibrate_images=65", "--output_dir=OUT"], "not a multiple of 32 up to the 64 images"),
 ])
 def test_mistake_is_one_line_and_writes_nothing(run, tmp_path, capsys, flags, message):
     words = [w.replace("OUT", str(tmp_path / "out")).replace("RUN", str(run)) for w in flags]

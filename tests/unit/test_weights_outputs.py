@@ -58,7 +58,7 @@ def test_folder_is_read_like_a_run_with_its_averages_preprocessing_and_classes(f
 
 def test_folder_is_no_run_to_go_on_with(folder):
     _, config, facts = load_model(folder)
-    with pytest.raises(UsageError, match="converted weights.*--init_from"):
+    with pytest.raises(UsageError, match="weights converted.*--init_from"):
         manifest.check(facts, config, source=None)
 
 
