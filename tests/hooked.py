@@ -1,16 +1,29 @@
 """Starts a command with faults built in: `python -m tests.hooked SPEC COMMAND --flags`.
 
-SPEC is JSON: {"trace": PATH} writes a line per update with its step, loss and record
-indices; {"kill": [WHERE, CALL, SIGNAL]} sends SIGNAL to this process at the CALL-th call of
-WHERE ("module:name" or "module:Class.name"); {"poison": STEP} makes one input pixel NaN there.
+SPEC is JSON; WHERE is "module:name" or "module:Class.name", CALLS a number or a list of them,
+counted from 1, and what is said happens just before those calls:
+
+    {"trace": PATH}                     a line per update with its step, loss and record indices
+    {"small": true}                     a network that is traced in a second
+    {"kill": [WHERE, CALLS, SIGNAL]}    SIGNAL to this process; a list of them, 100 ms apart
+    {"sleep": [WHERE, CALLS, SECONDS]}
+    {"fail": [WHERE, CALLS, ERRNO]}     an OSError in place of the call
+    {"limit": [WHERE, CALLS, BYTES]}    no file may grow beyond BYTES during the call
+    {"poison": [WHAT, STEP, VALUE]}     "image", "gradient", "loss": one element becomes VALUE in
+                                        the update of that step; "average": in the averaged
+                                        weights, before the checkpoint of that number is saved
+
 The package itself has no such switches.
 """
 
+import contextlib
 import functools
 import importlib
 import json
 import os
+import resource
 import sys
+import time
 
 
 def main():
@@ -19,13 +32,87 @@ def main():
     from inception_tf.commands.shell import import_tensorflow
 
     import_tensorflow()
+    if spec.get("small"):
+        importlib.import_module("inception_tf.training.loop").build_network = small_network
     if "trace" in spec:
         _trace(spec["trace"])
     if "poison" in spec:
-        _poison(spec["poison"])
-    if "kill" in spec:
-        _kill(*spec["kill"])
+        _poison(*spec["poison"])
+    for name in ("kill", "sleep", "fail", "limit"):
+        if name in spec:
+            where, calls, argument = spec[name]
+            _around(where, calls, functools.partial(globals()[f"_{name}"], argument))
     run(command, flags)
+
+
+def small_network(network, num_classes, **_):
+    """One of each kind of variable that the networks have, and dropout."""
+    import keras
+
+    inputs = keras.Input((network.image_size, network.image_size, 3))
+    x = keras.layers.Conv2D(4, 7, strides=4, use_bias=False, name="conv")(inputs)
+    x = keras.layers.BatchNormalization(momentum=0.9, trainable=network.batch_norm != "frozen",
+                                        name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+    x = keras.layers.Dropout(network.dropout)(x)
+    return keras.Model(inputs, keras.layers.Dense(num_classes, name="logits")(x))
+
+
+@contextlib.contextmanager
+def _kill(numbers):
+    for number in numbers if isinstance(numbers, list) else [numbers]:
+        os.kill(os.getpid(), number)
+        if isinstance(numbers, list):
+            time.sleep(0.1)
+    yield
+
+
+@contextlib.contextmanager
+def _sleep(seconds):
+    time.sleep(seconds)
+    yield
+
+
+@contextlib.contextmanager
+def _fail(number):
+    raise OSError(number, os.strerror(number))
+    yield
+
+
+@contextlib.contextmanager
+def _limit(size):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _around(where, calls, context):
+    """Makes the chosen calls of the function at `where` happen inside `context()`."""
+    calls = calls if isinstance(calls, list) else [calls]
+    count = []
+
+    def wrap(original):
+        @functools.wraps(original)
+        def hooked(*args, **kwargs):
+            count.append(1)
+            with context() if len(count) in calls else contextlib.nullcontext():
+                return original(*args, **kwargs)
+
+        return hooked
+
+    _replace(where, wrap)
+
+
+def _replace(where, wrap):
+    module, _, name = where.partition(":")
+    owner = importlib.import_module(module)
+    *path, name = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    setattr(owner, name, wrap(getattr(owner, name)))
 
 
 def _trace(path):
@@ -45,7 +132,12 @@ def _trace(path):
     TrainStep.__call__ = traced
 
 
-def _poison(step):
+def _poison(what, step, value):
+    {"image": _poison_image, "gradient": _poison_gradient, "loss": _poison_loss,
+     "average": _poison_average}[what](step, float(value))
+
+
+def _poison_image(step, value):
     from inception_tf.training.step import TrainStep
 
     original = TrainStep.__call__
@@ -53,29 +145,73 @@ def _poison(step):
     def poisoned(self, batches, stop=False):
         if int(self.state.step.numpy()) == step:
             image = batches[0]["image"].numpy()
-            image[0, 0, 0, 0] = float("nan")
+            image[0, 0, 0, 0] = value
             batches = [{**batches[0], "image": image}, *batches[1:]]
         return original(self, batches, stop)
 
     TrainStep.__call__ = poisoned
 
 
-def _kill(where, call, number):
-    module, _, name = where.partition(":")
-    owner = importlib.import_module(module)
-    *path, name = name.split(".")
-    for part in path:
-        owner = getattr(owner, part)
-    original, calls = getattr(owner, name), []
+def _poison_gradient(step, value):
+    """In graph: the first element of the second gradient, where the state is at `step`."""
+    import tensorflow as tf
 
-    @functools.wraps(original)
-    def hooked(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == call:
-            os.kill(os.getpid(), number)
-        return original(*args, **kwargs)
+    def wrap(original):
+        def poisoned(tape, *args, **kwargs):
+            gradients = original(tape, *args, **kwargs)
+            is_first = tf.reshape(tf.range(tf.size(gradients[1])) == 0, gradients[1].shape)
+            gradients[1] = tf.where(is_first & (_state[0].step == step), value, gradients[1])
+            return gradients
 
-    setattr(owner, name, hooked)
+        return poisoned
+
+    _keep_state()
+    _replace("tensorflow:GradientTape.gradient", wrap)
+
+
+def _poison_loss(step, value):
+    """In graph: the loss of the first example, where the state is at `step`."""
+    import tensorflow as tf
+
+    def wrap(original):
+        def poisoned(*args, **kwargs):
+            losses = original(*args, **kwargs)
+            is_first = tf.range(tf.size(losses)) == 0
+            return tf.where(is_first & (_state[0].step == step), value, losses)
+
+        return poisoned
+
+    _keep_state()
+    _replace("inception_tf.training.step:cross_entropy", wrap)
+
+
+def _poison_average(call, value):
+    calls = []
+
+    def wrap(original):
+        def poisoned(run, *args):
+            calls.append(1)
+            if len(calls) == call:
+                run.state.ema[0].assign(run.state.ema[0] * value)
+            return original(run, *args)
+
+        return poisoned
+
+    _replace("inception_tf.training.loop:Run.save", wrap)
+
+
+_state = []
+
+
+def _keep_state():
+    def wrap(original):
+        def kept(state, *args, **kwargs):
+            original(state, *args, **kwargs)
+            _state.append(state)
+
+        return kept
+
+    _replace("inception_tf.training.state:TrainState.__init__", wrap)
 
 
 if __name__ == "__main__":

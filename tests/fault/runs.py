@@ -1,0 +1,105 @@
+"""Training runs in processes of their own, to be killed, and what is compared of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from inception_tf.commands.launch import free_ports
+from inception_tf.runtime import checkpoint
+from inception_tf.runtime.cluster import Cluster
+from inception_tf.runtime.writers import read_metrics
+
+ROOT = Path(__file__).parents[2]
+STEP = "inception_tf.training.step:TrainStep.__call__"
+SCORE = "inception_tf.evaluation.accuracy:Scorer.score"
+SAVE = "inception_tf.runtime.checkpoint:save"
+# Five steps an epoch; a checkpoint at every step and a scoring at steps 4 and 6, the last.
+FLAGS = ("--preset=tiny", "--dataset=folder", "--epochs=9", "--max_steps=6", "--log_every_steps=1",
+         "--checkpoint_every_epochs=0.2", "--eval_every_epochs=0.8", "--keep_best=0")
+
+
+def start(images, folder, *flags, environment=None, trace="trace", **spec):
+    """The process of a run in FOLDER/run with the hooks of `spec` (tests/hooked.py)."""
+    spec = {"trace": str(folder / trace), "small": True, **spec}
+    words = [sys.executable, "-m", "tests.hooked", json.dumps(spec), "train", *FLAGS,
+             f"--data_dir={images}", f"--model_dir={folder / 'run'}", *flags]
+    inherited = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+    return subprocess.Popen(words, cwd=ROOT, env={**inherited, **(environment or {})}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            start_new_session=True)
+
+
+def finish(process, timeout=120):
+    """(exit code, what it printed); a run that does not end by itself is killed and fails."""
+    try:
+        printed, _ = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    assert "Traceback" not in printed, printed
+    return process.returncode, printed
+
+
+def train(images, folder, *flags, **spec):
+    """(exit code, what it printed) of one run."""
+    return finish(start(images, folder, *flags, **spec))
+
+
+def train_to_the_end(images, folder, *flags, **spec):
+    """What a run printed that has to end well."""
+    code, printed = train(images, folder, *flags, **spec)
+    assert code == 0, printed
+    return printed
+
+
+def start_workers(images, folder, count, *flags, spec=None):
+    """The processes of a group, and their addresses; `spec` maps a worker to its hooks."""
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(count))
+    environments = [{"TF_CONFIG": Cluster(addresses, i).tf_config()} for i in range(count)]
+    processes = [start(images, folder, *flags, environment=environments[i], trace=f"trace.{i}",
+                       **(spec or {}).get(i, {})) for i in range(count)]
+    return processes, addresses
+
+
+def newest(folder):
+    """(arrays, manifest) of the newest valid checkpoint."""
+    return checkpoint.load_newest(folder / "run" / "checkpoints", print)
+
+
+def steps(folder):
+    """The steps that have a checkpoint."""
+    return checkpoint.steps(folder / "run" / "checkpoints")
+
+
+def trace(folder, name="trace"):
+    """Step -> {"loss", "indices"} of all updates that were made, the last where one came twice."""
+    lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    return {line.pop("step"): line for line in lines}
+
+
+def contents(folder):
+    """Path -> bytes of every file below `folder`."""
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def metrics(folder, split):
+    """The rows of a run's metrics file, but for its clock."""
+    rows = read_metrics(folder / "run" / split / "metrics.csv")
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+
+
+def assert_same_end(ours, theirs):
+    """Bit for bit: all arrays, losses, order of examples, metrics; and nothing lies about."""
+    (arrays, manifest), (expected, expected_manifest) = newest(ours), newest(theirs)
+    assert arrays.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
+    assert manifest["step"] == expected_manifest["step"]
+    assert manifest["scores"] == expected_manifest["scores"]
+    assert trace(ours) == trace(theirs)
+    for split in ("train", "validation"):
+        assert metrics(ours, split) == metrics(theirs, split)
+    assert not list((ours / "run").rglob("*.tmp-*")) and not (ours / "run" / "LOCK").exists()
