@@ -8,7 +8,7 @@ from tests.pictures import write_image_folder
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    return write_image_folder(tmp_path_factory.mktemp("images"), {"train": 40, "validation": 13})
+    return write_image_folder(tmp_path_factory.mktemp("images"), {"train": 40, "validation": 43})
 
 
 @pytest.fixture(scope="module")
