@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.fault.table import NAME, add_results
+
 # Before anything imports TensorFlow; tests that start processes hand it on.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Keras reads ~/.keras/keras.json: a developer's settings must not decide what is tested.
@@ -23,6 +25,27 @@ def pytest_collection_finish(session):
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fault-results", metavar="PATH",
+                     help="JSON file to which results of the tests of faults are added")
+
+
+_fault_outcomes = {}
+
+
+def pytest_runtest_logreport(report):
+    """The outcome of each test that is named by a fault; an error around it counts."""
+    if "::test_f" in report.nodeid and NAME.search(report.nodeid):
+        if report.when == "call" or report.outcome != "passed":
+            _fault_outcomes[report.nodeid] = report.outcome
+
+
+def pytest_sessionfinish(session):
+    path = session.config.getoption("--fault-results")
+    if path and not hasattr(session.config, "workerinput"):
+        add_results(path, _fault_outcomes)
 
 
 @pytest.fixture

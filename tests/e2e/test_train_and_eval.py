@@ -105,7 +105,7 @@ def test_load_model_gives_the_averaged_network_without_its_auxiliary_head(whole)
     ({"global_batch": 16, "replica_batch": 16}, "--global_batch=8, now 16"),
     ({"seed": 1}, "--seed=0, now 1"),
 ])
-def test_resume_with_another_config_is_refused_and_touches_nothing(whole, change, message):
+def test_f06_resume_with_another_config_is_refused_and_touches_nothing(whole, change, message):
     config, _ = whole
     folder = Path(config.runtime.model_dir)
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}

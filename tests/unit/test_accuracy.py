@@ -29,7 +29,7 @@ def _score(logits, labels, kind="one", batch_size=8):
 
 
 @pytest.mark.parametrize("kind", ["one", "mirrored"])
-def test_score_of_43_images_equals_numpy_and_counts_43(kind):
+def test_f28_score_of_43_images_equals_numpy_and_counts_43(kind):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(43, NUM_CLASSES)), rng.integers(0, NUM_CLASSES, 43)
     order = np.argsort(-logits, axis=1)
@@ -61,7 +61,7 @@ def test_score_of_non_finite_logits_raises():
         _score(logits, np.zeros(9, int))
 
 
-def test_score_with_an_image_withheld_raises():
+def test_f28_score_with_an_image_withheld_raises():
     scorer = Scorer(make_strategy("one"), {"net": lambda images: images})
     with pytest.raises(DataError, match="scored 8 images of a split of 9"):
         scorer.score(_batches(np.eye(8, NUM_CLASSES), np.arange(8), 4), 9)

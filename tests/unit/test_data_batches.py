@@ -52,7 +52,7 @@ def test_each_epoch_of_training_holds_every_record_once():
 
 
 @pytest.mark.parametrize("start", [4, 12, 40, 43])
-def test_stream_started_later_goes_on_with_the_same_bits(start):
+def test_f03_stream_started_later_goes_on_with_the_same_bits(start):
     from_zero = _take(_training(batch_size=1), start + 4)
     from_start = _take(_training(start=start), 1)
     for name, values in from_start.items():

@@ -127,7 +127,7 @@ def _is(node, value):
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
-def test_source_has_no_unsafe_call(path):
+def test_f45_source_has_no_unsafe_call(path):
     assert unsafe(path.read_text()) == []
 
 

@@ -280,7 +280,7 @@ def _graph_of(step):
     return str(concrete.graph.as_graph_def())
 
 
-def test_state_round_trip_restores_every_array():
+def test_f02_state_round_trip_restores_every_array():
     strategy = _strategy(1)
     trained, _ = _train(steps=3)
     state = TrainState(strategy, _model(), OPTIMIZATION)

@@ -1,0 +1,85 @@
+"""`python -m tests.fault.table RESULTS.json`: the table of docs/reliability.md from test results.
+
+`pytest --fault-results=RESULTS.json` adds what it ran of the tests named test_fNN_... to that file.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+MARK = "<!-- faults: filled by python -m tests.fault.table -->"
+NAME = re.compile(r"([^/]*\.py)::test_(f\d\d)_")
+PROMISES = {
+    "F01": "killed after any step: the same bits as a run never killed",
+    "F02": "every variable is in a checkpoint, and a missing one is noticed",
+    "F03": "a stream stopped after any batch goes on with the same examples",
+    "F04": "killed again and again: the same bits, no more checkpoints than are kept",
+    "F05": "killed in the last scoring: no update is made again",
+    "F06": "resumed with settings that bend the numbers: exit 2, nothing touched",
+    "F07": "another number of threads: said once, within rounding",
+    "F08": "killed at any point of a save: the newest whole checkpoint is found",
+    "F09": "a damaged newest checkpoint: the one before it, and why",
+    "F10": "no valid checkpoint: exit 3, nothing changed",
+    "F11": "TensorFlow's `checkpoint` file is never read",
+    "F12": "a failed save: training goes on; three, or the last: exit 4",
+    "F13": "a folder that cannot be written: exit 2 at once",
+    "F14": "metrics that cannot be written: training unaffected",
+    "F15": "a second process in the folder: exit 2; a dead one's lock is taken over",
+    "F16": "the last valid checkpoint is never deleted; newest and best stay",
+    "F17": "a clock that jumps: order is that of steps",
+    "F18": "SIGTERM in any phase: the last step saved, exit 143",
+    "F19": "two SIGTERMs, SIGINT: the same",
+    "F21": "a killed worker: the others end with 8 and its name",
+    "F24": "a worker that never starts: exit 8 at the startup timeout",
+    "F25": "SIGTERM to one worker: all stop after the same saved step",
+    "F26": "workers of different settings: exit 2 before the first step",
+    "F28": "scoring on many devices counts every image once",
+    "F29": "only the chief writes",
+    "F30": "a number that is not finite: exit 5, nothing of the step kept",
+    "F31": "a variable that is not finite is not saved: exit 5",
+    "F33": "a checkpoint of NaN with valid hashes is skipped",
+    "F34": "bad images: counted by id and cause, exit 6 beyond the limit",
+    "F35": "an image bomb: refused by its header in little memory",
+    "F36": "a flipped bit or a cut file: named, never fewer records",
+    "F37": "missing or extra shards, wrong counts: exit 6 before the first step",
+    "F38": "labels out of range: exit 6 with the example",
+    "F39": "nothing completed for the timeout: stacks and exit 7",
+    "F40": "parallelism and prefetch change no bit",
+    "F41": "a transient read error changes no bit; a permanent one is named",
+    "F42": "hostile weight files: refused, nothing run",
+    "F43": "archives: nothing is written outside the target",
+    "F45": "the source has no unsafe call",
+}
+
+
+def add_results(path, outcomes):
+    """Adds test id -> outcome to the JSON file, which may hold those of earlier runs."""
+    path = Path(path)
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, **outcomes}, indent=1, sort_keys=True) + "\n")
+
+
+def rows(results):
+    """The table's lines, a fault each; one that has no result was not run."""
+    by_fault = {fault: [] for fault in PROMISES}
+    for test, outcome in results.items():
+        file, fault = NAME.search(test).groups()
+        by_fault.setdefault(fault.upper(), []).append((file, outcome))
+    yield from ("| fault | promise | tests | last result |", "|---|---|---|---|")
+    for fault, runs in sorted(by_fault.items()):
+        counts = {o: sum(o == outcome for _, outcome in runs) for _, o in sorted(runs)}
+        result = ", ".join(f"{n} {o}" for o, n in counts.items()) or "not run"
+        files = ", ".join(sorted({file for file, _ in runs})) or "-"
+        yield f"| {fault} | {PROMISES.get(fault, '-')} | {files} | {result} |"
+
+
+def main():
+    results = json.loads(Path(sys.argv[1]).read_text())
+    before, _, _ = PAGE.read_text().partition(MARK)
+    PAGE.write_text(before + MARK + "\n\n" + "\n".join(rows(results)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
