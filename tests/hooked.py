@@ -182,7 +182,7 @@ def _poison_loss(step, value):
         return poisoned
 
     _keep_state()
-    _replace("inception_tf.training.step:cross_entropy", wrap)
+    _replace("inception_tf.training.replica:cross_entropy", wrap)
 
 
 def _poison_average(call, value):

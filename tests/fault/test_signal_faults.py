@@ -16,7 +16,7 @@ from tests.fault.runs import (
 
 pytestmark = pytest.mark.faults
 INPUT = "inception_tf.training.loop:training_batches"
-TRACE = "inception_tf.training.step:cross_entropy"
+TRACE = "inception_tf.training.replica:cross_entropy"
 FLUSH = "inception_tf.runtime.checkpoint:_flush"
 
 
