@@ -16,6 +16,8 @@ RUN = $(VENV)/bin/python
 # Two processes of tests at once, each file in one of them: building networks keeps one core busy.
 PYTEST = $(RUN) -m pytest -n 2 --dist loadfile
 
+BENCHMARKS = $(filter-out __init__ harness,$(basename $(notdir $(wildcard benchmarks/*.py))))
+
 .PHONY: demo test faults lint bench data clean
 
 demo: data
@@ -36,7 +38,7 @@ lint: $(VENV)/ready
 	$(RUN) -m mypy
 
 bench: $(VENV)/ready
-	@set -e; for script in $(wildcard benchmarks/*.py); do $(RUN) $$script; done
+	@set -e; for name in $(BENCHMARKS); do echo "benchmark $$name"; $(RUN) -m benchmarks.$$name; done
 
 # Made anew when a requirement changes; the stamp is written last, so an installation
 # that broke off is started again.
