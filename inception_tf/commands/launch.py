@@ -49,10 +49,10 @@ def main(argv):
     if own["num_workers"] < 1:
         raise UsageError(f"--num_workers={own['num_workers']} is below 1")
     for restart in range(own["max_restarts"] + 1):
-        index, code = run_group(argv[cut + 1:], own["num_workers"])
+        index, code, stopped = run_group(argv[cut + 1:], own["num_workers"])
         if code == 0:
             return
-        if restart < own["max_restarts"] and (code in RESTARTABLE or code < 0):
+        if not stopped and restart < own["max_restarts"] and (code in RESTARTABLE or code < 0):
             log.warning("worker %d ended with code %d: starting the group again (%d of %d)",
                         index, code, restart + 1, own["max_restarts"])
             continue
@@ -60,17 +60,27 @@ def main(argv):
 
 
 def run_group(words, num_workers):
-    """(index, code) of the first worker that failed, or (0, 0) when all ended well."""
+    """(index, code, stopped): the first worker that failed or (0, 0), and whether we were told to.
+
+    A worker that is still importing dies by the signal we hand on (code -15), which looks like a
+    fault and is none.
+    """
+    received = []
+
+    def hand_on(number, _):
+        received.append(number)
+        _send(workers, number)
+
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(num_workers))
     workers = [_start(words, Cluster(addresses, i)) for i in range(num_workers)]
     printers = [threading.Thread(target=_prefix_lines, args=(i, w), daemon=True)
                 for i, w in enumerate(workers)]
     for printer in printers:
         printer.start()
-    previous = {s: signal.signal(s, lambda number, frame: _send(workers, number))
+    previous = {s: signal.signal(s, hand_on)
                 for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return _wait(workers)
+        return *_wait(workers), bool(received)
     finally:
         _end(workers)
         for printer in printers:
@@ -99,8 +109,9 @@ def _start(words, cluster):
 
 
 def _prefix_lines(index, worker):
-    for line in worker.stdout:
-        print(f"[worker {index}] {line}", end="", flush=True)
+    with worker.stdout as lines:
+        for line in lines:
+            print(f"[worker {index}] {line}", end="", flush=True)
 
 
 def _wait(workers):
