@@ -118,18 +118,19 @@ def _replace(where, wrap):
 def _trace(path):
     from inception_tf.training.step import TrainStep
 
-    original = TrainStep.__call__
+    original = TrainStep.several
 
-    def traced(self, batches, stop=False):
-        step = int(self.state.step.numpy())
-        metrics = original(self, batches, stop)
-        indices = [int(i) for batch in batches for i in batch["index"].numpy()]
-        line = {"step": step, "loss": float(metrics["loss"]).hex(), "indices": indices}
+    def traced(self, steps, stop=False):
+        first = int(self.state.step.numpy())
+        rows = original(self, steps, stop)
         with open(path, "a") as file:
-            file.write(json.dumps(line) + "\n")
-        return metrics
+            for step, (batches, metrics) in enumerate(zip(steps, rows, strict=False), first):
+                indices = [int(i) for batch in batches for i in batch["index"].numpy()]
+                line = {"step": step, "loss": float(metrics["loss"]).hex(), "indices": indices}
+                file.write(json.dumps(line) + "\n")
+        return rows
 
-    TrainStep.__call__ = traced
+    TrainStep.several = traced
 
 
 def _poison(what, step, value):

@@ -88,7 +88,7 @@ class Run:
             log.info(banner(config, self.batches, self.source.num_examples,
                             self.source.num_classes))
         self._build()
-        self.step = self._restore()
+        self.step, self.bad_examples = self._restore()
         self._agree("newest checkpoint (is --model_dir shared?)", self.step)
         if cluster.is_chief:
             self._open_writers()
@@ -201,12 +201,12 @@ class Run:
         self.machine = manifest.machine_of(self.strategy, self.cluster)
         found = checkpoint.load_newest(self.checkpoints, log.warning, check)
         if found is None:
-            return 0
+            return 0, {}
         arrays, facts = found
         self.state.load(arrays)
         log.info("going on from step %d in %s", facts["step"], self.checkpoints)
         manifest.warn_of_other_machine(facts, self.machine)
-        return facts["step"]
+        return facts["step"], facts["bad_examples"]
 
     def _open_writers(self):
         runtime, folder = self.config.runtime, self.checkpoints.parent
@@ -219,12 +219,14 @@ class Run:
             self.saver.finish()
 
     def _stream(self):
-        return training_batches(
+        stream = training_batches(
             self.source, self.config.data, seed=self.config.runtime.seed,
             start=self.step * self.batches.global_batch, batch_size=self.batches.pass_batch,
             prefetch=max(2, self.batches.passes * self.config.execution.steps_per_call),
             part=self.cluster.part(self.batches.pass_batch),
             image_size=self.config.network.image_size, **self._label_settings())
+        stream.bad_examples.update(self.bad_examples)  # those the run met before it stopped
+        return stream
 
     def _label_settings(self):
         return {

@@ -76,6 +76,18 @@ def test_resume_in_the_middle_of_an_epoch_ends_with_the_same_bits(whole, config,
         assert a == b
 
 
+def test_bad_examples_are_counted_over_the_whole_run(config, tmp_path):
+    images = tmp_path / "images"
+    write_image_folder(images, {"train": 31, "validation": 3})
+    (images / "train" / "class_0" / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    config = config.replace(model_dir=str(tmp_path / "run"), data_dir=str(images),
+                            max_bad_examples=1, eval_every_epochs=0)
+    train(config.replace(max_steps=4))  # one epoch
+    train(config.replace(max_steps=5))
+    rows = read_metrics(tmp_path / "run" / "train" / "metrics.csv")
+    assert [row["bad_examples"] for row in rows[3:]] == [1, 1]
+
+
 def test_finished_run_started_again_only_scores(whole):
     config, scores = whole
     before = _newest(config.runtime.model_dir)[0]
