@@ -31,7 +31,7 @@ test: $(VENV)/ready
 	$(PYTEST) -m "not faults"
 
 faults: $(VENV)/ready
-	$(PYTEST) -m faults
+	$(PYTEST) -m faults --fault-results=faults.json
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
