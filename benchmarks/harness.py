@@ -13,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -54,15 +55,22 @@ def ratio(numerators, denominators):
 
 
 def process(words, environment=None):
-    """Runs `python WORDS`; its output, wall seconds and peak resident memory in MiB."""
+    """Runs `python WORDS`; its output, wall seconds and peak resident memory in MiB.
+
+    A child's peak is never below its parent's when it starts: call this from a process that
+    has loaded nothing large. Of a process with children it is the largest one's.
+    """
     started = time.monotonic()
-    child = subprocess.Popen([sys.executable, *words], env={**os.environ, **(environment or {})},
-                             stdout=subprocess.PIPE, text=True)
-    output = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with code {child.returncode}")
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=errors,
+                                 text=True, env={**os.environ, **(environment or {})})
+        output = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{' '.join(words)} ended with code {child.returncode}: "
+                               f"{errors.read()[-500:]}")
     return {"output": output, "seconds": time.monotonic() - started,
             "peak_mib": usage.ru_maxrss / 1024}
 

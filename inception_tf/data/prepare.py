@@ -118,7 +118,9 @@ def _require_whole_tar(path):
     """
     try:
         with tarfile.open(path, "r:") as archive, open(path, "rb") as file:
-            last = archive.getmembers()[-1]
+            members = archive.getmembers()
+            _refuse_odd_members(path, members)
+            last = members[-1]
             blocks = -(-last.size // tarfile.BLOCKSIZE)
             file.seek(last.offset_data + blocks * tarfile.BLOCKSIZE)
             whole = file.read(_TAR_END) == bytes(_TAR_END)
@@ -127,6 +129,17 @@ def _require_whole_tar(path):
     if not whole:
         raise DataError(f"{path} is cut after {os.path.getsize(path)} bytes, in or after "
                         f"{last.name}; download it again")
+
+
+def _refuse_odd_members(path, members):
+    """ILSVRC's archives hold plain files side by side, each name once; anything else is made up."""
+    seen = set()
+    for member in members:
+        plain = member.isreg() and "/" not in member.name and member.name not in seen
+        if not plain:
+            raise DataError(f"{path} holds {member.name!r}, a link, a folder, a path or a name "
+                            "it had before: this is not ILSVRC's archive; nothing was read of it")
+        seen.add(member.name)
 
 
 def _require_disk(builder, archives):

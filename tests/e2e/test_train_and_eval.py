@@ -126,6 +126,12 @@ def test_f06_resume_with_another_config_is_refused_and_touches_nothing(whole, ch
     assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
 
 
+def test_f06_resume_with_another_log_interval_is_accepted(whole):
+    config, scores = whole
+    assert train(config.replace(log_every_steps=3)) == scores
+    train(config)
+
+
 def test_score_of_data_with_other_classes_is_refused(whole, tmp_path):
     write_image_folder(tmp_path, {"train": 6, "validation": 6}, num_classes=3)
     request = Request((whole[0].runtime.model_dir,), given={"data_dir": str(tmp_path)})

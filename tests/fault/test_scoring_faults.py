@@ -85,7 +85,7 @@ def test_scoring_ended_by_a_signal_goes_on_to_the_same_result(run, whole, tmp_pa
     assert _numbers(tmp_path / "result.0.json") == _numbers(whole / "result.0.json")
 
 
-def test_two_workers_count_every_image_once_and_only_the_first_writes(run, whole, tmp_path):
+def test_f28_two_workers_count_every_image_once_and_only_the_first_writes(run, whole, tmp_path):
     codes, outputs = _finish(_start(run, tmp_path, num_workers=2))
     assert codes == [0, 0], outputs
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.0", "result.0.json"]

@@ -59,6 +59,14 @@ def test_f03_stream_started_later_goes_on_with_the_same_bits(start):
         np.testing.assert_array_equal(values, from_zero[name][start:], name)
 
 
+def test_f03_stream_stopped_after_any_batch_of_two_epochs_goes_on_in_order():
+    source = _source(40)
+    whole = _take(_training(source, batch_size=8), 10)["index"].reshape(10, 8)
+    for stopped in range(1, 10):
+        rest = _take(_training(source, batch_size=8, start=8 * stopped), 10 - stopped)["index"]
+        np.testing.assert_array_equal(rest.reshape(-1, 8), whole[stopped:])
+
+
 def test_parts_of_a_batch_are_the_slots_of_the_whole():
     whole = _take(_training(batch_size=6), 3)
     for low, high in ((0, 2), (2, 3), (3, 6)):

@@ -1,9 +1,11 @@
 """`inception-tf prepare`: what is checked before, and ImageNet through its real builder."""
 
 import collections
+import dataclasses
 import logging
 import os
 import shutil
+import tarfile
 
 import pytest
 import tensorflow_datasets as tfds
@@ -118,6 +120,33 @@ def test_damaged_tar_is_refused_before_anything_is_written(imagenet, tmp_path, d
     with pytest.raises(DataError, match=f"{TRAIN} {words}"):
         prepare(data)
     assert not os.path.exists(imagenet.data_dir)
+
+
+def _member(name, kind=tarfile.REGTYPE, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("members", [
+    [_member("../escape.tar")],
+    [_member("/absolute.tar")],
+    [_member("n01440764.tar", tarfile.SYMTYPE, "/tmp")],
+    [_member("n01440764.tar", tarfile.LNKTYPE, "../escape")],
+    [_member("folder", tarfile.DIRTYPE)],
+    [_member("n01440764.tar"), _member("n01440764.tar")],
+], ids=["parent", "absolute", "symlink", "hard link", "folder", "twice"])
+def test_f43_archive_with_odd_members_is_refused_before_anything_is_written(imagenet, tmp_path,
+                                                                           members):
+    manual = tmp_path / "tars"
+    manual.mkdir()
+    with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as archive:
+        for member in members:
+            archive.addfile(member)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="not ILSVRC's archive"):
+        prepare(dataclasses.replace(imagenet, manual_dir=str(manual)))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_validation_tar_alone_is_prepared_and_says_what_is_missing(imagenet, tmp_path, caplog):

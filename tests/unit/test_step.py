@@ -1,6 +1,7 @@
 """One update: replicas, passes and averages against an independent computation."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from inception_tf.config import Execution, Optimization
+from inception_tf.errors import CheckpointError
 from inception_tf.runtime.cluster import ALONE
 from inception_tf.runtime.strategy import make_strategy
 from inception_tf.training.non_finite import culprits
@@ -287,6 +289,25 @@ def test_f02_state_round_trip_restores_every_array():
     state.load(trained)
     for name, value in state.arrays().items():
         np.testing.assert_array_equal(value, trained[name], err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_f02_every_variable_is_saved_and_any_missing_one_is_noticed(precision):
+    strategy = _strategy(1)
+    model = _model("own", dropout=0.5)
+    state = TrainState(strategy, model, OPTIMIZATION, precision)
+    arrays = state.arrays()
+    assert {"step", "skipped"} <= arrays.keys()
+    trained, others = model.trainable_variables, model.non_trainable_variables
+    # Dropout's seed is a function of step and replica (test above): it has no state to save.
+    kept = [v for v in [*trained, *others] if "seed_generator" not in v.path]
+    names = {f"{kind}/{v.path}" for kind in ("weights", "ema") for v in kept}
+    names |= {f"{slot}/{v.path}" for slot in ("mean_square", "momentum") for v in trained}
+    scale = {"loss_scale", "updates_at_loss_scale"} if precision == "mixed_float16" else set()
+    assert arrays.keys() == names | {"step", "skipped"} | scale
+    for name in arrays:
+        with pytest.raises(CheckpointError, match=re.escape(name)):
+            state.load({k: v for k, v in arrays.items() if k != name})
 
 
 def test_strategy_is_one_per_kind_however_it_is_asked_for():

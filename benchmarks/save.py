@@ -1,0 +1,112 @@
+"""What a checkpoint of a full Inception-v4 costs, with slots and averages.
+
+    python -m benchmarks.save [--quick]
+
+How long training is held up (the copy to host memory), how long the write takes in the background,
+how fast updates of a small network go on meanwhile beside their speed without a write, and the
+peak memory of a process that saves beside one that does not.
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+
+from benchmarks import harness
+
+ROUNDS = 5
+LOOP_SECONDS = 2.0
+
+
+def main():
+    """Prints what was seen; keeps the result."""
+    arguments = harness.arguments(__doc__, child=0)
+    if arguments.child:
+        print(json.dumps(measure(arguments.quick, arguments.child - 1)))
+        return True
+    quick = ["--quick"] * arguments.quick
+    words = ["-m", "benchmarks.save", *quick]
+    # Rounds + 1 goes as a number, so that nought rounds is a process that never saves.
+    without, saves = (json.loads(harness.process([*words, f"--child={count + 1}"])["output"])
+                      for count in (0, 1 if quick else ROUNDS))
+    result = {**saves, "peak_mib_without_saving": without["peak_mib"]}
+    print(f"{result['megabytes']:.0f} MB: held up {result['held_up_seconds']['median']:.2f} s, "
+          f"written in {result['write_seconds']['median']:.2f} s, meanwhile at "
+          f"{result['speed_while_writing']:.2f} of the speed; peak {result['peak_mib']:.0f} MiB, "
+          f"without saving {result['peak_mib_without_saving']:.0f} MiB")
+    return harness.keep("save", result, arguments.quick)
+
+
+def measure(quick, rounds):
+    """Seconds and peak memory of `rounds` saves of one state, in this process."""
+    from inception_tf.runtime.saver import BackgroundSaver
+
+    state, small = _state(quick), _small_loop()
+    small(0.2)  # traced
+    found = {"held_up_seconds": [], "write_seconds": [], "speeds": []}
+    with tempfile.TemporaryDirectory() as folder:
+        saver = BackgroundSaver(folder, 1, 0)
+        for step in range(1, rounds + 1):
+            alone = small(LOOP_SECONDS)
+            started = time.perf_counter()
+            arrays = state.arrays()
+            saver.save(step, arrays, {})
+            held_up = time.perf_counter() - started
+            thread, count, begun = saver._thread, 0, time.perf_counter()
+            while thread.is_alive():
+                small(0.0)  # one update
+                count += 1
+            seconds = time.perf_counter() - begun
+            saver.finish()
+            found["held_up_seconds"].append(held_up)
+            found["write_seconds"].append(seconds)
+            found["speeds"].append(count / seconds / alone)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if not rounds:
+        return {"peak_mib": peak}
+    return {
+        "megabytes": sum(a.nbytes for a in arrays.values()) / 1e6,
+        "held_up_seconds": harness.spread(found["held_up_seconds"]),
+        "write_seconds": harness.spread(found["write_seconds"]),
+        "speed_while_writing": sorted(found["speeds"])[len(found["speeds"]) // 2],
+        "peak_mib": peak,
+    }
+
+
+def _state(quick):
+    """TrainState of the paper's Inception-v4, slots and averages included."""
+    from inception_tf.config import preset
+    from inception_tf.evaluation.models import build_network
+    from inception_tf.runtime.strategy import make_strategy
+    from inception_tf.training.state import TrainState
+
+    config = preset("tiny" if quick else "paper")
+    strategy = make_strategy("one")
+    with strategy.scope():
+        model = build_network(config.network, 1000)
+    return TrainState(strategy, model, config.optimization)
+
+
+def _small_loop():
+    """Function of seconds that runs small updates for so long and gives their rate."""
+    import tensorflow as tf
+
+    weights = tf.Variable(tf.ones([256, 256]))
+
+    @tf.function
+    def update():
+        weights.assign(0.5 * weights + 1e-3 * tf.matmul(weights, weights))
+
+    def loop(seconds):
+        count, started = 0, time.perf_counter()
+        while count == 0 or time.perf_counter() - started < seconds:
+            update()
+            count += 1
+        return count / (time.perf_counter() - started)
+
+    return loop
+
+
+if __name__ == "__main__":
+    sys.exit(not main())
