@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-RECORDS, FILES, ROUNDS = 200_000, 64, 5
+RECORDS, FILES, ROUNDS = 200_000, 64, 3
 QUICK = (640, 4, 1)
 BATCH = 8
 IMAGENET = 1_281_167
@@ -71,9 +71,10 @@ def prepare(data_dir, file_format, records, files):
                 "label": tfds.features.ClassLabel(num_classes=10)}))
 
         def _split_generators(self, dl_manager):
-            return {"train": self._examples(int(records)), "validation": self._examples(BATCH)}
+            return {"train": self._generate_examples(int(records)),
+                    "validation": self._generate_examples(int(files))}
 
-        def _examples(self, count):
+        def _generate_examples(self, count):
             for i in range(count):
                 yield i, {"image": io.BytesIO(pictures[i % 100]), "label": i % 10}
 

@@ -50,6 +50,7 @@ PROMISES = {
     "F41": "a transient read error changes no bit; a permanent one is named",
     "F42": "hostile weight files: refused, nothing run",
     "F43": "archives: nothing is written outside the target",
+    "F44": "a download of another hash: refused and deleted",
     "F45": "the source has no unsafe call",
 }
 
