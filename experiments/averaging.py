@@ -9,8 +9,8 @@ scoring the raw and the averaged weights of the very same step are compared.
 import sys
 
 from experiments import figures, residual_speedup, statistics
-from experiments.runner import Settings, run_grid
-from inception_tf.commands.shell import exit_code_of, import_tensorflow
+from experiments.runner import run_experiment
+from inception_tf.commands.shell import exit_code_of
 
 NETS = tuple(residual_speedup.NAMES)
 
@@ -48,11 +48,8 @@ def draw(rows, path):
 
 def main(argv):
     """Runs what is missing of residual_speedup's grid, then prints the table and draws."""
-    settings = Settings.parse("residual_speedup", __doc__.splitlines()[0], argv)
-    import_tensorflow()
-    rows = run_grid(list(residual_speedup.grid(settings)), settings)
-    print(table(rows))
-    print(f"figure: {draw(rows, settings.results.with_name('averaging.png'))}")
+    run_experiment("residual_speedup", __doc__.splitlines()[0], residual_speedup.grid, table, draw,
+                   argv, picture="averaging")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ of about three apart, the best of which is compared.
 import sys
 
 from experiments import figures, statistics
-from experiments.runner import Run, Settings, run_grid
-from inception_tf.commands.shell import exit_code_of, import_tensorflow
+from experiments.runner import Run, run_experiment
+from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import preset
 
 # label -> (settings, learning rates tried)
@@ -88,11 +88,7 @@ def _final(row):
 
 def main(argv):
     """Runs what is missing of the grid, then prints the table and draws the figure."""
-    settings = Settings.parse("optimizer", __doc__.splitlines()[0], argv)
-    import_tensorflow()
-    rows = run_grid(list(grid(settings)), settings)
-    print(table(rows))
-    print(f"figure: {draw(rows, settings.results.with_suffix('.png'))}")
+    run_experiment("optimizer", __doc__.splitlines()[0], grid, table, draw, argv)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import sys
 
 from experiments import figures, statistics
 from experiments.paper_curves import EPOCHS_TO, TOP1
-from experiments.runner import Run, Settings, run_grid
-from inception_tf.commands.shell import exit_code_of, import_tensorflow
+from experiments.runner import Run, run_experiment
+from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import preset
 
 # (plain, residual): repeats of blocks so that the costs meet; the paper's Table 1 and figures
@@ -128,11 +128,7 @@ def _cost_of_epoch(row):
 
 def main(argv):
     """Runs what is missing of the grid, then prints the tables and draws the figure."""
-    settings = Settings.parse("residual_speedup", __doc__.splitlines()[0], argv)
-    import_tensorflow()
-    rows = run_grid(list(grid(settings)), settings)
-    print(table(rows))
-    print(f"figure: {draw(rows, settings.results.with_suffix('.png'))}")
+    run_experiment("residual_speedup", __doc__.splitlines()[0], grid, table, draw, argv)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import Config, field_groups
 from inception_tf.errors import InceptionError, NonFiniteError, UsageError
 from inception_tf.flags import Flag
@@ -70,6 +71,26 @@ class Settings:
         kept = RESULTS / f"{experiment}.jsonl"
         return cls(own["quick"], own["draw"], own["jobs"], folder,
                    folder / "results.jsonl" if own["quick"] else kept, arguments.given)
+
+
+def run_experiment(name, summary, grid, table, draw, argv, picture=None):
+    """`python -m experiments.NAME`: runs what is missing, prints the table, draws the figure.
+
+    Args:
+        name: of the results file; experiments that share runs share it.
+        summary: first line of --help.
+        grid: Settings -> the Runs.
+        table: rows -> Markdown.
+        draw: (rows, path) -> path of the picture.
+        argv: the flags.
+        picture: name of the picture; default that of the results file.
+    """
+    settings = Settings.parse(name, summary, argv)
+    import_tensorflow()
+    rows = run_grid(list(grid(settings)), settings)
+    print(table(rows))
+    path = settings.results.with_suffix(".png")
+    print(f"figure: {draw(rows, path.with_stem(picture) if picture else path)}")
 
 
 def run_grid(runs, settings):

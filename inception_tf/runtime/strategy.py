@@ -33,14 +33,8 @@ def make_strategy(kind="auto", cluster=ALONE):
 
 def split_batch(strategy, batch):
     """`batch`, this worker's dict of tensors [R n, ...], as parts [n, ...] of its R replicas."""
-    replicas = len(strategy.extended.worker_devices)
-
-    def part(context):
-        i = context.replica_id_in_sync_group % replicas
-        return {k: v[i * len(v) // replicas:(i + 1) * len(v) // replicas]
-                for k, v in batch.items()}
-
-    return strategy.experimental_distribute_values_from_function(part)
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: {k: _own_part(strategy, context, v) for k, v in batch.items()})
 
 
 def split_batches(strategy, steps, names):
@@ -48,15 +42,19 @@ def split_batches(strategy, steps, names):
 
     The entries `names` of each batch [R n, ...] are taken.
     """
-    replicas = len(strategy.extended.worker_devices)
-
     def part(context):
-        i = context.replica_id_in_sync_group % replicas
-        cut = lambda v: v[i * len(v) // replicas:(i + 1) * len(v) // replicas]  # noqa: E731
-        return {name: tf.stack([tf.stack([cut(batch[name]) for batch in step]) for step in steps])
+        return {name: tf.stack([tf.stack([_own_part(strategy, context, batch[name])
+                                          for batch in step]) for step in steps])
                 for name in names}
 
     return strategy.experimental_distribute_values_from_function(part)
+
+
+def _own_part(strategy, context, values):
+    """The share of this worker's `values` [R n, ...] that the replica of `context` holds."""
+    replicas = len(strategy.extended.worker_devices)
+    i = context.replica_id_in_sync_group % replicas
+    return values[i * len(values) // replicas:(i + 1) * len(values) // replicas]
 
 
 def same_on_replicas(strategy, value):

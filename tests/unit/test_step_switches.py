@@ -1,0 +1,108 @@
+"""Several updates a call, XLA, float16, and numbers that are not finite."""
+
+
+import numpy as np
+import pytest
+
+from inception_tf.config import Execution
+from inception_tf.training.non_finite import culprits
+from tests.updates import (
+    assert_close,
+    batches_of,
+    step_and_state,
+    trained,
+)
+
+
+@pytest.mark.parametrize("replicas, passes", [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_several_updates_in_one_call_have_the_bits_of_one_by_one(replicas, passes):
+    settings = {"replicas": replicas, "passes": passes, "dropout": 0.5, "batch_norm": "own"}
+    singly, metrics = trained(**settings)
+    steps = list(batches_of(passes, 6))
+    step, state = step_and_state(replicas, "own", 0.5, Execution(steps_per_call=4))
+    together = step.several(steps[:4]) + step.several(steps[4:])
+    assert step._call.experimental_get_tracing_count() == 1
+    for ours, theirs in zip(together, metrics, strict=True):
+        assert ours == {name: value.item() for name, value in theirs.items()}
+    for name, value in state.arrays().items():
+        np.testing.assert_array_equal(value, singly[name], err_msg=name)
+
+
+def _with_bad_third(passes=1):
+    good, bad = list(batches_of(passes, 4)), next(batches_of(passes, 1, bad=np.nan))
+    return [*good[:2], bad, *good[2:]]
+
+
+def test_call_ends_with_the_update_that_is_not_finite():
+    step, state = step_and_state(execution=Execution(steps_per_call=5))
+    metrics = step.several(_with_bad_third())
+    assert [m["is_finite"] for m in metrics] == [True, True, False]
+    expected, expected_state = step_and_state()
+    for batches in list(batches_of(1, 2)):
+        expected(batches)
+    for name, value in state.arrays().items():
+        np.testing.assert_array_equal(value, expected_state.arrays()[name], err_msg=name)
+
+
+def test_skipped_update_moves_on_to_the_next_examples_and_is_counted():
+    step, state = step_and_state(execution=Execution(steps_per_call=5, on_non_finite="skip"))
+    metrics = step.several(_with_bad_third())
+    assert [m["is_finite"] for m in metrics] == [True, True, False, True, True]
+    assert int(state.step) == 5 and int(state.skipped) == 1
+    assert all(np.isfinite(value).all() for value in state.arrays().values())
+
+
+def test_float16_overflow_halves_the_loss_scale_and_applies_nothing():
+    step, state = step_and_state(execution=Execution(precision="mixed_float16"))
+    before = state.arrays()
+    assert not step(next(batches_of(1, 1, bad=np.inf)))["is_finite"]
+    after = state.arrays()
+    assert after["loss_scale"] == before["loss_scale"] / 2
+    assert (after["step"], after["skipped"]) == (1, 1)
+    np.testing.assert_array_equal(after["weights/c/kernel"], before["weights/c/kernel"])
+
+
+def test_scaled_loss_gives_the_same_update():
+    plain, plain_state = step_and_state(1, "frozen")
+    half = Execution(precision="mixed_float16")
+    scaled, scaled_state = step_and_state(1, "frozen", execution=half)
+    (batches,) = batches_of(1, 1)
+    assert scaled(batches)["loss"] == plain(batches)["loss"]
+    for name, value in plain_state.arrays().items():  # scaling by a power of two is exact
+        np.testing.assert_array_equal(scaled_state.arrays()[name], value, err_msg=name)
+
+
+def test_loss_scale_doubles_after_its_updates(monkeypatch):
+    monkeypatch.setattr("inception_tf.training.loss_scale.STEPS_TO_DOUBLE", 3)
+    step, state = step_and_state(execution=Execution(precision="mixed_float16"))
+    scales = []
+    for batches in batches_of(1, 4):
+        step(batches)
+        scales.append(float(state.loss_scale.value()))
+    assert scales == [2.0**15, 2.0**15, 2.0**16, 2.0**16]
+
+
+@pytest.mark.parametrize("replicas, passes", [(1, 1), (2, 2)])
+def test_culprits_are_the_example_and_the_tensors_that_are_not_finite(replicas, passes):
+    step, _ = step_and_state(replicas)
+    (batches,) = batches_of(passes, 1, bad=np.nan)  # its example 5
+    count = 8 // passes
+    batches = [{**b, "index": np.arange(100 + i * count, 100 + (i + 1) * count)}
+               for i, b in enumerate(batches)]
+    indices, names = culprits(step, batches)
+    assert 105 in indices and set(indices) <= set(range(100 + count * (passes - 1), 108))
+    assert "gradient of c/kernel" in names and "statistic bn/moving_mean" in names
+
+
+def test_xla_compiles_forward_and_backward_pass_and_changes_little():
+    plain, plain_state = step_and_state()
+    compiled, compiled_state = step_and_state(execution=Execution(xla=True))
+    (batches,) = batches_of(1, 1)
+    assert compiled(batches)["loss"] == pytest.approx(plain(batches)["loss"], rel=1e-5)
+    assert_close(compiled_state.arrays(), plain_state.arrays(), rtol=1e-4)
+    assert "_XlaMustCompile" in _graph_of(compiled) and "_XlaMustCompile" not in _graph_of(plain)
+
+
+def _graph_of(step):
+    (concrete,) = step._call._list_all_concrete_functions()
+    return str(concrete.graph.as_graph_def())
