@@ -11,6 +11,8 @@ COMMANDS = {
     "average": "average a run's checkpoints, measure batch statistics anew",
     "launch": "start workers of a command on this machine",
     "convert": "weights of TF-slim, facenet, Keras or timm into a network of ours",
+    "export": "a trained network as a SavedModel, or for ONNX, LiteRT, OpenVINO, Keras",
+    "predict": "classes of pictures, with heat maps that say where they were seen",
     "inspect": "stages, shapes, parameters and multiply-adds of a network",
 }
 

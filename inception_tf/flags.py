@@ -26,9 +26,10 @@ class Flag:
 
 
 class Arguments:
-    """Parsed flags: `own` values by name, and the config fields that were given."""
+    """Parsed flags: `own` values by name, the config fields that were given, other words."""
 
-    def __init__(self, values, own_names):
+    def __init__(self, values, own_names, words):
+        self.words = words
         self.own = {name: values[name].value for name in own_names}
         self.given = {
             name: _plain(values[name].value)
@@ -37,7 +38,7 @@ class Arguments:
         }
 
 
-def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None):
+def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None, takes_words=False):
     """Arguments of `inception-tf COMMAND`.
 
     Args:
@@ -47,6 +48,7 @@ def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None):
         own: the command's own `Flag`s.
         groups: config groups whose fields are flags of this command.
         fields: names to restrict those fields to; None takes all.
+        takes_words: whether words that are no flags are arguments of it.
 
     Raises:
         UsageError: an unknown flag, a value of the wrong type, or a word that is no flag.
@@ -63,7 +65,10 @@ def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None):
     if any(word in ("--help", "-h", "-help", "--helpfull") for word in argv):
         print(f"{summary}\n\nflags of {command}, by group:\n{values.get_help()}")
         sys.exit(0)
-    return Arguments(_parsed(values, command, argv), [flag.name for flag in own])
+    words = _words(values, command, argv)
+    if words and not takes_words:
+        raise UsageError(f"{command} takes flags only, got {words[0]!r}: write --NAME=VALUE")
+    return Arguments(values, [flag.name for flag in own], words)
 
 
 def config_from(arguments, base):
@@ -78,14 +83,12 @@ def parse_run(command, summary, argv, own=()):
     return arguments, config_from(arguments, config_module.preset(arguments.own["preset"]))
 
 
-def _parsed(values, command, argv):
+def _words(values, command, argv):
+    """Puts the flags of `argv` into `values`; the words that are left."""
     try:
-        rest = values([command, *argv])[1:]
+        return values([command, *argv])[1:]
     except absl_flags.Error as error:
         raise UsageError(f"{error} (see `inception-tf {command} --help`)") from None
-    if rest:
-        raise UsageError(f"{command} takes flags only, got {rest[0]!r}: write --NAME=VALUE")
-    return values
 
 
 def _define_field(values, group, field):

@@ -12,7 +12,8 @@ from inception_tf.errors import InceptionError
 def exit_code_of(main, argv):
     """Runs `main(argv)`: 0, or the exit code of an InceptionError whose line it prints."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("absl").setLevel(logging.WARNING)
+    for library in ("absl", "tensorflow", "tf2onnx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         main(argv)
     except InceptionError as error:

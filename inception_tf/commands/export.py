@@ -1,0 +1,92 @@
+"""`inception-tf export`: a run's network as a SavedModel, or for another runtime."""
+
+import sys
+
+from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
+from inception_tf.errors import UsageError
+from inception_tf.flags import Flag
+
+OWN = (
+    Flag("export_dir", "", "version folder to write, such as exports/cats/1; must not exist"),
+    Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
+    Flag("format", "savedmodel", "what to write", ("savedmodel", "keras", "onnx", "litert",
+                                                   "openvino")),
+    Flag("quantize", "none", "LiteRT: 8-bit weights (dynamic), or all 8-bit (int8)",
+         ("none", "dynamic", "int8")),
+    Flag("calibration_images", 100, "training images that give int8 its ranges"),
+    Flag("check_images", 500, "validation images scored before and after (not for SavedModel); "
+                              "0: none"),
+)
+FIELDS = ("model_dir", "data_dir")
+
+
+def main(argv):
+    """Writes the newest valid checkpoint of --model_dir to --export_dir and compares both."""
+    arguments = flags.parse("export", "A run's network as a SavedModel, or for another runtime.",
+                            argv, OWN, groups=("data", "runtime"), fields=FIELDS)
+    own = arguments.own
+    if not own["export_dir"]:
+        raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")
+    if own["calibration_images"] < 1 or own["check_images"] < 0:
+        raise UsageError(f"--calibration_images={own['calibration_images']} is at least 1, "
+                         f"--check_images={own['check_images']} at least 0")
+    import_tensorflow()
+    from inception_tf.runtime.signals import StopSignals
+
+    with StopSignals() as stop, stop.at_once():
+        manifest = _export(arguments)
+    _show(manifest, own["export_dir"])
+
+
+def _export(arguments):
+    import dataclasses
+
+    from inception_tf.serving.classifier import open_run
+    from inception_tf.serving.export import Request, export
+
+    own, given = arguments.own, dict(arguments.given)
+    request = Request(own["format"], own["quantize"], own["calibration_images"],
+                      own["check_images"])
+    classifier = open_run(given.pop("model_dir", "runs/demo"), own["weights"])
+    data = dataclasses.replace(classifier.data, **given)
+    return export(dataclasses.replace(classifier, data=data), own["export_dir"], request)
+
+
+def _show(manifest, export_dir):
+    compared = manifest["comparison"]
+    print(f"{export_dir}: {manifest['network']['net']} with {len(manifest['class_names'])} "
+          f"classes, {manifest['weights']} weights, as {manifest['kind']}")
+    differences = ", ".join(f"{name} {value:.1e}"
+                            for name, value in compared["largest_difference"].items())
+    print(f"largest difference from the network on {compared['images']} images, noise and "
+          f"photographs: {differences}")
+    if "bytes" in compared:
+        from rich.console import Console
+
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+        console.print(_table(manifest))
+    if "accuracy_not_measured" in compared:
+        print(f"error not measured: {compared['accuracy_not_measured']}")
+
+
+def _table(manifest):
+    """Size, speed and error of the network and of what was written."""
+    from rich.table import Table
+
+    compared = manifest["comparison"]
+    batches = list(compared["images_per_second"]["original"])
+    table = Table("", "MB", *(f"images/s, batch {n}" for n in batches), "top-1 error")
+    names = {"original": "network in TensorFlow", "exported": _name_of(manifest)}
+    for key, name in names.items():
+        error = compared.get("accuracy", {}).get(key)
+        table.add_row(
+            name, f"{compared['bytes'][key] / 1e6:.1f}",
+            *(f"{compared['images_per_second'][key][n]:.1f}" for n in batches),
+            "-" if error is None else f"{100 * error:.2f} % of {compared['accuracy_images']}")
+    return table
+
+
+def _name_of(manifest):
+    quantized = manifest["quantize"] != "none"
+    return manifest["kind"] + f", {manifest['quantize']}" * quantized

@@ -1,0 +1,133 @@
+"""`inception-tf predict IMAGE...|FOLDER`: the likeliest classes of pictures."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+
+from inception_tf import flags
+from inception_tf.commands.shell import import_tensorflow
+from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.flags import Flag
+
+log = logging.getLogger("inception_tf")
+
+OWN = (
+    Flag("model", "", "a run's folder, an exported folder, or a .keras file of ours"),
+    Flag("top", 5, "classes named per picture"),
+    Flag("output", "", "also write one JSON line per picture to this file; must not exist"),
+    Flag("explain", "", "folder for a picture per picture with a heat map of where its classes "
+                        "were seen; must not exist"),
+)
+# Unreadable files named in the last line.
+MAX_NAMED = 5
+
+
+def main(argv):
+    """Prints a line per picture; unreadable ones are named, and end the command with 6."""
+    arguments = flags.parse(
+        "predict", "The likeliest classes of pictures: inception-tf predict IMAGE...|FOLDER "
+        "--model=PATH.", argv, OWN, groups=(), takes_words=True)
+    own = arguments.own
+    _check(own, arguments.words)
+    import_tensorflow()
+    from inception_tf.runtime.signals import StopSignals
+    from inception_tf.serving.predict import image_paths, open_predictor
+
+    paths = image_paths(arguments.words)
+    with StopSignals() as stop, stop.at_once():
+        bad = _predict(open_predictor(own["model"]), paths, own)
+    if bad:
+        named = "; ".join(f"{path}: {error}" for path, error in bad[:MAX_NAMED])
+        raise DataError(f"{len(bad)} of {len(paths)} pictures could not be read: {named}"
+                        + "; ..." * (len(bad) > MAX_NAMED))
+
+
+def _check(own, words):
+    if not words:
+        raise UsageError("predict needs pictures: inception-tf predict IMAGE...|FOLDER "
+                         "--model=PATH")
+    if not own["model"]:
+        raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
+    if own["top"] < 1:
+        raise UsageError(f"--top={own['top']} is below 1")
+    for name in ("output", "explain"):
+        if own[name] and os.path.lexists(own[name]):
+            raise UsageError(f"--{name}={own[name]!r} exists already: remove it, or choose "
+                             "another name")
+
+
+def _predict(predictor, paths, own):
+    """Prints and writes as answers come; (path, why) of the pictures that could not be read."""
+    from inception_tf.runtime.progress import bar
+    from inception_tf.serving.predict import predictions
+
+    names = readable_names(predictor.class_names)
+    width = min(48, max(map(len, paths)))
+    bad = []
+    with _lines_to(own["output"]) as write, _pictures_to(own, predictor, paths) as draw:
+        stream = bar(predictions(predictor, paths), len(paths), "image", "predict")
+        for prediction in stream:
+            if prediction.error:
+                bad.append((prediction.path, prediction.error))
+                write({"image": prediction.path, "error": prediction.error})
+                continue
+            best = _best(prediction.probabilities, names, own["top"])
+            line = "  ".join(f"{100 * one['probability']:5.1f} % {one['label']}" for one in best)
+            stream.write(f"{prediction.path:{width}}  {line}", file=sys.stdout)
+            write({"image": prediction.path, "top": best})
+            draw(prediction)
+    return bad
+
+
+def readable_names(class_names):
+    """Class names; ImageNet's ids with the words they stand for."""
+    from inception_tf.nets.predictions import imagenet_classes
+
+    words = dict(imagenet_classes())
+    return [f"{name} {words[name]}" if name in words else name for name in class_names]
+
+
+def _best(probabilities, names, top):
+    order = (-probabilities).argsort(kind="stable")[:top]
+    return [{"class": int(i), "label": names[i], "probability": round(float(probabilities[i]), 6)}
+            for i in order]
+
+
+@contextlib.contextmanager
+def _lines_to(path):
+    """A function that appends an object as one JSON line; it does nothing without a path."""
+    if not path:
+        yield lambda line: None
+        return
+    try:
+        with open(path, "x") as file:
+            yield lambda line: print(json.dumps(line), file=file)
+    except OSError as error:
+        raise StorageError(f"--output={path!r} could not be written: {error}") from None
+
+
+@contextlib.contextmanager
+def _pictures_to(own, predictor, paths):
+    """A function that draws a prediction; it does nothing without --explain."""
+    folder = own["explain"]
+    if not folder:
+        yield lambda prediction: None
+        return
+    if predictor.classifier is None:
+        raise UsageError(f"--explain looks inside the network, --model={own['model']} gives only "
+                         "its answers: take the run's folder or a .keras file")
+    from inception_tf.serving.explain import Explainer, picture_names, write_picture
+
+    explainer, names = Explainer(predictor.classifier), picture_names(paths)
+    class_names = readable_names(predictor.class_names)
+    if explainer.grid_shape == (1, 1):
+        log.warning("the last grid of this network is 1x1: its heat maps say how much, not where")
+    try:
+        os.makedirs(folder)
+        yield lambda prediction: write_picture(
+            os.path.join(folder, names[prediction.path]), explainer, prediction,
+            class_names)
+    except OSError as error:
+        raise StorageError(f"--explain={folder!r} could not be written: {error}") from None

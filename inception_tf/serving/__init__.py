@@ -1,0 +1,1 @@
+"""Trained networks out: exported, in other formats, and asked about pictures."""

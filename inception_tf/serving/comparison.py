@@ -1,0 +1,86 @@
+"""How far an exported network's answers lie from those of the network it was made from."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inception_tf.data.crops import scoring_crop
+from inception_tf.errors import StorageError
+from inception_tf.serving import fresh_process
+
+# Of probabilities, and of features over their standard deviation. Folding and another
+# order of sums give 1e-6; a wrong crop or a lost layer gives 1e-1.
+LIMIT = 1e-4
+
+
+def crops_of(classifier, encoded):
+    """What the network is shown of encoded images.
+
+    Shape: n bytes -> [n, S, S, 3] float32 in [-1, 1].
+    """
+    crop = tf.function(
+        lambda one: scoring_crop(one, classifier.preprocessing, classifier.data.max_image_pixels),
+        input_signature=[tf.TensorSpec([], tf.string)])
+    return np.stack([crop(one).numpy() for one in encoded])
+
+
+def live_answers(classifier, images):
+    """(probabilities [n, K], features [n, C]) of the Keras model itself."""
+    model = classifier.model
+    both = keras.Model(model.input, [model.output, model.get_layer("pre_logits").output])
+    logits, features = both(images, training=False)
+    return tf.nn.softmax(logits).numpy()[:, classifier.first_class:], features.numpy()
+
+
+def saved_model_difference(classifier, folder, encoded):
+    """Largest differences of a SavedModel, asked in a process of its own.
+
+    Returns: {"probabilities": absolute, "features": over their standard deviation}.
+
+    Raises: StorageError when that process fails, or a difference is above LIMIT.
+    """
+    answers = _ask_in_fresh_process(folder, encoded)
+    probabilities, features = live_answers(classifier, crops_of(classifier, encoded))
+    found = {
+        "probabilities": largest_difference(answers["serving_default/probabilities"],
+                                            probabilities),
+        "features": largest_difference(answers["features/features"], features) / features.std(),
+    }
+    return {name: checked(value, f"{name} of the SavedModel") for name, value in found.items()}
+
+
+def largest_difference(found, expected):
+    """Largest absolute difference; infinity where shapes differ or a number is not finite."""
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return float("inf")
+    return float(np.abs(found - expected).max())
+
+
+def checked(difference, what):
+    """`difference`; StorageError when it is above LIMIT."""
+    if not difference <= LIMIT:
+        raise StorageError(f"{what} differ by {difference:.1e} from those of the network, more "
+                           f"than {LIMIT:.0e}: not exported")
+    return float(difference)
+
+
+def _ask_in_fresh_process(folder, encoded):
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
+        np.savez(inputs, lengths=[len(one) for one in encoded],
+                 content=np.frombuffer(b"".join(encoded), np.uint8))
+        done = subprocess.run(
+            [sys.executable, "-P", fresh_process.__file__, str(folder), str(inputs),
+             str(outputs)], capture_output=True, text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
+        if done.returncode:
+            raise StorageError("a fresh process could not use the exported model: "
+                               f"{done.stderr.strip()[-300:]}")
+        with np.load(outputs) as file:
+            return dict(file)

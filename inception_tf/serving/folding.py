@@ -1,0 +1,134 @@
+"""A network without what training alone needs: batch norm and scales folded, dropout left out.
+
+At inference batch norm is y = a x + b per channel with constants a and b, and so is the
+scale of a residual (Figure 20). After a convolution either one is part of its kernel and
+bias: conv(x, W) a + b = conv(x, W a) + b.
+
+Only public functions of Keras are used, so it takes any functional model, loaded from
+anybody's `.keras` file or built here.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+# Their last kernel axis counts the output channels, which their bias and batch norm share.
+FOLDABLE = (keras.layers.Conv2D, keras.layers.Dense)
+
+
+@dataclasses.dataclass
+class Affine:
+    """What follows a layer, per channel in float64: y = factor x + offset."""
+
+    factor: np.ndarray
+    offset: np.ndarray
+
+    def then(self, other):
+        """This one followed by `other`."""
+        return Affine(self.factor * other.factor, self.offset * other.factor + other.offset)
+
+
+def folded(model):
+    """`model` with batch norm and constant scales folded into convolutions and dense layers.
+
+    Batch norm that does not follow such a layer directly, or whose layer has other readers,
+    stays as it is. Outputs differ from model(x, training=False) by rounding only; weights
+    of `model` are read, not shared.
+
+    Raises: ValueError for a model that is not functional.
+    """
+    affines, absorbed = _what_folds(model)
+    # Keras keeps the name of what is cloned: layers are known by it.
+    skipped = absorbed | {layer.name for layer in model.layers
+                          if isinstance(layer, keras.layers.Dropout)}
+
+    def clone(layer):
+        settings = layer.get_config()
+        if layer.name in affines:
+            settings["use_bias"] = True
+        return layer.__class__.from_config(settings)
+
+    def call(layer, *args, **kwargs):
+        return args[0] if layer.name in skipped else layer(*args, **kwargs)
+
+    network = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    originals = {layer.name: layer for layer in model.layers}
+    for layer in (layer for layer in network.layers if layer.weights):
+        layer.set_weights(_weights(originals[layer.name], affines.get(layer.name)))
+    network.trainable = False
+    return network
+
+
+def _what_folds(model):
+    """(layer name -> the Affine that goes into it, names of the layers that it replaces)."""
+    readers = _readers(model)
+    affines, absorbed = {}, set()
+    for layer in model.layers:
+        if not isinstance(layer, FOLDABLE) or not _is_linear(layer):
+            continue
+        follower = _only_reader(layer, readers)
+        while follower is not None and (affine := _affine_of(follower, layer)) is not None:
+            known = affines.get(layer.name)
+            affines[layer.name] = affine if known is None else known.then(affine)
+            absorbed.add(follower.name)
+            follower = _only_reader(follower, readers)
+    return affines, absorbed
+
+
+def _readers(model):
+    """id of a tensor -> layers that read it; the model's own outputs are read by None."""
+    readers = {id(tensor): [None] for tensor in keras.tree.flatten(model.outputs)}
+    for layer in model.layers:
+        for tensor in keras.tree.flatten(_tensors(layer, "input")):
+            readers.setdefault(id(tensor), []).append(layer)
+    return readers
+
+
+def _tensors(layer, side):
+    """What a layer reads or gives; nothing when it is used several times, or not at all."""
+    try:
+        return getattr(layer, side)
+    except (AttributeError, ValueError):
+        return ()
+
+
+def _only_reader(layer, readers):
+    found = readers.get(id(_tensors(layer, "output")), [])
+    return found[0] if len(found) == 1 else None
+
+
+def _is_linear(layer):
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    return layer.activation is keras.activations.linear and not channels_first
+
+
+def _affine_of(layer, source):
+    """The Affine that `layer` applies to the channels of `source`; None if it is another thing."""
+    channels = source.kernel.shape[-1]
+    if isinstance(layer, keras.layers.Rescaling) and np.size(layer.scale) == 1:
+        return Affine(np.full(channels, float(layer.scale)),
+                      np.full(channels, np.broadcast_to(layer.offset, ()), np.float64))
+    if not isinstance(layer, keras.layers.BatchNormalization):
+        return None
+    if layer.axis not in (-1, len(source.output.shape) - 1):
+        return None
+    mean, variance = _float64(layer.moving_mean), _float64(layer.moving_variance)
+    factor = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        factor = factor * _float64(layer.gamma)
+    offset = -mean * factor
+    return Affine(factor, offset + _float64(layer.beta) if layer.center else offset)
+
+
+def _weights(layer, affine):
+    """Weights for the clone of `layer`, with `affine` in them."""
+    if affine is None:
+        return layer.get_weights()
+    kernel = _float64(layer.kernel) * affine.factor
+    bias = _float64(layer.bias) * affine.factor if layer.use_bias else 0.0
+    return [kernel.astype(np.float32), (bias + affine.offset).astype(np.float32)]
+
+
+def _float64(variable):
+    return keras.ops.convert_to_numpy(variable).astype(np.float64)

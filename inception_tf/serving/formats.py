@@ -1,0 +1,176 @@
+"""Other formats than the SavedModel, written by Keras' own exporters.
+
+Each is compared with the network it was made from on the runtime that will run it:
+answers, size, speed, and errors on the validation split.
+"""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import statistics
+import time
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inception_tf.config import Config
+from inception_tf.errors import UsageError
+from inception_tf.runtime.progress import bar
+from inception_tf.serving import comparison, runtimes, samples
+from inception_tf.serving.folding import folded
+from inception_tf.weights.facts import Facts, write_facts
+
+BATCH_SIZES = (1, 8)
+# Passes whose median is the speed.
+TIMED_PASSES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """file: what is written. packages: import name -> name to install, of exporter and runtime."""
+
+    file: str
+    packages: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+FORMATS = {
+    "keras": Format("model.keras"),
+    "onnx": Format("model.onnx", {"tf2onnx": "tf2onnx", "onnx": "onnx",
+                                  "onnxruntime": "onnxruntime"}),
+    "litert": Format("model.tflite", {"ai_edge_litert": "ai-edge-litert"}),
+    "openvino": Format("model.xml", {"openvino": "openvino"}),
+}
+
+
+def require(name):
+    """Raises UsageError when a package that `name` needs is not installed."""
+    missing = [package for module, package in packages_of(name).items()
+               if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UsageError(f"--format={name} needs {' and '.join(missing)}: pip install "
+                         f"{' '.join(missing)}")
+
+
+def packages_of(name):
+    """Import name -> name to install, of what a format needs beside TensorFlow."""
+    return FORMATS[name].packages if name in FORMATS else {}
+
+
+def versions(name):
+    """Package -> version, of what a format needs beside TensorFlow."""
+    return {p: importlib.metadata.version(p) for p in packages_of(name).values()}
+
+
+def write_and_compare(classifier, folder, request):
+    """Writes the network of `request` (export.Request) into `folder`; how it compares.
+
+    Raises: StorageError when its answers are not those of the network (not for quantized).
+    """
+    path = folder / FORMATS[request.format].file
+    if request.format == "keras":
+        _write_keras(classifier, path)
+    else:
+        network = _with_probabilities(classifier)
+        network(tf.zeros([1, *network.input.shape[1:]]))  # Keras exports only what was called
+        with warnings.catch_warnings():
+            # Keras 3.15 asks NumPy for names that tf2onnx uses and NumPy 2 has not.
+            warnings.simplefilter("ignore", FutureWarning)
+            network.export(str(path), format=request.format, verbose=False,
+                           **_quantization(classifier, request))
+    return _compare(classifier, folder, request)
+
+
+def _write_keras(classifier, path):
+    """The network as it is, not folded: for plain Keras, and to train on (--init_from)."""
+    classifier.model.save(path)
+    network = dataclasses.replace(classifier.network, aux_head=False, init_from="", freeze=())
+    data = dataclasses.replace(classifier.data, data_dir="", manual_dir="")
+    write_facts(str(path), Facts(Config(network=network, data=data), classifier.class_names,
+                                 classifier.origin))
+
+
+def _with_probabilities(classifier):
+    """The folded network with softmax on top, background left out."""
+    network = folded(classifier.model)
+    output = keras.layers.Softmax(name="softmax")(network.output)
+    if classifier.first_class:
+        output = output[:, classifier.first_class:]
+    # A name of its own: Keras lists the arguments of exported graphs by it.
+    return keras.Model(network.input, output, name=classifier.network.net)
+
+
+def _quantization(classifier, request):
+    """Arguments of Keras' LiteRT exporter, which hands them to TensorFlow's converter."""
+    if request.quantize == "none":
+        return {}
+    settings: dict[str, object] = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    if request.quantize == "int8":
+        images = _calibration_images(classifier, request.calibration_images)
+        settings["representative_dataset"] = lambda: ([one[np.newaxis]] for one in images)
+        settings["target_spec"] = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]}
+    return settings
+
+
+def _calibration_images(classifier, count):
+    """Training images, cut as in scoring."""
+    records, why_none = samples.examples(classifier.data, classifier.data.train_split,
+                                         classifier.class_names, count)
+    if not records:
+        raise UsageError(f"--quantize=int8 is calibrated on training images: {why_none}")
+    return comparison.crops_of(classifier, [record.encoded for record in records])
+
+
+def _compare(classifier, folder, request):
+    original = runtimes.probabilities_of(classifier.model, classifier.first_class)
+    exported = runtimes.load(folder, request.format, classifier.first_class)
+    images = comparison.crops_of(classifier, samples.encoded_images())
+    expected = original(images)
+    found = exported(images)
+    difference = comparison.largest_difference(found, expected)
+    if request.quantize == "none":
+        comparison.checked(difference, f"probabilities of {FORMATS[request.format].file}")
+    result = {
+        "images": len(images),
+        "largest_difference": {"probabilities": difference},
+        "bytes": {"original": 4 * classifier.model.count_params(), "exported": _size_of(folder)},
+        "images_per_second": {name: {str(n): _speed(run, images, n) for n in BATCH_SIZES}
+                              for name, run in (("original", original), ("exported", exported))},
+    }
+    return {**result, **_accuracy(classifier, original, exported, request.check_images)}
+
+
+def _size_of(folder):
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def _speed(run, images, batch_size):
+    """Images per second of whole passes, the median of a few."""
+    batch = np.resize(images, (batch_size, *images.shape[1:]))
+    run(batch)
+    seconds = []
+    for _ in range(TIMED_PASSES):
+        started = time.perf_counter()
+        run(batch)
+        seconds.append(time.perf_counter() - started)
+    return batch_size / statistics.median(seconds)
+
+
+def _accuracy(classifier, original, exported, count):
+    """Top-1 errors of both on the same validation images; why there are none otherwise."""
+    if not count:
+        return {}
+    records, why_none = samples.examples(classifier.data, classifier.data.eval_split,
+                                         classifier.class_names, count)
+    if not records:
+        return {"accuracy_not_measured": why_none}
+    wrong = {"original": 0, "exported": 0}
+    batches = [records[i:i + BATCH_SIZES[-1]] for i in range(0, len(records), BATCH_SIZES[-1])]
+    for batch in bar(batches, len(batches), "batch", "scoring both"):
+        images = comparison.crops_of(classifier, [record.encoded for record in batch])
+        labels = [record.label for record in batch]
+        wrong["original"] += int((original(images).argmax(1) != labels).sum())
+        wrong["exported"] += int((exported(images).argmax(1) != labels).sum())
+    return {"accuracy_images": len(records),
+            "accuracy": {name: count / len(records) for name, count in wrong.items()}}

@@ -1,0 +1,73 @@
+"""What an exported network is, for people: the manifest as Markdown."""
+
+
+def model_card(manifest):
+    """Markdown text of the manifest (export._manifest's dict)."""
+    lines = [f"# {manifest['network']['net']}, {len(manifest['class_names'])} classes", ""]
+    lines += [f"- **{name}**: {text}" for name, text in _facts(manifest)]
+    lines += ["", "## Input", "", _input(manifest), "", "## Answers", "", _answers(manifest), "",
+              "## Limits", "", _LIMITS, ""]
+    return "\n".join(lines)
+
+
+_LIMITS = (
+    "The probabilities are those of the classes above: a picture of anything else gets one of "
+    "them too. The score is of the split named; other pictures may be harder. Images are "
+    "taken as they are stored: EXIF orientation is not applied.")
+
+
+def _facts(manifest):
+    network = manifest["network"]
+    yield "network", (f"{network['net']} of arXiv 1602.07261, width {network['width']:g}, "
+                      f"{manifest['parameters']:,} parameters")
+    yield "weights", f"{manifest['weights']}; {_origin(manifest['origin'])}"
+    yield "trained on", f"{manifest['data']['dataset']}, split {manifest['data']['train_split']}"
+    yield "score", _score(manifest["score"])
+    yield "written", (f"{manifest['exported']} as {manifest['kind']}, quantization "
+                      f"{manifest['quantize']}, by "
+                      + ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()))
+    yield "against the original", _comparison(manifest["comparison"])
+
+
+def _origin(origin):
+    if "step" in origin:
+        return (f"step {origin['step']}, checkpoint sha256 "
+                f"{origin['checkpoint_sha256'][:16]}...")
+    return f"converted from {origin.get('source', 'elsewhere')}"
+
+
+def _score(score):
+    if score is None:
+        return "not measured in its run"
+    return (f"top-1 error {100 * score['top1_error']:.2f} %, top-5 {100 * score['top5_error']:.2f} "
+            f"% on {score['images']} images of {score['dataset']}/{score['split']}, 1 crop")
+
+
+def _comparison(compared):
+    parts = [f"{name} differ by at most {value:.1e}"
+             for name, value in compared["largest_difference"].items()]
+    text = f"{', '.join(parts)} on {compared['images']} images"
+    for name, accuracy in compared.get("accuracy", {}).items():
+        text += f"; top-1 error of the {name} {100 * accuracy:.2f} %"
+    return text
+
+
+def _input(manifest):
+    how = manifest["preprocessing"]
+    size = how["image_size"]
+    cut = (f"the central {100 * how['crop_fraction']:g} % of each side, resized to {size}x{size} "
+           f"({how['interpolation']}, pixel centers {how['pixel_centers']}, antialias "
+           f"{'on' if how['antialias'] else 'off'}), scaled to [-1, 1]")
+    if manifest["kind"] == "savedmodel":
+        return ("`serving_default` and `features` take JPEG, PNG, GIF or BMP files as bytes and "
+                f"cut them: {cut}. `images` takes float32 [n, {size}, {size}, 3] cut that way.")
+    return f"float32 [n, {size}, {size}, 3]: {cut}."
+
+
+def _answers(manifest):
+    if manifest["kind"] == "savedmodel":
+        return ("`probabilities` [n, K] in the order of labels.txt; `classes`, `scores` and "
+                "`labels` of the best five. `features` gives the pooled features and the logits.")
+    if manifest["kind"] == "keras":
+        return "logits [n, K]" + ", the first of background" * manifest["first_class"] + "."
+    return "probabilities [n, K] in the order of labels.txt."

@@ -1,0 +1,141 @@
+"""Pictures -> their likeliest classes, streamed: decoding runs beside the network."""
+
+import collections
+import concurrent.futures
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from inception_tf.data import images
+from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
+from inception_tf.data.folders import EXTENSIONS
+from inception_tf.errors import UsageError
+from inception_tf.serving import runtimes
+from inception_tf.serving.classifier import Classifier, open_keras, open_run
+from inception_tf.serving.export import MANIFEST, read_manifest
+
+BATCH_SIZE = 32
+# Batches decoded ahead of the network.
+AHEAD = 3
+
+
+class Prediction(NamedTuple):
+    """One picture: path, its crop [S, S, 3] float32 in [-1, 1], probabilities [K]; or why not."""
+
+    path: str
+    image: np.ndarray | None
+    probabilities: np.ndarray | None
+    error: str = ""
+
+
+class Predictor(NamedTuple):
+    """What a picture is put to.
+
+    classifier: the network itself; None for one exported, which shows only its answers.
+    """
+
+    probabilities: collections.abc.Callable
+    preprocessing: Preprocessing
+    max_pixels: int
+    class_names: tuple[str, ...]
+    classifier: Classifier | None = None
+
+
+def open_predictor(path):
+    """The Predictor of a run's folder, an exported folder or a .keras file.
+
+    Raises: UsageError when it is none of these, damaged, or of a format whose runtime is
+        not installed.
+    """
+    if os.path.isfile(Path(path) / MANIFEST):
+        return _exported(path)
+    if os.path.isdir(path):
+        return _live(open_run(path))
+    if path.endswith(".keras"):
+        return _live(open_keras(path))
+    raise UsageError(f"--model={path!r} is no folder of a run or an export, and no .keras file")
+
+
+def image_paths(words):
+    """Files named, and those of folders named: with an ending of an image, by name, at any depth.
+
+    Raises: UsageError for a word that is neither, or a folder without any.
+    """
+    found = []
+    for word in words:
+        if os.path.isdir(word):
+            inside = sorted(str(p) for p in Path(word).rglob("*")
+                            if p.suffix.lower() in EXTENSIONS and p.is_file())
+            if not inside:
+                raise UsageError(f"{word} has no {', '.join(EXTENSIONS)} file")
+            found += inside
+        elif os.path.lexists(word):
+            found.append(word)
+        else:
+            raise UsageError(f"no file or folder {word!r}")
+    return found
+
+
+def predictions(predictor, paths):
+    """A Prediction of each of `paths`, in their order; memory does not grow with their number."""
+    batch = []
+    for decoded in _decoded(predictor, paths):
+        batch.append(decoded)
+        if len(batch) == BATCH_SIZE:
+            yield from _answered(predictor, batch)
+            batch = []
+    yield from _answered(predictor, batch)
+
+
+def _answered(predictor, batch):
+    good = [one.image for one in batch if one.image is not None]
+    answers = iter(predictor.probabilities(np.stack(good)) if good else ())
+    for one in batch:
+        yield one if one.image is None else one._replace(probabilities=next(answers))
+
+
+def _decoded(predictor, paths):
+    """Predictions without an answer yet, decoded by a few threads a bounded way ahead."""
+    crop = tf.function(
+        lambda encoded: scoring_crop(encoded, predictor.preprocessing, predictor.max_pixels),
+        input_signature=[tf.TensorSpec([], tf.string)])
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = collections.deque()
+        for path in paths:
+            waiting.append(pool.submit(_decode, crop, path, predictor.max_pixels))
+            if len(waiting) > AHEAD * BATCH_SIZE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _decode(crop, path, max_pixels):
+    try:
+        encoded = Path(path).read_bytes()
+        return Prediction(path, crop(encoded).numpy(), None)
+    except OSError as error:
+        return Prediction(path, None, None, error.strerror or str(error))
+    except tf.errors.OpError:
+        return Prediction(path, None, None, images.cause_of_failure(encoded, max_pixels))
+
+
+def _live(classifier):
+    run = runtimes.probabilities_of(classifier.model, classifier.first_class)
+    return Predictor(run, preprocessing_of(classifier.network, classifier.data),
+                     classifier.data.max_image_pixels, classifier.class_names, classifier)
+
+
+def _exported(folder):
+    manifest = read_manifest(folder)
+    try:
+        preprocessing = Preprocessing(**manifest["preprocessing"])
+        facts = (manifest["max_image_pixels"], tuple(manifest["class_names"]))
+        run = runtimes.load(Path(folder), manifest["kind"], manifest["first_class"])
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{folder}/{MANIFEST} is damaged: {error!r:.120}") from None
+    except ImportError as error:
+        raise UsageError(f"--model={folder} needs {error.name}, which is not installed") from None
+    return Predictor(run, preprocessing, *facts)

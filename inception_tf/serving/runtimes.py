@@ -1,0 +1,76 @@
+"""Exported files on the runtime of their format: float32 images in, probabilities out."""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inception_tf.serving.signatures import refuse_unknown_ops
+
+
+def load(folder, kind, first_class=0):
+    """A function: images [n, S, S, 3] float32 in [-1, 1] -> probabilities [n, K] float32.
+
+    Args:
+        folder: an exported folder, its files verified.
+        kind: of its manifest: "savedmodel" or a name in formats.FORMATS.
+        first_class: of its manifest; for kind "keras", which gives logits.
+    """
+    loaders = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert,
+               "openvino": _openvino}
+    if kind == "keras":
+        return _keras(folder, first_class)
+    return loaders[kind](folder)
+
+
+def _saved_model(folder):
+    refuse_unknown_ops(folder)
+    model = tf.saved_model.load(str(folder))
+    # Held by the function: variables go when the model does.
+    return lambda images, model=model: model.signatures["images"](
+        images=tf.constant(images))["probabilities"].numpy()
+
+
+def _keras(folder, first_class):
+    return probabilities_of(keras.saving.load_model(folder / "model.keras"), first_class)
+
+
+def probabilities_of(model, first_class):
+    """The function of a Keras model that gives logits, traced once for all batch sizes."""
+    spec = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
+    logits = tf.function(lambda x: model(x, training=False), input_signature=[spec],
+                         autograph=False)
+    return lambda images: tf.nn.softmax(logits(images)).numpy()[:, first_class:]
+
+
+def _onnx(folder):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx",
+                                           providers=["CPUExecutionProvider"])
+    (name,) = (argument.name for argument in session.get_inputs())
+    return lambda images: session.run(None, {name: np.ascontiguousarray(images)})[0]
+
+
+def _litert(folder):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(folder / "model.tflite"), num_threads=os.cpu_count())
+    (argument,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(images):
+        interpreter.resize_tensor_input(argument["index"], images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(argument["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(answer["index"])
+
+    return run
+
+
+def _openvino(folder):
+    import openvino
+
+    model = openvino.Core().compile_model(folder / "model.xml", "CPU")
+    return lambda images: model(images)[0].copy()

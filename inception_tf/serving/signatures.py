@@ -1,0 +1,126 @@
+"""What an exported model answers: three functions over one network, as a SavedModel.
+
+    serving_default  image_bytes [n] string -> probabilities, classes, scores, labels
+    images           images [n, S, S, 3] float32 in [-1, 1] -> the same
+    features         image_bytes [n] string -> features [n, C], logits [n, K]
+
+The network is traced once and the three share it. Only operations of TensorFlow are in
+the file; what it needs of Keras is gone before it is written.
+"""
+
+import keras
+import tensorflow as tf
+from google.protobuf import message
+from tensorflow.core.protobuf import saved_model_pb2
+
+from inception_tf.data.crops import scoring_crop
+from inception_tf.errors import UsageError
+
+TOP = 5
+# What a model of ours consists of; predict refuses a file with anything else, which could
+# read and write files where it is loaded.
+ALLOWED_OPS = frozenset("""
+    Abs AddV2 Assert AssignVariableOp AvgPool BiasAdd Cast ConcatV2 Const Conv2D
+    DecodeAndCropJpeg DecodeImage DecodePaddedRaw DisableCopyOnRead EnsureShape Equal ExpandDims
+    ExtractJpegShape GatherV2 Greater Identity If Less LessEqual LogicalAnd
+    MatMul MaxPool Maximum Mean MergeV2Checkpoints Minimum Mul NoOp Pack PartitionedCall
+    Placeholder ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear RestoreV2 Rsqrt
+    SaveV2 ScaleAndTranslate Select SelectV2 Shape ShardedFilename Softmax Squeeze
+    StatefulPartitionedCall StatelessIf StaticRegexFullMatch StridedSlice StringJoin StringLength
+    Sub Substr TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem
+    TensorListStack TopKV2 Unpack VarHandleOp While
+""".split())
+
+
+class Signatures(tf.Module):
+    """The functions of `classifier` over `network`.
+
+    Args:
+        classifier: a classifier.Classifier.
+        network: its model or a folded form of it, with the layer "pre_logits".
+    """
+
+    def __init__(self, classifier, network):
+        super().__init__()
+        # tf.Module saves the variables it can see; the Keras model itself stays out.
+        self.network_variables = [weight.value for weight in network.weights]
+        size = classifier.preprocessing.image_size
+        self._images = tf.TensorSpec([None, size, size, 3], tf.float32, "images")
+        self._bytes = tf.TensorSpec([None], tf.string, "image_bytes")
+        self._classifier_of = _logits_and_features(network, self._images)
+        self._preprocessing = classifier.preprocessing
+        self._max_pixels = classifier.data.max_image_pixels
+        self._first_class = classifier.first_class
+        self._labels = classifier.class_names
+
+    def functions(self):
+        """Name -> concrete function, for tf.saved_model.save."""
+        kinds = {"serving_default": (self._classes_of_bytes, self._bytes),
+                 "images": (self._classes_of_images, self._images),
+                 "features": (self._features_of_bytes, self._bytes)}
+        return {name: tf.function(call, input_signature=[spec]).get_concrete_function()
+                for name, (call, spec) in kinds.items()}
+
+    def _classes_of_bytes(self, image_bytes):
+        return self._classes_of_images(self._decoded(image_bytes))
+
+    def _classes_of_images(self, images):
+        logits, _ = self._classifier_of(images)
+        probabilities = tf.nn.softmax(logits)[:, self._first_class:]
+        scores, classes = tf.math.top_k(probabilities, k=min(TOP, len(self._labels)))
+        return {"probabilities": probabilities, "scores": scores, "classes": classes,
+                "labels": tf.gather(tf.constant(self._labels), classes)}
+
+    def _features_of_bytes(self, image_bytes):
+        logits, features = self._classifier_of(self._decoded(image_bytes))
+        return {"features": features, "logits": logits}
+
+    def _decoded(self, image_bytes):
+        size = self._preprocessing.image_size
+        return tf.map_fn(
+            lambda encoded: scoring_crop(encoded, self._preprocessing, self._max_pixels),
+            image_bytes, fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32))
+
+
+def save(folder, signatures):
+    """Writes the SavedModel.
+
+    Raises: UsageError when it would hold an operation that is not on the list.
+    """
+    # Debug information would name the folders of this machine.
+    options = tf.saved_model.SaveOptions(save_debug_info=False)
+    tf.saved_model.save(signatures, str(folder), signatures=signatures.functions(),
+                        options=options)
+    refuse_unknown_ops(folder)
+
+
+def refuse_unknown_ops(folder):
+    """Raises UsageError when the SavedModel in `folder` is damaged, or has an operation that
+    no model of ours has."""
+    content = saved_model_pb2.SavedModel()
+    try:
+        content.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except (OSError, message.DecodeError) as error:
+        raise UsageError(f"{folder / 'saved_model.pb'} cannot be read: {error}") from None
+    unknown = sorted(operations(content) - ALLOWED_OPS)
+    if unknown:
+        raise UsageError(f"{folder} holds operations that no exported network has: "
+                         f"{', '.join(unknown)[:200]}")
+
+
+def operations(content):
+    """Names of all operations in a SavedModel protocol buffer, those of functions included."""
+    found = set()
+    for graph in (meta.graph_def for meta in content.meta_graphs):
+        own = {function.signature.name for function in graph.library.function}
+        nodes = list(graph.node)
+        for function in graph.library.function:
+            nodes += function.node_def
+        found |= {node.op for node in nodes} - own
+    return found
+
+
+def _logits_and_features(network, images):
+    both = keras.Model(network.input, [network.output, network.get_layer("pre_logits").output])
+    return tf.function(lambda x: both(x, training=False), input_signature=[images],
+                       autograph=False)

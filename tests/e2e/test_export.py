@@ -1,0 +1,289 @@
+"""Exported networks: what they answer, what is in their files, what they refuse."""
+
+import getpass
+import shutil
+import socket
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inception_tf.commands.export import main
+from inception_tf.commands.shell import exit_code_of
+from inception_tf.data.crops import scoring_crop
+from inception_tf.errors import StorageError, UsageError
+from inception_tf.evaluation.models import CHECKPOINTS
+from inception_tf.runtime import checkpoint
+from inception_tf.serving import comparison, runtimes
+from inception_tf.serving.classifier import open_keras, open_run
+from inception_tf.serving.export import read_manifest
+from inception_tf.serving.folding import folded
+from inception_tf.serving.formats import FORMATS, packages_of
+from inception_tf.serving.signatures import Signatures, save
+from tests.bad_images import bomb, encode, jpeg, pixels
+from tests.pictures import write_image_folder
+from tests.runs import randomize_statistics, write_run
+
+CLASSES = [f"class_{i}" for i in range(5)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    write_image_folder(folder / "images", {"train": 12, "validation": 13})
+    return write_run(folder / "run", CLASSES, prepare=randomize_statistics, dataset="folder",
+                     data_dir=str(folder / "images"), background_class=True)
+
+
+@pytest.fixture(scope="module")
+def classifier(run):
+    return open_run(run)
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports") / "cats" / "1"
+    assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    model = tf.saved_model.load(str(exported))
+    # The functions do not hold the variables; the model does.
+    return {**model.signatures, "model": model}
+
+
+def mixed():
+    """JPEG, PNG, GIF and BMP of different sizes and shapes."""
+    return [jpeg(1), encode(pixels(40, 90), "PNG"), encode(pixels(75, 75), "GIF"),
+            encode(pixels(200, 33), "BMP")]
+
+
+def test_bytes_are_cut_and_answered_as_in_eval(signatures, classifier):
+    encoded = mixed()
+    answers = signatures["serving_default"](image_bytes=tf.constant(encoded))
+    crops = np.stack([scoring_crop(one, classifier.preprocessing) for one in encoded])
+    logits = classifier.model(crops, training=False)
+    expected = tf.nn.softmax(logits).numpy()[:, 1:]
+    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-6)
+    best = np.argsort(-expected, axis=1)
+    np.testing.assert_array_equal(answers["classes"], best)
+    np.testing.assert_allclose(answers["scores"], np.take_along_axis(expected, best, 1), atol=1e-6)
+    names = [[CLASSES[i].encode() for i in row] for row in best]
+    np.testing.assert_array_equal(answers["labels"].numpy(), names)
+
+
+def test_images_and_features_signatures(signatures, classifier):
+    encoded = mixed()
+    crops = comparison.crops_of(classifier, encoded)
+    by_bytes = signatures["serving_default"](image_bytes=tf.constant(encoded))
+    by_images = signatures["images"](images=tf.constant(crops))
+    np.testing.assert_array_equal(by_images["probabilities"], by_bytes["probabilities"])
+    answers = signatures["features"](image_bytes=tf.constant(encoded))
+    pooled = keras.Model(classifier.model.input, classifier.model.get_layer("pre_logits").output)
+    expected = pooled(crops, training=False).numpy()
+    np.testing.assert_allclose(answers["features"], expected, atol=1e-5 * expected.std())
+    np.testing.assert_allclose(answers["logits"], classifier.model(crops, training=False),
+                               atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [b"", b"\x00random", bomb(), jpeg()[:300] + b"\xff\xd9"],
+                         ids=["empty", "random", "bomb", "cut"])
+def test_f47_bad_bytes_are_an_error_and_the_next_request_is_right(signatures, bad):
+    good = mixed()
+    before = signatures["serving_default"](image_bytes=tf.constant(good))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serving_default"](image_bytes=tf.constant([good[0], bad]))
+    after = signatures["serving_default"](image_bytes=tf.constant(good))
+    np.testing.assert_array_equal(before["probabilities"], after["probabilities"])
+
+
+def test_f47_no_image_gives_no_answer(signatures):
+    answers = signatures["serving_default"](image_bytes=tf.constant([], tf.string))
+    assert answers["probabilities"].shape == (0, 5) and answers["labels"].shape == (0, 5)
+
+
+def test_f48_no_file_names_this_machine(exported, run):
+    traces = {str(exported), str(run), str(Path.home()), socket.gethostname(), getpass.getuser(),
+              str(Path(__file__).parents[2]), str(Path(keras.__file__).parents[1])}
+    for path in (p for p in exported.rglob("*") if p.is_file()):
+        content = path.read_bytes()
+        # Names of a few letters are in any large file by chance.
+        found = [t for t in traces if len(t) > 5 and t.encode() in content]
+        assert not found, f"{path.name} holds {found}"
+
+
+def test_manifest_and_card_say_what_it_is(exported, run):
+    manifest = read_manifest(exported)
+    step = checkpoint.read_manifest(Path(run) / CHECKPOINTS / "step_000000001")
+    assert manifest["origin"]["checkpoint_sha256"] == step["files"]["arrays.safetensors"]["sha256"]
+    assert manifest["network"]["net"] == "inception_resnet_v1"
+    assert manifest["preprocessing"]["image_size"] == 75
+    assert manifest["comparison"]["largest_difference"].keys() == {"probabilities", "features"}
+    assert set(manifest["files"]) == {
+        str(p.relative_to(exported)) for p in exported.rglob("*")
+        if p.is_file() and p.name != "manifest.json"}
+    card = (exported / "model_card.md").read_text()
+    assert "inception_resnet_v1" in card and "not measured in its run" in card
+    assert (exported / "labels.txt").read_text().split() == CLASSES
+
+
+def test_weights_are_the_averaged_ones_unless_asked(run, tmp_path):
+    """Both sets of a checkpoint in which they differ."""
+    arrays, manifest = checkpoint.load(Path(run) / CHECKPOINTS, 1)
+    root = tmp_path / "run"
+    raw = {k: v + np.float32(0.01) * k.startswith("weights/logits") for k, v in arrays.items()}
+    checkpoint.save(root / CHECKPOINTS, 2, raw, {
+        k: v for k, v in manifest.items() if k not in ("format", "step", "files", "sha256")})
+    (root / "config.json").write_text((Path(run) / "config.json").read_text())
+    answers = {}
+    for weights in ("ema", "raw"):
+        folder = tmp_path / weights
+        flags = [f"--model_dir={root}", f"--export_dir={folder}", "--format=keras",
+                 "--check_images=0", f"--weights={weights}"]
+        assert exit_code_of(main, flags) == 0
+        answers[weights] = keras.saving.load_model(folder / "model.keras").get_weights()[-1]
+    np.testing.assert_allclose(answers["raw"] - answers["ema"], 0.01, rtol=1e-3)
+
+
+def test_an_existing_folder_is_refused_and_left(exported, run, capsys):
+    before = {p: p.read_bytes() for p in exported.rglob("*") if p.is_file()}
+    assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={exported}"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert before == {p: p.read_bytes() for p in exported.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--format=onnx", "--quantize=int8"], "--quantize=int8 is for --format=litert"),
+    (["--model_dir=/nowhere"], "no config.json there"),
+    (["--export_dir="], "name the folder"),
+    (["--calibration_images=0"], "at least 1"),
+])
+def test_bad_flags_are_one_line(run, tmp_path, capsys, flags, message):
+    folder = tmp_path / "1"
+    assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}", *flags]) == 2
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_an_export_that_differs_is_not_kept(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("inception_tf.serving.export.folded", wrongly_folded)
+    folder = tmp_path / "1"
+    assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}"]) == 4
+    assert "differ by" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def wrongly_folded(model):
+    network = folded(model)
+    network.set_weights([value * 1.01 for value in network.get_weights()])
+    return network
+
+
+@pytest.mark.parametrize("settings", [
+    {"final_batch_norm": True, "interpolation": "bicubic", "antialias": True},
+    {"net": "inception_v3", "interpolation": "bicubic", "pixel_centers": "corner"},
+    {"net": "inception_v4", "batch_norm_gamma": True},
+], ids=lambda settings: settings.get("net", "final_batch_norm"))
+def test_every_kind_of_network_keeps_to_the_list_of_operations(tmp_path, settings):
+    run = write_run(tmp_path / "run", CLASSES, prepare=randomize_statistics, **settings)
+    classifier = open_run(run)
+    save(tmp_path / "1", Signatures(classifier, folded(classifier.model)))
+    encoded = tf.constant(mixed())
+    answers = tf.saved_model.load(str(tmp_path / "1")).signatures["features"](image_bytes=encoded)
+    crops = comparison.crops_of(classifier, mixed())
+    expected = classifier.model(crops, training=False).numpy()
+    np.testing.assert_allclose(answers["logits"], expected, atol=1e-4 * expected.std())
+
+
+def test_altered_files_and_foreign_operations_are_refused(exported, tmp_path):
+    copy = tmp_path / "1"
+    shutil.copytree(exported, copy)
+    (copy / "labels.txt").write_text("other\n")
+    with pytest.raises(UsageError, match=r"labels\.txt was altered"):
+        read_manifest(copy)
+
+    class Reader(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+        def read(self, path):
+            return {"content": tf.io.read_file(path)}
+
+    module = Reader()
+    tf.saved_model.save(module, str(tmp_path / "2"), signatures={"images": module.read})
+    with pytest.raises(UsageError, match="ReadFile"):
+        runtimes.load(tmp_path / "2", "savedmodel")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"format": 1, "files": {"../x": "0"}, '
+                                  '"kind": "onnx"}', '{"format": 1, "files": 3, "kind": "onnx"}'])
+def test_damaged_manifests_are_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UsageError, match="damaged"):
+        read_manifest(tmp_path)
+
+
+def test_keras_file_opens_in_plain_keras_and_is_one_of_ours(run, classifier, tmp_path):
+    flags = [f"--model_dir={run}", f"--export_dir={tmp_path / 'k'}", "--format=keras"]
+    assert exit_code_of(main, flags) == 0
+    crops = comparison.crops_of(classifier, mixed())
+    expected = classifier.model(crops, training=False)
+    path = tmp_path / "k" / "model.keras"
+    np.testing.assert_array_equal(keras.saving.load_model(path)(crops, training=False), expected)
+    again = open_keras(str(path))
+    np.testing.assert_array_equal(again.model(crops, training=False), expected)
+    assert again.class_names == tuple(CLASSES) and again.preprocessing == classifier.preprocessing
+    accuracy = read_manifest(tmp_path / "k")["comparison"]
+    assert accuracy["accuracy_images"] == 13
+    assert accuracy["accuracy"]["exported"] == accuracy["accuracy"]["original"]
+
+
+def needs(name):
+    """Skips where the packages of a format are not installed."""
+    import importlib.util
+
+    missing = [p for m, p in packages_of(name).items() if importlib.util.find_spec(m) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+@pytest.mark.parametrize(("kind", "quantize", "size"), [
+    pytest.param("onnx", "none", 1.0, marks=needs("onnx")),
+    pytest.param("openvino", "none", 1.0, marks=needs("openvino")),
+    pytest.param("litert", "none", 1.0, marks=needs("litert")),
+    pytest.param("litert", "dynamic", 0.6, marks=needs("litert")),
+    pytest.param("litert", "int8", 0.6, marks=needs("litert")),
+])
+def test_other_formats_answer_as_the_network(run, classifier, tmp_path, kind, quantize, size):
+    folder = tmp_path / kind
+    flags = [f"--model_dir={run}", f"--export_dir={folder}", f"--format={kind}",
+             f"--quantize={quantize}", "--calibration_images=12", "--check_images=13"]
+    assert exit_code_of(main, flags) == 0
+    manifest = read_manifest(folder)
+    answer = runtimes.load(folder, kind)
+    crops = comparison.crops_of(classifier, mixed())
+    expected = tf.nn.softmax(classifier.model(crops, training=False)).numpy()[:, 1:]
+    for n in (4, 1, 3):
+        found = answer(crops[:n])
+        assert found.shape == (n, 5)
+        np.testing.assert_allclose(found, expected[:n], atol=1e-5 if quantize == "none" else 0.1)
+    assert manifest["comparison"]["accuracy_images"] == 13
+    written = sum(p.stat().st_size for p in folder.glob("model.*"))
+    assert written < 1.6 * size * 4 * classifier.model.count_params()
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if packages_of(n)])
+def test_a_missing_package_is_named_before_anything_is_done(run, tmp_path, capsys, monkeypatch,
+                                                            name):
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    flags = [f"--model_dir={run}", f"--export_dir={tmp_path / 'x'}", f"--format={name}"]
+    assert exit_code_of(main, flags) == 2
+    assert f"pip install {' '.join(packages_of(name).values())}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_difference_that_is_no_number_is_refused():
+    nothing = np.full((1, 2), np.nan, np.float32)
+    assert comparison.largest_difference(nothing, np.zeros((1, 2))) == float("inf")
+    assert comparison.largest_difference(np.zeros((1, 3)), np.zeros((1, 2))) == float("inf")
+    with pytest.raises(StorageError, match="differ by"):
+        comparison.checked(float("nan"), "x")

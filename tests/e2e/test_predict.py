@@ -1,0 +1,139 @@
+"""`inception-tf predict` on files, folders and models of each kind."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from inception_tf.commands.export import main as export
+from inception_tf.commands.predict import main, readable_names
+from inception_tf.commands.shell import exit_code_of
+from inception_tf.serving import comparison, predict
+from inception_tf.serving.classifier import open_run
+from inception_tf.serving.explain import Explainer
+from tests.bad_images import jpeg
+from tests.pictures import write_image_folder
+from tests.runs import randomize_statistics, write_run
+
+CLASSES = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"), CLASSES, prepare=randomize_statistics,
+                     image_size=139)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return write_image_folder(tmp_path_factory.mktemp("pictures"), {"x": 40, "y": 3})
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_folder_in_order_as_the_network_answers(run, pictures, tmp_path, capsys):
+    output = tmp_path / "o.jsonl"
+    flags = [str(pictures), f"--model={run}", f"--output={output}", "--top=2"]
+    assert exit_code_of(main, flags) == 0
+    paths = sorted(str(p) for p in pictures.rglob("*.jpg"))
+    lines = lines_of(output)
+    assert [line["image"] for line in lines] == paths
+    classifier = open_run(run)
+    crops = comparison.crops_of(classifier, [Path(p).read_bytes() for p in paths])
+    expected, _ = comparison.live_answers(classifier, crops)
+    for line, row in zip(lines, expected, strict=True):
+        order = np.argsort(-row)[:2]
+        assert [one["class"] for one in line["top"]] == list(order)
+        assert [one["label"] for one in line["top"]] == [CLASSES[i] for i in order]
+        np.testing.assert_allclose([one["probability"] for one in line["top"]], row[order],
+                                   atol=2e-6)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == len(paths) and all(
+        line.startswith(path) and "%" in line for line, path in zip(printed, paths, strict=True))
+
+
+def test_unreadable_files_are_named_and_skipped(run, pictures, tmp_path, capsys):
+    (tmp_path / "bad.jpg").write_bytes(jpeg()[:40])
+    (tmp_path / "empty.png").touch()
+    words = [str(tmp_path / "bad.jpg"), str(pictures / "y"), str(tmp_path / "empty.png")]
+    output = tmp_path / "o.jsonl"
+    assert exit_code_of(main, [*words, f"--model={run}", f"--output={output}"]) == 6
+    assert [bool(line.get("error")) for line in lines_of(output)] == [True, *[False] * 3, True]
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "2 of 5 pictures could not be read" in error and "empty.png: empty" in error
+
+
+def test_exported_folders_and_keras_files_answer_the_same(run, pictures, tmp_path, capsys):
+    exported = {kind: tmp_path / kind for kind in ("savedmodel", "keras")}
+    for kind, folder in exported.items():
+        assert exit_code_of(export, [f"--model_dir={run}", f"--export_dir={folder}",
+                                     f"--format={kind}", "--check_images=0"]) == 0
+    capsys.readouterr()
+    answers = []
+    for model in (run, *exported.values(), exported["keras"] / "model.keras"):
+        assert exit_code_of(main, [str(pictures / "y"), f"--model={model}"]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers == answers[:1] * 4
+
+
+def test_explanations_add_up_to_the_logits(run, pictures, tmp_path):
+    classifier = open_run(run)
+    (path, *_) = sorted(pictures.rglob("*.jpg"))
+    image = comparison.crops_of(classifier, [path.read_bytes()])[0]
+    explainer = Explainer(classifier)
+    maps = explainer.maps(image, [2, 0])
+    assert maps.shape == (2, *explainer.grid_shape) and explainer.grid_shape == (3, 3)
+    logits = classifier.model(image[None], training=False).numpy()[0]
+    bias = classifier.model.get_layer("logits").bias.numpy()
+    evidence = logits - bias
+    expected = (evidence - evidence.mean())[[2, 0]]
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), expected, atol=1e-5)
+
+
+def test_explain_draws_each_picture_under_a_name_of_its_own(run, pictures, tmp_path):
+    folder = tmp_path / "why"
+    words = [str(pictures / split / "class_0" / "000.jpg") for split in ("x", "y")]
+    assert exit_code_of(main, [*words, f"--model={run}", f"--explain={folder}"]) == 0
+    drawn = sorted(folder.iterdir())
+    assert [p.name for p in drawn] == ["000.png", "000_2.png"]
+    assert all(np.asarray(Image.open(p)).std() > 10 for p in drawn)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ([], "predict needs pictures"),
+    (["nowhere.jpg"], "no file or folder 'nowhere.jpg'"),
+    (["{tmp}"], "has no .jpg"),
+    (["{pictures}", "--top=0"], "--top=0 is below 1"),
+    (["{pictures}", "--output={pictures}"], "exists already"),
+    (["{pictures}", "--model={pictures}"], "no config.json there"),
+    (["{pictures}", "--model=x.onnx"], "is no folder of a run or an export"),
+    (["{pictures}", "--model=nowhere.keras"], "no file 'nowhere.keras'"),
+    (["{pictures}", "--model={tmp}/plain.keras"], "does not say which network"),
+])
+def test_bad_input_is_one_line(run, pictures, tmp_path, capsys, words, message):
+    if "plain.keras" in str(words):
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "plain.keras")
+    filled = [word.format(tmp=tmp_path, pictures=pictures) for word in words]
+    assert exit_code_of(main, [f"--model={run}", *filled]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_decoding_stays_a_bounded_way_ahead(run, pictures, monkeypatch):
+    """Memory must not grow with the number of pictures."""
+    decoded = []
+    monkeypatch.setattr(predict, "_decode", lambda crop, path, limit: decoded.append(path))
+    predictor = predict.open_predictor(str(run))
+    stream = predict._decoded(predictor, map(str, range(10_000)))
+    next(stream)
+    assert len(decoded) <= (predict.AHEAD + 1) * predict.BATCH_SIZE + 1
+    stream.close()
+
+
+def test_imagenet_ids_get_their_words():
+    assert readable_names(["n01440764", "cat"]) == ["n01440764 tench", "cat"]
