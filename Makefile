@@ -16,7 +16,7 @@ RUN = $(VENV)/bin/python
 # Two processes of tests at once, each file in one of them: building networks keeps one core busy.
 PYTEST = $(RUN) -m pytest -n 2 --dist loadfile
 
-BENCHMARKS = $(filter-out __init__ harness,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS = $(filter-out __init__ harness peers tables,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .PHONY: demo test faults lint bench data clean
 

@@ -78,6 +78,7 @@ def write_and_compare(classifier, folder, request):
             # Keras 3.15 asks NumPy for names that tf2onnx uses and NumPy 2 has not.
             warnings.simplefilter("ignore", FutureWarning)
             network.export(str(path), format=request.format, verbose=False,
+                           input_signature=[tf.TensorSpec(network.input.shape, name="images")],
                            **_quantization(classifier, request))
     return _compare(classifier, folder, request)
 

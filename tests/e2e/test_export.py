@@ -1,6 +1,9 @@
 """Exported networks: what they answer, what is in their files, what they refuse."""
 
+import base64
 import getpass
+import json
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -26,6 +29,7 @@ from tests.bad_images import bomb, encode, jpeg, pixels
 from tests.pictures import write_image_folder
 from tests.runs import randomize_statistics, write_run
 
+SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
 CLASSES = [f"class_{i}" for i in range(5)]
 
 
@@ -99,6 +103,22 @@ def test_f47_bad_bytes_are_an_error_and_the_next_request_is_right(signatures, ba
         signatures["serving_default"](image_bytes=tf.constant([good[0], bad]))
     after = signatures["serving_default"](image_bytes=tf.constant(good))
     np.testing.assert_array_equal(before["probabilities"], after["probabilities"])
+
+
+def test_the_request_of_the_documentation_is_answered(signatures):
+    """As TensorFlow Serving reads it: one object per image, bytes as base64 under "b64"."""
+    (block,) = re.findall(r'```json\n(\{"signature_name".*?)```', SERVING.read_text(), re.DOTALL)
+    files = {"BASE64_OF_FIRST_FILE": jpeg(1), "BASE64_OF_SECOND_FILE": jpeg(2)}
+    for name, content in files.items():
+        block = block.replace(name, base64.b64encode(content).decode())
+    request = json.loads(block)
+    tensors = {name: tf.constant([base64.b64decode(one[name]["b64"])
+                                  for one in request["instances"]])
+               for name in request["instances"][0]}
+    answers = signatures[request["signature_name"]](**tensors)
+    expected = signatures["serving_default"](image_bytes=tf.constant([jpeg(1), jpeg(2)]))
+    np.testing.assert_array_equal(answers["probabilities"], expected["probabilities"])
+    assert set(answers) == {"probabilities", "classes", "scores", "labels"}
 
 
 def test_f47_no_image_gives_no_answer(signatures):

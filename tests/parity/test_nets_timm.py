@@ -1,16 +1,14 @@
 """Our networks against timm's under torch: same weights, same answers."""
 
-import importlib
 import importlib.util
 import json
-import sys
-import types
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from benchmarks.peers import import_timm
 from inception_tf import nets
 from inception_tf.weights import timm as tables
 from inception_tf.weights.assign import assign
@@ -55,48 +53,7 @@ def torch():
 def timm(torch):
     if importlib.util.find_spec("timm") is None:
         pytest.skip("timm is not installed")
-    if importlib.util.find_spec("torchvision"):
-        return importlib.import_module("timm")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in TORCHVISION:
-            patch.setitem(sys.modules, name, _Hollow(name))
-            parent, _, leaf = name.rpartition(".")
-            if parent:
-                setattr(sys.modules[parent], leaf, sys.modules[name])
-        return importlib.import_module("timm")
-
-
-# What timm imports of torchvision and the networks here never call.
-TORCHVISION = (
-    "torchvision",
-    "torchvision.datasets",
-    "torchvision.models",
-    "torchvision.models.feature_extraction",
-    "torchvision.ops",
-    "torchvision.ops.misc",
-    "torchvision.transforms",
-    "torchvision.transforms.functional",
-)
-
-
-class _Anything(type):
-    """Class of classes with every attribute one can ask for."""
-
-    def __getattr__(cls, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return name
-
-
-class _Hollow(types.ModuleType):
-    """A package in which every name is an empty class."""
-
-    __path__ = ()
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Anything(name, (), {})
+    return import_timm()
 
 
 def _random_state(state):

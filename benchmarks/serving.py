@@ -1,0 +1,286 @@
+"""Images a second and peak memory of one network in every form it can be served in.
+
+    python -m benchmarks.serving [--quick]
+
+keras.applications' InceptionResNetV2 with random weights, as it is (a tf.function, and Keras'
+own SavedModel export), beside our exports of the same weights and timm's network in PyTorch
+(its own random weights: only time is compared). Each is a process of its own that waits while
+another has its turn; rounds A B C A B C at each batch size, float32 images in, probabilities
+out. The floor is the multiply-adds of the network at the matrix rate measured in the same run.
+Of the exports, the answers are compared too.
+"""
+
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import harness
+
+BATCH_SIZES = (1, 8, 32)
+ROUNDS = 5
+# A turn takes at least this long, in as many passes as that needs.
+TURN_SECONDS = 2.0
+# name: what loads it (a function below), the format it needs.
+CASES = {
+    "keras.applications, tf.function": ("keras_function", None),
+    "keras.applications, SavedModel": ("keras_saved_model", None),
+    "ours, SavedModel": ("exported", "savedmodel"),
+    "ours, ONNX Runtime": ("exported", "onnx"),
+    "ours, OpenVINO": ("exported", "openvino"),
+    "ours, LiteRT": ("exported", "litert"),
+    "ours, LiteRT, 8-bit weights": ("exported", "litert-dynamic"),
+    "timm, PyTorch": ("timm_network", None),
+}
+BASE = "keras.applications, SavedModel"
+# Of the released network at 299x299; tests/unit/test_nets_counts.py.
+MULTIPLY_ADDS = 13_156_000_000
+
+
+def main():
+    """Prints a line a case and batch size; keeps the result."""
+    arguments = harness.arguments(__doc__, load="", folder="")
+    if arguments.load:
+        serve(arguments.load, arguments.folder)
+        return
+    result = run(arguments.quick)
+    harness.keep("serving", result, arguments.quick)
+
+
+def run(quick):
+    """The whole comparison; a dict for the results file."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        preparation = harness.process(["-c", PREPARE, folder, "tiny" if quick else "full"])
+        exports = json.loads(preparation["output"].splitlines()[-1])
+        cases, missing = {}, {}
+        for name, (loader, kind) in CASES.items():
+            child = Child(loader, str(Path(folder) / kind) if kind else folder)
+            stack.callback(child.close)
+            (missing if child.error else cases)[name] = child.error or child
+        for name, why in missing.items():
+            print(f"{name}: not measured: {why}", flush=True)
+        result = {"exports": exports, "not_measured": missing, "batch_sizes": {}}
+        for batch_size in BATCH_SIZES[:1] if quick else BATCH_SIZES:
+            result["batch_sizes"][str(batch_size)] = measure(cases, batch_size, quick)
+        result["peak_mib"] = {name: child.ask("peak") for name, child in cases.items()}
+        result["matrix_gflops"] = matrix_rate(256 if quick else 4096)
+        result["floor_images_per_second"] = 1e9 * result["matrix_gflops"] / (2 * MULTIPLY_ADDS)
+        return result
+
+
+def measure(cases, batch_size, quick):
+    """Images per second of each case, and its ratio to BASE, over rounds."""
+    turn = 0.0 if quick else TURN_SECONDS
+    seconds = {name: [] for name in cases}
+    for number in range(1 + (1 if quick else ROUNDS)):
+        for name, child in cases.items():
+            per_pass = child.ask("time", batch_size, turn)
+            if number:  # the first round warms up
+                seconds[name].append(per_pass)
+    rows = {}
+    for name, values in seconds.items():
+        rows[name] = {
+            "images_per_second": harness.spread([batch_size / s for s in values]),
+            "ratio": harness.ratio(seconds[BASE], values),
+        }
+        print(f"batch {batch_size:2}  {name:34} "
+              f"{rows[name]['images_per_second']['median']:8.2f} images/s  "
+              f"{rows[name]['ratio']:.2f} x {BASE}", flush=True)
+    return rows
+
+
+class Child:
+    """A process that holds one case; `error` says why it does not."""
+
+    def __init__(self, loader, folder):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.serving", f"--load={loader}",
+             f"--folder={folder}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True)
+        self.error = self.ask("error")
+
+    def ask(self, *question):
+        """Its answer to one line."""
+        print(json.dumps(question), file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith("answer "):
+                return json.loads(line.removeprefix("answer "))
+        return "its process ended"
+
+    def close(self):
+        """Ends the process."""
+        self._process.communicate()
+
+
+def serve(loader, folder):
+    """The other side of Child: answers lines until there are no more."""
+    import numpy as np
+
+    call, error = None, ""
+    try:
+        call, shape = LOADERS[loader](folder)
+    except (ImportError, OSError) as missing:
+        error = str(missing)
+    for line in sys.stdin:
+        kind, *values = json.loads(line)
+        if kind == "error":
+            answer = error
+        elif kind == "peak":
+            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        else:
+            batch_size, turn = values
+            images = np.random.default_rng(0).uniform(-1, 1, (batch_size, *shape))
+            answer = seconds_per_pass(call, images.astype(np.float32), turn)
+        print("answer " + json.dumps(answer), flush=True)
+
+
+def seconds_per_pass(call, images, turn):
+    """Mean seconds of passes that together take `turn`, after one that is not counted."""
+    call(images)
+    passes, started = 0, time.perf_counter()
+    while not passes or time.perf_counter() - started < turn:
+        call(images)
+        passes += 1
+    return (time.perf_counter() - started) / passes
+
+
+def keras_function(folder):
+    """The network under a tf.function, as keras.applications' users call it."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.saving.load_model(Path(folder) / "network.keras")
+    spec = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
+    call = tf.function(lambda x: model(x, training=False), input_signature=[spec])
+    return lambda images: call(images).numpy(), model.input.shape[1:]
+
+
+def keras_saved_model(folder):
+    """Keras' own export of it."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(Path(folder) / "keras_saved_model"))
+    (spec,) = model.signatures["serve"].structured_input_signature[1].values()
+    return lambda images: model.serve(images).numpy(), spec.shape[1:]
+
+
+def exported(folder):
+    """Our export of it, on the runtime of its format."""
+    from inception_tf.serving import runtimes
+
+    manifest = json.loads((Path(folder) / "manifest.json").read_text())
+    size = manifest["preprocessing"]["image_size"]
+    return runtimes.load(Path(folder), manifest["kind"]), (size, size, 3)
+
+
+def timm_network(folder):
+    """timm's network, which takes channels first."""
+    import torch
+
+    from benchmarks.peers import import_timm
+
+    model = import_timm().create_model("inception_resnet_v2", pretrained=False).eval()
+    model = model.to(memory_format=torch.channels_last)
+
+    def call(images):
+        with torch.inference_mode():
+            return model(torch.from_numpy(images).permute(0, 3, 1, 2)).softmax(1).numpy()
+
+    return call, (299, 299, 3)
+
+
+LOADERS = {f.__name__: f for f in (keras_function, keras_saved_model, exported, timm_network)}
+
+
+def matrix_rate(side):
+    """GFLOP/s of a float32 matrix product, the best of a few."""
+    import numpy as np
+
+    a = np.ones((side, side), np.float32)
+    best = min(_seconds(lambda: a @ a) for _ in range(5))
+    return 2 * side**3 / best / 1e9
+
+
+def _seconds(call):
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+PREPARE = "import sys; from benchmarks import serving; serving.prepare(*sys.argv[1:])"
+
+
+def prepare(folder, size):
+    """The network, Keras' export and ours of the same weights; prints how long each took."""
+    import keras
+
+    folder = Path(folder)
+    model = _network(size)
+    model.save(folder / "network.keras")
+    seconds = {"Keras' SavedModel": _seconds(
+        lambda: model.export(folder / "keras_saved_model", verbose=False))}
+    classifier = _classifier(model)
+    del model
+    keras.backend.clear_session()
+    for kind in sorted({kind for _, kind in CASES.values() if kind}):
+        format_name, _, quantize = kind.partition("-")
+        seconds[kind] = _export(classifier, folder / kind, format_name, quantize or "none")
+    print("\n" + json.dumps({"seconds": seconds}))
+
+
+def _export(classifier, folder, format_name, quantize):
+    """Seconds, or why it could not be written."""
+    from inception_tf.errors import UsageError
+    from inception_tf.serving.export import Request, export
+
+    request = Request(format_name, quantize, check_images=0)
+    try:
+        return _seconds(lambda: export(classifier, folder, request))
+    except UsageError as missing:
+        return str(missing)
+
+
+def _network(size):
+    """keras.applications' network with random weights; a small one of ours for the quick form."""
+    import keras
+
+    from inception_tf import nets
+
+    keras.utils.set_random_seed(0)
+    if size == "full":
+        return keras.applications.InceptionResNetV2(weights=None)
+    return nets.build("inception_resnet_v2_released", width=0.07, repeats=(1, 1, 1), classes=5,
+                      input_shape=(75, 75, 3))
+
+
+def _classifier(model):
+    """The same weights in our network: keras.applications' names convert to ours."""
+    from inception_tf.config import Config
+    from inception_tf.evaluation.models import build_network
+    from inception_tf.serving.classifier import Classifier
+    from inception_tf.weights.convert import Conversion
+
+    config = Config().replace(net="inception_resnet_v2_released", aux_head=False)
+    if model.count_params() < 1e6:
+        config = config.replace(width=0.07, repeats=(1, 1, 1), image_size=75)
+        network = build_network(config.network, 5)
+        network.set_weights(model.get_weights())
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            model.save(Path(scratch) / "network.keras")
+            conversion = Conversion(config.network.net, "keras",
+                                    str(Path(scratch) / "network.keras"), None, False)
+            network = build_network(config.network, 1000)
+            arrays = conversion.arrays()
+            for weight in network.weights:
+                weight.assign(arrays[weight.path])
+    names = tuple(map(str, range(network.output.shape[-1])))
+    return Classifier(network, config.network, config.data, names, "raw", {})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The plumbing of the benchmark of serving; its times are nobody's business here."""
+
+import numpy as np
+import pytest
+
+from benchmarks import serving
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serving")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving, "CASES", {"ours": ("exported", "savedmodel")})
+        serving.prepare(folder, "tiny")
+    return folder
+
+
+def test_forms_of_one_network_answer_alike(folder):
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype(np.float32)
+    answers = []
+    for load, where in ((serving.keras_function, folder), (serving.keras_saved_model, folder),
+                        (serving.exported, folder / "savedmodel")):
+        call, shape = load(where)
+        assert tuple(shape) == (75, 75, 3)
+        assert serving.seconds_per_pass(call, images, 0.0) > 0
+        answers.append(call(images))
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-6)
+    np.testing.assert_allclose(answers[2], answers[0], atol=1e-5)
+
+
+def test_a_case_in_a_process_of_its_own_answers_or_says_why_not(folder):
+    ours = serving.Child("exported", str(folder / "savedmodel"))
+    missing = serving.Child("exported", str(folder / "nothing"))
+    try:
+        assert ours.error == "" and "No such file" in missing.error
+        rows = serving.measure({serving.BASE: ours}, 1, quick=True)
+        assert rows[serving.BASE]["ratio"] == 1.0 and ours.ask("peak") > 100
+    finally:
+        ours.close(), missing.close()
