@@ -224,8 +224,6 @@ def prepare(folder, size):
     seconds = {"Keras' SavedModel": _seconds(
         lambda: model.export(folder / "keras_saved_model", verbose=False))}
     classifier = _classifier(model)
-    del model
-    keras.backend.clear_session()
     for kind in sorted({kind for _, kind in CASES.values() if kind}):
         format_name, _, quantize = kind.partition("-")
         seconds[kind] = _export(classifier, folder / kind, format_name, quantize or "none")

@@ -53,9 +53,9 @@ def open_predictor(path):
     if os.path.isfile(Path(path) / MANIFEST):
         return _exported(path)
     if os.path.isdir(path):
-        return _live(open_run(path))
+        return predictor_of(open_run(path))
     if path.endswith(".keras"):
-        return _live(open_keras(path))
+        return predictor_of(open_keras(path))
     raise UsageError(f"--model={path!r} is no folder of a run or an export, and no .keras file")
 
 
@@ -122,7 +122,8 @@ def _decode(crop, path, max_pixels):
         return Prediction(path, None, None, images.cause_of_failure(encoded, max_pixels))
 
 
-def _live(classifier):
+def predictor_of(classifier):
+    """The Predictor of a classifier.Classifier."""
     run = runtimes.probabilities_of(classifier.model, classifier.first_class)
     return Predictor(run, preprocessing_of(classifier.network, classifier.data),
                      classifier.data.max_image_pixels, classifier.class_names, classifier)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import serving
+from benchmarks import predict, serving
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +37,8 @@ def test_a_case_in_a_process_of_its_own_answers_or_says_why_not(folder):
         assert rows[serving.BASE]["ratio"] == 1.0 and ours.ask("peak") > 100
     finally:
         ours.close(), missing.close()
+
+
+def test_files_and_network_are_timed_in_turn():
+    row = predict.measure(*predict.QUICK["tiny network at 75"])
+    assert row["files"] == 40 and row["ratio"] > 0
