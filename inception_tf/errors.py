@@ -2,10 +2,12 @@
 
 0 done, 2 configuration or usage, 3 no usable checkpoint, 4 storage,
 5 non-finite numbers, 6 data, 7 stalled, 8 peer lost. 130 and 143 are SIGINT and
-SIGTERM after a saved checkpoint. A supervisor may start the same command again after
-4, 7, 8 and 143: those can pass; the others come back. A message is one line: what was wrong, the
-value received, what to do.
+SIGTERM after a saved checkpoint; 128 plus its number is any signal that killed a process.
+`can_pass` says after which of them a supervisor may start the same command again.
+A message is one line: what was wrong, the value received, what to do.
 """
+
+import signal
 
 
 class InceptionError(Exception):
@@ -54,3 +56,14 @@ class PeerLostError(InceptionError):
     """Another worker died or stopped answering."""
 
     exit_code = 8
+
+
+def can_pass(exit_code):
+    """Whether the same command may do better when it is started again.
+
+    Storage, a stall and a lost peer can pass. So can what killed a process (the memory killer,
+    a fault of a driver) and SIGTERM, by which machines are taken away; whoever sent it to end
+    the run does not start it again. The other errors come back, and SIGINT comes from a person.
+    """
+    restartable = (StorageError.exit_code, StalledError.exit_code, PeerLostError.exit_code)
+    return exit_code in restartable or exit_code > 128 and exit_code != 128 + signal.SIGINT

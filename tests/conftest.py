@@ -32,20 +32,22 @@ def pytest_addoption(parser):
                      help="JSON file to which results of the tests of faults are added")
 
 
-_fault_outcomes = {}
+_fault_results = {}
 
 
 def pytest_runtest_logreport(report):
-    """The outcome of each test that is named by a fault; an error around it counts."""
+    """Outcome and seconds of each test that is named by a fault; an error around it counts."""
     if "::test_f" in report.nodeid and NAME.search(report.nodeid):
-        if report.when == "call" or report.outcome != "passed":
-            _fault_outcomes[report.nodeid] = report.outcome
+        outcome, seconds = _fault_results.get(report.nodeid, ("passed", 0.0))
+        if report.outcome != "passed":
+            outcome = report.outcome
+        _fault_results[report.nodeid] = outcome, seconds + report.duration
 
 
 def pytest_sessionfinish(session):
     path = session.config.getoption("--fault-results")
     if path and not hasattr(session.config, "workerinput"):
-        add_results(path, _fault_outcomes)
+        add_results(path, _fault_results)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ counted from 1, and what is said happens just before those calls:
 
     {"trace": PATH}                     a line per update with its step, loss and record indices
     {"small": true}                     a network that is traced in a second
-    {"kill": [WHERE, CALLS, SIGNAL]}    SIGNAL to this process; a list of them, 100 ms apart
+    {"kill": [WHERE, CALLS, SIGNAL]}    SIGNAL to this process, after a line with the time; a list
+                                        of them, 100 ms apart
     {"sleep": [WHERE, CALLS, SECONDS]}
     {"fail": [WHERE, CALLS, ERRNO]}     an OSError in place of the call
     {"limit": [WHERE, CALLS, BYTES]}    no file may grow beyond BYTES during the call
@@ -60,6 +61,7 @@ def small_network(network, num_classes, **_):
 
 @contextlib.contextmanager
 def _kill(numbers):
+    print(f"signal sent at {time.time():.3f}", file=sys.stderr, flush=True)
     for number in numbers if isinstance(numbers, list) else [numbers]:
         os.kill(os.getpid(), number)
         if isinstance(numbers, list):

@@ -6,6 +6,7 @@ the group again.
 """
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -15,28 +16,30 @@ import threading
 import time
 
 from inception_tf import flags
-from inception_tf.errors import InceptionError, UsageError
+from inception_tf.errors import InceptionError, PeerLostError, UsageError, can_pass
 from inception_tf.flags import Flag
 from inception_tf.runtime.cluster import Cluster
 
 log = logging.getLogger("inception_tf")
 OWN = (
     Flag("num_workers", 2, "processes to start"),
-    Flag("max_restarts", 0, "times the group is started again after storage errors, a stall or a "
-                            "lost peer (exit codes 4, 7, 8, or death by a signal)"),
+    Flag("max_restarts", 0, "times the group is started again after storage errors, a stall, a "
+                            "lost peer or a signal to a worker (exit codes 4, 7, 8 and above 128, "
+                            "but 130), unless launch itself was told to stop"),
 )
-RESTARTABLE = (4, 7, 8)
-# After one worker failed the others get this long to notice by themselves, then
-# SIGTERM, then SIGKILL.
+# After one worker failed the others get this long to notice by themselves; then SIGTERM and
+# SIGKILL, each with this long to work.
 GRACE_SECONDS = 30.0
+PATIENCE_SECONDS = 10.0
 
 
 class GroupFailed(InceptionError):
-    """A worker ended with an error; carries its exit code."""
+    """Workers ended with errors; carries the exit code of the one that the others follow from."""
 
-    def __init__(self, index, code):
-        super().__init__(f"worker {index} ended with code {code}")
-        self.exit_code = code if code > 0 else 128 - code
+    def __init__(self, failures):
+        (index, self.exit_code), *others = failures
+        text = f"worker {index} ended with code {_named(self.exit_code)}"
+        super().__init__(", ".join([text, *(f"worker {i} with {_named(c)}" for i, c in others)]))
 
 
 def main(argv):
@@ -49,38 +52,39 @@ def main(argv):
     if own["num_workers"] < 1:
         raise UsageError(f"--num_workers={own['num_workers']} is below 1")
     for restart in range(own["max_restarts"] + 1):
-        index, code, stopped = run_group(argv[cut + 1:], own["num_workers"])
-        if code == 0:
+        failures, stopped = run_group(argv[cut + 1:], own["num_workers"])
+        if not failures:
             return
-        if not stopped and restart < own["max_restarts"] and (code in RESTARTABLE or code < 0):
-            log.warning("worker %d ended with code %d: starting the group again (%d of %d)",
-                        index, code, restart + 1, own["max_restarts"])
-            continue
-        raise GroupFailed(index, code)
+        failed = GroupFailed(failures)
+        if stopped or restart == own["max_restarts"] or not can_pass(failed.exit_code):
+            raise failed
+        log.warning("%s: starting the group again (%d of %d)", failed, restart + 1,
+                    own["max_restarts"])
 
 
 def run_group(words, num_workers):
-    """(index, code, stopped): the first worker that failed or (0, 0), and whether we were told to.
+    """(failures, stopped): worker and code of each that failed; whether we were told to stop.
 
-    A worker that is still importing dies by the signal we hand on (code -15), which looks like a
-    fault and is none.
+    First comes the failure that the others follow from. A worker that is still importing dies by
+    the signal we hand on (code 143), which looks like a fault and is none.
     """
-    received = []
+    workers, printers, received = [], [], []
 
     def hand_on(number, _):
         received.append(number)
         _send(workers, number)
 
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(num_workers))
-    workers = [_start(words, Cluster(addresses, i)) for i in range(num_workers)]
-    printers = [threading.Thread(target=_prefix_lines, args=(i, w), daemon=True)
-                for i, w in enumerate(workers)]
-    for printer in printers:
-        printer.start()
-    previous = {s: signal.signal(s, hand_on)
-                for s in (signal.SIGTERM, signal.SIGINT)}
+    previous = {s: signal.signal(s, hand_on) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return *_wait(workers), bool(received)
+        for i in range(num_workers):
+            workers.append(_start(words, Cluster(addresses, i)))
+            printers.append(threading.Thread(target=_prefix_lines, args=(i, workers[i]),
+                                             daemon=True))
+            printers[i].start()
+        if received:
+            _send(workers, received[-1])  # those started since then did not hear of it
+        return _wait(workers), bool(received)
     finally:
         _end(workers)
         for printer in printers:
@@ -115,21 +119,33 @@ def _prefix_lines(index, worker):
 
 
 def _wait(workers):
-    while True:
-        codes = [w.poll() for w in workers]
-        failed = [(i, c) for i, c in enumerate(codes) if c not in (None, 0)]
-        if failed:
-            return failed[0]
-        if all(c == 0 for c in codes):
-            return 0, 0
+    """The failures when all have ended, or GRACE_SECONDS after the first of them."""
+    failures, deadline = {}, math.inf  # worker -> code, in the order in which they came
+    while any(w.poll() is None for w in workers) and time.monotonic() < deadline:
+        failures |= _failures_of(workers, failures)
+        if failures and deadline == math.inf:
+            deadline = time.monotonic() + GRACE_SECONDS
         time.sleep(0.1)
+    failures |= _failures_of(workers, failures)
+    # Who lost a peer may well be gone before the peer is, whose own code says why.
+    return sorted(failures.items(), key=lambda f: f[1] == PeerLostError.exit_code)
+
+
+def _failures_of(workers, known):
+    codes = {i: w.poll() for i, w in enumerate(workers) if i not in known}
+    return {i: c if c > 0 else 128 - c for i, c in codes.items() if c}
+
+
+def _named(code):
+    """The code, with its signal's name."""
+    names = {128 + s: s.name for s in signal.Signals}
+    return f"{code} ({names[code]})" if code in names else str(code)
 
 
 def _end(workers):
-    for number, patience in ((None, GRACE_SECONDS), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
-        if number is not None:
-            _send(workers, number)
-        deadline = time.monotonic() + patience
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _send(workers, number)
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while any(w.poll() is None for w in workers) and time.monotonic() < deadline:
             time.sleep(0.1)
 

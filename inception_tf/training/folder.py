@@ -43,20 +43,11 @@ def digest(config):
     return int(hashlib.sha256(repr(values).encode()).hexdigest()[:8], 16) >> 1
 
 
-def write_config(config):
-    """Writes config.json into model_dir; returns the path of the checkpoints.
-
-    Raises:
-        UsageError: the folder holds a run of another config.
-    """
+def refuse_other_run(config):
+    """Raises UsageError when model_dir holds a run of another config."""
     folder = Path(config.runtime.model_dir)
-    if checkpoint.steps(folder / CHECKPOINTS):
-        _refuse_other_run(folder, config)
-    write_atomically(folder / CONFIG, config.to_json())
-    return folder / CHECKPOINTS
-
-
-def _refuse_other_run(folder, config):
+    if not checkpoint.steps(folder / CHECKPOINTS):
+        return
     path = folder / CONFIG
     if not path.is_file():
         raise UsageError(f"--model_dir={folder} has checkpoints but no {CONFIG}")
@@ -64,6 +55,11 @@ def _refuse_other_run(folder, config):
     if difference := first_difference(old, config):
         raise UsageError(f"--model_dir={folder} holds a run with {difference}: keep it, or take "
                          "another --model_dir")
+
+
+def write_config(config):
+    """Writes config.json into model_dir, once it is sure that the run goes on there."""
+    write_atomically(Path(config.runtime.model_dir) / CONFIG, config.to_json())
 
 
 def first_difference(old, new):

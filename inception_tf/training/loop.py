@@ -27,7 +27,7 @@ from inception_tf.runtime.strategy import gather_equal, make_strategy
 from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
 from inception_tf.training import manifest, non_finite
-from inception_tf.training.folder import digest, make_folder, write_config
+from inception_tf.training.folder import digest, make_folder, refuse_other_run, write_config
 from inception_tf.training.init_from import start_new_run
 from inception_tf.training.logits import logits_of
 from inception_tf.training.plan import banner, check_execution, plan_batches, total_steps
@@ -84,7 +84,7 @@ class Run:
         self.total = total_steps(config, self.source.num_examples)
         self.checkpoints = Path(config.runtime.model_dir) / CHECKPOINTS
         if cluster.is_chief:
-            write_config(config)
+            refuse_other_run(config)
             log.info(banner(config, self.batches, self.source.num_examples,
                             self.source.num_classes))
         self._build()
@@ -210,6 +210,7 @@ class Run:
 
     def _open_writers(self):
         runtime, folder = self.config.runtime, self.checkpoints.parent
+        write_config(self.config)
         self.saver = BackgroundSaver(self.checkpoints, runtime.keep, runtime.keep_best)
         self.writers = {name: MetricsWriter(folder / name, self.step)
                         for name in ("train", "validation")}

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +18,21 @@ from inception_tf.runtime.writers import read_metrics
 ROOT = Path(__file__).parents[2]
 STEP = "inception_tf.training.step:TrainStep.__call__"
 SCORE = "inception_tf.evaluation.accuracy:Scorer.score"
+# A signal that asks a run to stop has ended it by then, in every phase.
+WITHIN_SECONDS = 30
 SAVE = "inception_tf.runtime.checkpoint:save"
 # Five steps an epoch; a checkpoint at every step and a scoring at steps 4 and 6, the last.
 FLAGS = ("--preset=tiny", "--dataset=folder", "--epochs=9", "--max_steps=6", "--log_every_steps=1",
          "--checkpoint_every_epochs=0.2", "--eval_every_epochs=0.8", "--keep_best=0")
 
 
-def start(images, folder, *flags, environment=None, trace="trace", **spec):
-    """The process of a run in FOLDER/run with the hooks of `spec` (tests/hooked.py)."""
+def start(images, folder, *flags, environment=None, trace="trace", within=(), **spec):
+    """The process of a run in FOLDER/run with the hooks of `spec` (tests/hooked.py).
+
+    `within`: the words of a command that runs it.
+    """
     spec = {"trace": str(folder / trace), "small": True, **spec}
-    words = [sys.executable, "-m", "tests.hooked", json.dumps(spec), "train", *FLAGS,
+    words = [*within, sys.executable, "-m", "tests.hooked", json.dumps(spec), "train", *FLAGS,
              f"--data_dir={images}", f"--model_dir={folder / 'run'}", *flags]
     inherited = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
     return subprocess.Popen(words, cwd=ROOT, env={**inherited, **(environment or {})}, text=True,
@@ -35,12 +42,25 @@ def start(images, folder, *flags, environment=None, trace="trace", **spec):
 
 def finish(process, timeout=120):
     """(exit code, what it printed); a run that does not end by itself is killed and fails."""
+    (code,), (printed,) = finish_all([process], timeout)
+    return code, printed
+
+
+def finish_all(processes, timeout=120):
+    """(exit codes, what they printed) of a group, as `finish`."""
+    deadline = time.monotonic() + timeout
     try:
-        printed, _ = process.communicate(timeout=timeout)
+        printed = [p.communicate(timeout=deadline - time.monotonic())[0] for p in processes]
     finally:
-        process.kill()
-    assert "Traceback" not in printed, printed
-    return process.returncode, printed
+        for process in processes:
+            process.kill()
+    assert "Traceback" not in "".join(printed), printed
+    return [p.returncode for p in processes], printed
+
+
+def signalled_at(printed):
+    """Time when the hook `kill` sent its first signal, by what that process printed."""
+    return float(re.search(r"signal sent at (\S+)", printed)[1])
 
 
 def train(images, folder, *flags, **spec):
@@ -91,15 +111,19 @@ def metrics(folder, split):
     return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
 
 
-def assert_same_end(ours, theirs):
-    """Bit for bit: all arrays, losses, order of examples, metrics; and nothing lies about."""
+def assert_same_end(ours, theirs, names=("trace",)):
+    """Bit for bit: all arrays, losses, order of examples, metrics; and nothing lies about.
+
+    `names`: the traces, of each worker one.
+    """
     (arrays, manifest), (expected, expected_manifest) = newest(ours), newest(theirs)
     assert arrays.keys() == expected.keys()
     for name in expected:
         np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
     assert manifest["step"] == expected_manifest["step"]
     assert manifest["scores"] == expected_manifest["scores"]
-    assert trace(ours) == trace(theirs)
+    for name in names:
+        assert trace(ours, name) == trace(theirs, name)
     for split in ("train", "validation"):
         assert metrics(ours, split) == metrics(theirs, split)
     assert not list((ours / "run").rglob("*.tmp-*")) and not (ours / "run" / "LOCK").exists()

@@ -1,13 +1,21 @@
 """Runs that are told to stop, or meet numbers that are not finite (fault lists C and E)."""
 
+import os
 import signal
+import time
 
 import pytest
 
+from inception_tf.runtime import checkpoint
 from tests.fault.runs import (
     SCORE,
     STEP,
+    WITHIN_SECONDS,
     assert_same_end,
+    finish,
+    newest,
+    signalled_at,
+    start,
     steps,
     trace,
     train,
@@ -23,7 +31,7 @@ FLUSH = "inception_tf.runtime.checkpoint:_flush"
 def _stop_and_go_on(images, whole, folder, code, kill):
     """Stopped with `code` after the last completed step was saved; then the same bits."""
     ended, printed = train(images, folder, kill=kill)
-    assert ended == code, printed
+    assert ended == code and time.time() - signalled_at(printed) < WITHIN_SECONDS, printed
     assert steps(folder)[-1] == max(trace(folder)) + 1
     assert not (folder / "run" / "LOCK").exists()
     train_to_the_end(images, folder)
@@ -38,13 +46,42 @@ def test_f18_sigterm_saves_the_last_step_and_leaves_with_143(images, whole, tmp_
 
 def test_f18_sigterm_before_the_first_step_leaves_with_143_and_nothing(images, tmp_path):
     where = "inception_tf.training.loop:open_source"
-    code, _ = train(images, tmp_path, kill=[where, 1, signal.SIGTERM])
-    assert code == 143 and not steps(tmp_path) and not (tmp_path / "run" / "LOCK").exists()
+    code, printed = train(images, tmp_path, kill=[where, 1, signal.SIGTERM])
+    assert code == 143 and time.time() - signalled_at(printed) < WITHIN_SECONDS, printed
+    assert not steps(tmp_path) and not (tmp_path / "run" / "LOCK").exists()
 
 
 @pytest.mark.parametrize("signals, code", [([signal.SIGTERM] * 2, 143), ([signal.SIGINT], 130)])
 def test_f19_two_sigterms_and_sigint_save_as_well(images, whole, tmp_path, signals, code):
     _stop_and_go_on(images, whole, tmp_path, code, [STEP, 3, signals])
+
+
+def test_f19_second_sigint_in_a_save_ends_at_once_and_leaves_the_checkpoint_before(
+        images, whole, tmp_path):
+    """The sixth flush is in the middle of the second save, which is then never whole."""
+    code, printed = train(images, tmp_path, kill=[FLUSH, 6, [signal.SIGINT] * 2])
+    assert code == 130 and "stopped by" not in printed, printed
+    assert steps(tmp_path) == [1] and newest(tmp_path)[1]["step"] == 1
+    assert "taken over" in train_to_the_end(images, tmp_path)
+    assert_same_end(tmp_path, whole)
+
+
+def test_f20_sigterm_to_the_process_group_saves_and_leaves_nobody(images, whole, tmp_path):
+    """The run is the child of a shell that waits for it, as in a container; both are told."""
+    shell = ["sh", "-c", 'trap : TERM; "$@"; exit $?', "sh"]
+    group = start(images, tmp_path, within=shell, sleep=[STEP, 4, 2])
+    while 3 not in steps(tmp_path):
+        assert group.poll() is None
+        time.sleep(0.05)
+    os.killpg(group.pid, signal.SIGTERM)
+    sent = time.monotonic()
+    code, printed = finish(group)
+    assert code == 143 and time.monotonic() - sent < WITHIN_SECONDS, printed
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group.pid, 0)
+    assert steps(tmp_path)[-1] == max(trace(tmp_path)) + 1 < 6
+    train_to_the_end(images, tmp_path)
+    assert_same_end(tmp_path, whole)
 
 
 @pytest.mark.parametrize("what, value", [("image", "nan"), ("gradient", "nan"),
@@ -56,3 +93,13 @@ def test_f30_number_that_is_not_finite_ends_with_5_and_nothing_of_the_step_is_ke
     assert steps(tmp_path)[-1] == 3
     train_to_the_end(images, tmp_path)
     assert_same_end(tmp_path, whole)
+
+
+def test_f32_learning_rate_beyond_all_bounds_ends_with_5_before_anything_broken_is_saved(
+        images, tmp_path):
+    code, printed = train(images, tmp_path, "--learning_rate=1e20", "--max_steps=40")
+    assert code == 5 and "not finite" in printed, printed
+    assert len(trace(tmp_path)) <= 5
+    for step in steps(tmp_path):
+        arrays, _ = checkpoint.load(tmp_path / "run" / "checkpoints", step)
+        assert not checkpoint.non_finite(arrays)

@@ -1,13 +1,31 @@
 """The launcher's own decisions, with workers that are no TensorFlow."""
 
 import os
+import re
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
 from inception_tf.commands import launch
+from inception_tf.errors import can_pass
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Lines of shell, one for each worker that is started; later ones end with code 2."""
+    lines = []
+    monkeypatch.setattr(launch, "_start", lambda words, cluster: _shell(
+        lines.pop(0) if lines else "exit 2"))
+    return lines
+
+
+def _shell(line):
+    return subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -19,8 +37,7 @@ def started(monkeypatch):
     workers = []
 
     def start(words, cluster):
-        command = ["sleep", "20"] if len(workers) < 2 else ["sh", "-c", "exit 2"]
-        workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        workers.append(_shell("exec sleep 20" if len(workers) < 2 else "exit 2"))
         return workers[-1]
 
     monkeypatch.setattr(launch, "_start", start)
@@ -46,3 +63,39 @@ def test_launch_told_to_stop_while_workers_import_does_not_start_again(started):
 def test_launch_worker_killed_starts_the_group_again_and_other_errors_end_it(started):
     assert exit_code_when(lambda: started[1].kill()) == 2
     assert len(started) == 4
+
+
+@pytest.mark.parametrize("first, second, code, said", [
+    ("exit 8", "sleep 0.5; exit 6", 6, "worker 1 ended with code 6, worker 0 with 8"),
+    ("sleep 0.3; exit 8", "kill -9 $$", 137, "worker 1 ended with code 137 (SIGKILL), worker 0"),
+    ("exit 8", "sleep 0.5; exit 8", 8, "worker 0 ended with code 8, worker 1 with 8"),
+    ("exit 0", "exit 5", 5, "worker 1 ended with code 5"),
+])
+def test_launch_ends_with_the_code_that_the_others_follow_from(scripts, first, second, code, said):
+    scripts += [first, second]
+    with pytest.raises(launch.GroupFailed) as failed:
+        launch.main(["--num_workers=2", "--", "train"])
+    assert failed.value.exit_code == code and str(failed.value).startswith(said)
+
+
+@pytest.mark.parametrize("line", ["exit 4", "exit 7", "exit 8", "exit 143", "kill -9 $$",
+                                  "kill -15 $$"])
+def test_launch_starts_again_after_errors_that_can_pass(scripts, line):
+    scripts += [line, "exit 0"]
+    launch.main(["--num_workers=1", "--max_restarts=1", "--", "train"])
+    assert not scripts
+
+
+@pytest.mark.parametrize("line", ["exit 1", "exit 2", "exit 3", "exit 5", "exit 6", "exit 130"])
+def test_launch_does_not_start_again_after_errors_that_come_back(scripts, line):
+    scripts += [line, "exit 0"]
+    with pytest.raises(launch.GroupFailed):
+        launch.main(["--num_workers=1", "--max_restarts=1", "--", "train"])
+    assert scripts == ["exit 0"]
+
+
+def test_page_and_code_have_one_rule_of_what_is_started_again():
+    rows = re.findall(r"^\| (\d+) \| .* \| (yes|no)\b[^|]*\|$", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) == 12
+    for code, answer in rows:
+        assert can_pass(int(code)) == (answer == "yes"), code
