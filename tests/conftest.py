@@ -41,7 +41,7 @@ def pytest_runtest_logreport(report):
         outcome, seconds = _fault_results.get(report.nodeid, ("passed", 0.0))
         if report.outcome != "passed":
             outcome = report.outcome
-        _fault_results[report.nodeid] = outcome, seconds + report.duration
+        _fault_results[report.nodeid] = outcome, round(seconds + report.duration, 1)
 
 
 def pytest_sessionfinish(session):

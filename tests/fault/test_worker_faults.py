@@ -4,6 +4,7 @@ One run meets four faults in turn, a fixture each, and is started again after ea
 to end with the bits of two workers that nothing happened to.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -176,9 +177,13 @@ def _read_until(process, text):
 
 def _children_of(parent):
     """Process ids in ascending order."""
-    stats = [path.read_text().rpartition(")") for path in Path("/proc").glob("[0-9]*/stat")]
-    return sorted(int(before.split()[0]) for before, _, after in stats
-                  if int(after.split()[1]) == parent)
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            before, _, after = path.read_text().rpartition(")")
+            if int(after.split()[1]) == parent:
+                found.append(int(before.split()[0]))
+    return sorted(found)
 
 
 def test_f24_worker_that_never_starts_is_named_at_the_startup_timeout(images, tmp_path):
