@@ -64,7 +64,8 @@ def process(words, environment=None):
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=errors,
                                  text=True, env={**os.environ, **(environment or {})})
-        output = child.stdout.read()
+        with child.stdout:
+            output = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:

@@ -2,97 +2,139 @@
 
     python -m benchmarks.overhead [--quick]
 
-Time: a whole update beside the bare loss and gradients of the same batch in the same process, in
+Time: a whole update beside the bare loss and gradients of the same batch on the same replicas, in
 turn; what remains is reduction, clipping, the look for non-finite numbers, optimizer, averages and
-the call itself. Bytes: what two workers on loopback really send a step (counters of the loopback
-device, the difference between a longer and a shorter run), beside the network's parameters.
+the call itself. On one device, on two logical CPUs of one process, and on two workers on loopback
+with a core each. With more than one replica it includes the wait for the slower one, and on one
+machine no real network.
+
+Bytes: what each of two workers sends an update (counters of the loopback device, so nothing else
+may talk on it meanwhile), beside the network's parameters.
 """
 
+import json
 import os
 import sys
-import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks import harness
 
-# name: preset, settings, images per update, updates per call, rounds.
+# name: preset, settings, strategy, updates per call, rounds.
 CASES = {
-    "demo network": ("demo", {"global_batch": 32}, 1, 15),
-    "demo network, 20 updates a call": ("demo", {"global_batch": 32, "steps_per_call": 20}, 20, 7),
+    "demo network": ("demo", {"global_batch": 32}, "one", 1, 15),
+    "demo network, 20 updates a call": (
+        "demo", {"global_batch": 32, "steps_per_call": 20}, "one", 20, 7),
+    "demo network, two logical CPUs": ("demo", {"global_batch": 32}, "mirrored", 1, 15),
+    "demo network, two workers": ("demo", {"global_batch": 32}, "multi_worker", 1, 15),
+    "tiny network, two workers": ("tiny", {}, "multi_worker", 1, 15),
     "inception_resnet_v2_released at 299": (
-        "paper", {"net": "inception_resnet_v2_released", "global_batch": 8, "replica_batch": 8}, 1,
-        5),
+        "paper", {"net": "inception_resnet_v2_released", "global_batch": 8, "replica_batch": 8},
+        "one", 1, 5),
 }
-QUICK = {"tiny network": ("tiny", {"steps_per_call": 2}, 2, 1)}
-# Flags of two workers over the tiny preset's.
-WORKERS = {"tiny network": [], "network of the demo": ["--net=inception_resnet_v2", "--width=0.25"]}
-# Updates of the shorter and of the longer run of two workers.
-STEPS = (10, 60)
+QUICK = {"tiny network, two workers": ("tiny", {"steps_per_call": 2}, "multi_worker", 2, 1)}
 
 
 def main():
     """Prints a line a case; keeps the result."""
-    quick = harness.arguments(__doc__).quick
-    result = {"time": {}, "bytes": {}}
-    for name, case in (QUICK if quick else CASES).items():
-        result["time"][name] = row = measure_time(*case)
+    arguments = harness.arguments(__doc__, child="")
+    cases = QUICK if arguments.quick else CASES
+    if arguments.child:
+        case = cases[arguments.child]
+        print(json.dumps(measure(*case, cluster=_take_devices(case[2]))))
+        return True
+    result = {"cases": {}}
+    for name, case in cases.items():
+        words = ["-m", "benchmarks.overhead", f"--child={name}", *["--quick"] * arguments.quick]
+        result["cases"][name] = row = _run(words, 2 if case[2] == "multi_worker" else 1)
         print(f"{name}: {1000 * row['update']['median']:.1f} ms an update, "
               f"{100 * row['outside_share']:.1f} % of it outside loss and gradients", flush=True)
-    for name, flags in list(WORKERS.items())[:1 if quick else None]:
-        result["bytes"][name] = row = measure_bytes(flags, (2, 6) if quick else STEPS)
-        print(f"{name}: {row['sent_per_update']:,.0f} bytes sent by each of two workers an update, "
-              f"{row['ratio']:.3f} of its {row['parameter_bytes']:,} bytes of parameters")
-    harness.keep("overhead", result, quick)
+        if "sent_per_update" in row:
+            print(f"    {row['sent_per_update']:,.0f} bytes sent by each of two workers, "
+                  f"{row['sent_per_update'] / row['parameter_bytes']:.3f} of its "
+                  f"{row['parameter_bytes']:,} bytes of parameters", flush=True)
+    return harness.keep("overhead", result, arguments.quick)
 
 
-def measure_time(preset, settings, updates, rounds):
-    """Seconds of an update, whole and bare, and the share outside loss and gradients."""
-    import tensorflow as tf
+def _run(words, num_workers):
+    """What `python WORDS` found; of several workers, the first."""
+    from inception_tf.commands.launch import free_ports
+    from inception_tf.runtime.cluster import Cluster
 
-    step, batches = _step_and_batches(preset, settings)
-    batch = {name: batches[0][name] for name in ("image", "label", "weight")}
-    statistics = [tf.convert_to_tensor(v.value) for v in step.state.statistics]
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(num_workers))
+    environments = [{"TF_CONFIG": Cluster(addresses, i).tf_config()} for i in range(num_workers)]
+    with ThreadPoolExecutor(num_workers) as pool:
+        runs = pool.map(lambda e: harness.process(words, e), environments)
+        return [json.loads(run["output"]) for run in runs][0]
 
-    @tf.function
+
+def _take_devices(strategy):
+    """The cluster of this process, after it took a core of its own or made two logical CPUs."""
+    from inception_tf.runtime.cluster import read_cluster
+
+    cluster = read_cluster(os.environ)
+    if strategy == "multi_worker":  # before TensorFlow counts the cores
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[cluster.index]})
+    if strategy == "mirrored":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return cluster
+
+
+def measure(preset, settings, strategy, updates, rounds, cluster):
+    """Seconds of an update, whole and bare, and the share outside loss and gradients.
+
+    Of several workers also the bytes that each sends an update.
+    """
+    step, batches = _step_and_batches(preset, settings, strategy, cluster)
+    one_bare = _bare_update(step, batches)
+
+    def whole():
+        step.several([batches] * updates)
+
     def bare():
-        gradients, changed, sums = step.strategy.run(
-            step.replica_pass, args=(batch, 0, statistics))
-        # Read, so that nothing is left out as unused.
-        return tf.add_n([tf.reduce_sum(t[..., :1]) for t in gradients + changed]) + sums["loss"]
-
-    def bare_updates():
         for _ in range(updates):
-            bare().numpy()
+            one_bare()
 
-    seconds = harness.interleaved({"whole": lambda: step.several([batches] * updates),
-                                   "bare": bare_updates}, rounds, warmup=2)
-    return {
+    seconds = harness.interleaved({"whole": whole, "bare": bare}, rounds, warmup=2)
+    row = {
+        "replicas": step.strategy.num_replicas_in_sync,
         "update": harness.spread([s / updates for s in seconds["whole"]]),
         "bare": harness.spread([s / updates for s in seconds["bare"]]),
         "outside_share": 1.0 - 1.0 / harness.ratio(seconds["whole"], seconds["bare"]),
     }
+    if cluster.peers:
+        row["sent_per_update"] = _bytes_of(whole, 10 * rounds) / updates / len(cluster.workers)
+        row["parameter_bytes"] = sum(4 * v.value.shape.num_elements() for v in step.state.trainable)
+    return row
 
 
-def _step_and_batches(preset_name, settings):
-    """(TrainStep, the batches of one update) of random images."""
+def _step_and_batches(preset_name, settings, strategy, cluster):
+    """(TrainStep, this worker's batches of one update) of random images."""
     import numpy as np
     import tensorflow as tf
 
     from inception_tf.config import preset
     from inception_tf.evaluation.models import build_network
     from inception_tf.runtime.strategy import make_strategy
+    from inception_tf.runtime.watchdog import await_peers
     from inception_tf.training.schedule import Schedule
     from inception_tf.training.state import TrainState
     from inception_tf.training.step import TrainStep
 
     config = preset(preset_name).replace(**settings)
-    strategy = make_strategy("one")
+    await_peers(cluster, 60.0)
+    strategy = make_strategy(strategy, cluster)
     classes = 1000 if preset_name == "paper" else 20
     with strategy.scope():
         model = build_network(config.network, classes)
     state = TrainState(strategy, model, config.optimization)
-    random = np.random.default_rng(0)
-    count, size = config.optimization.global_batch, config.network.image_size
+    random = np.random.default_rng(cluster.index)
+    count = config.optimization.global_batch // len(cluster.workers)
+    size = config.network.image_size
     batch = {
         "image": tf.constant(random.uniform(-1, 1, (count, size, size, 3)), tf.float32),
         "label": tf.constant(random.integers(0, classes, count), tf.int32),
@@ -102,26 +144,33 @@ def _step_and_batches(preset_name, settings):
                      config.execution), [batch]
 
 
-def measure_bytes(flags, steps):
-    """Bytes an update of two workers, from a shorter and a longer run."""
-    with tempfile.TemporaryDirectory() as folder:
-        _write_images(Path(folder))
-        sent = [_bytes_of_run(folder, flags, count) for count in steps]
-        parameters = _parameter_bytes(Path(folder) / f"run{steps[1]}")
-    # The counter sees both workers' traffic.
-    per_update = (sent[1] - sent[0]) / (steps[1] - steps[0]) / 2
-    return {"sent_per_update": per_update, "parameter_bytes": parameters,
-            "ratio": per_update / parameters}
+def _bare_update(step, batches):
+    """Function that computes each replica's loss and gradients, and nothing across replicas."""
+    import tensorflow as tf
+
+    from inception_tf.runtime.strategy import split_batch
+
+    part = split_batch(step.strategy, batches[0])
+
+    def on_replica(batch):
+        statistics = [tf.convert_to_tensor(v.value) for v in step.state.statistics]
+        gradients, changed, sums = step.replica_pass(batch, 0, statistics)
+        # Read, so that nothing is left out as unused.
+        return tf.add_n([tf.reduce_sum(t[..., :1]) for t in gradients + changed]) + sums["loss"]
+
+    @tf.function
+    def bare():
+        return step.strategy.experimental_local_results(step.strategy.run(on_replica, (part,)))
+
+    return lambda: [value.numpy() for value in bare()]
 
 
-def _bytes_of_run(folder, flags, count):
+def _bytes_of(call, count):
+    """Bytes over loopback, of all processes, in one of `count` calls."""
     before = _loopback_bytes()
-    words = ["-m", "inception_tf", "launch", "--num_workers=2", "--", "train",
-             "--preset=tiny", "--dataset=folder", *flags, f"--data_dir={folder}/images",
-             f"--model_dir={folder}/run{count}", f"--max_steps={count}", "--epochs=1000",
-             "--eval_every_epochs=0", "--checkpoint_every_epochs=0", "--log_every_steps=1000"]
-    harness.process(words, {"TF_CPP_MIN_LOG_LEVEL": "3"})
-    return _loopback_bytes() - before
+    for _ in range(count):
+        call()
+    return (_loopback_bytes() - before) / count
 
 
 def _loopback_bytes():
@@ -132,26 +181,6 @@ def _loopback_bytes():
     raise RuntimeError("there is no loopback device")
 
 
-def _parameter_bytes(model_dir):
-    from inception_tf.runtime import checkpoint
-
-    arrays, _ = checkpoint.load_newest(model_dir / "checkpoints", print)
-    trained = {name.partition("/")[2] for name in arrays if name.startswith("momentum/")}
-    return sum(arrays[f"weights/{name}"].nbytes for name in trained)
-
-
-def _write_images(folder):
-    import numpy as np
-    from PIL import Image
-
-    random = np.random.default_rng(0)
-    for split, count in (("train", 40), ("validation", 8)):
-        for number in range(count):
-            path = folder / "images" / split / f"class_{number % 4}" / f"{number:03}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(random.integers(0, 255, (90, 90, 3), np.uint8)).save(path)
-
-
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.exit(main())
+    sys.exit(not main())

@@ -15,8 +15,9 @@ import time
 
 from benchmarks import harness
 
-ROUNDS = 5
-LOOP_SECONDS = 2.0
+# Saves, and seconds of updates without one.
+ROUNDS, SECONDS = 5, 2.0
+QUICK = (1, 0.2)
 
 
 def main():
@@ -29,7 +30,7 @@ def main():
     words = ["-m", "benchmarks.save", *quick]
     # Rounds + 1 goes as a number, so that nought rounds is a process that never saves.
     without, saves = (json.loads(harness.process([*words, f"--child={count + 1}"])["output"])
-                      for count in (0, 1 if quick else ROUNDS))
+                      for count in (0, QUICK[0] if quick else ROUNDS))
     result = {**saves, "peak_mib_without_saving": without["peak_mib"]}
     print(f"{result['megabytes']:.0f} MB: held up {result['held_up_seconds']['median']:.2f} s, "
           f"written in {result['write_seconds']['median']:.2f} s, meanwhile at "
@@ -44,11 +45,12 @@ def measure(quick, rounds):
 
     state, small = _state(quick), _small_loop()
     small(0.2)  # traced
+    loop_seconds = QUICK[1] if quick else SECONDS
     found = {"held_up_seconds": [], "write_seconds": [], "speeds": []}
     with tempfile.TemporaryDirectory() as folder:
         saver = BackgroundSaver(folder, 1, 0)
         for step in range(1, rounds + 1):
-            alone = small(LOOP_SECONDS)
+            alone = small(loop_seconds)
             started = time.perf_counter()
             arrays = state.arrays()
             saver.save(step, arrays, {})

@@ -76,7 +76,8 @@ def test_f20_sigterm_to_the_process_group_saves_and_leaves_nobody(images, whole,
     os.killpg(group.pid, signal.SIGTERM)
     sent = time.monotonic()
     code, printed = finish(group)
-    assert code == 143 and time.monotonic() - sent < WITHIN_SECONDS, printed
+    assert code == 143 and "error: stopped by SIGTERM" in printed, printed
+    assert time.monotonic() - sent < WITHIN_SECONDS
     with pytest.raises(ProcessLookupError):
         os.killpg(group.pid, 0)
     assert steps(tmp_path)[-1] == max(trace(tmp_path)) + 1 < 6
@@ -98,7 +99,7 @@ def test_f30_number_that_is_not_finite_ends_with_5_and_nothing_of_the_step_is_ke
 def test_f32_learning_rate_beyond_all_bounds_ends_with_5_before_anything_broken_is_saved(
         images, tmp_path):
     code, printed = train(images, tmp_path, "--learning_rate=1e20", "--max_steps=40")
-    assert code == 5 and "not finite" in printed, printed
+    assert code == 5 and "loss or gradient is not finite at step" in printed, printed
     assert len(trace(tmp_path)) <= 5
     for step in steps(tmp_path):
         arrays, _ = checkpoint.load(tmp_path / "run" / "checkpoints", step)

@@ -1,0 +1,64 @@
+"""The benchmarks of saving and of the framework's share run, and keep nothing in their quick form.
+
+What they time is looked at, and no time.
+"""
+
+import json
+import sys
+
+import pytest
+import tensorflow as tf
+
+from benchmarks import harness, overhead, save
+from inception_tf.runtime.cluster import ALONE
+from tests.hooked import small_network
+
+
+@pytest.fixture
+def results(monkeypatch, tmp_path):
+    """Where the benchmarks would keep what they found; their networks are small."""
+    monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr("inception_tf.evaluation.models.build_network", small_network)
+    return tmp_path / "results"
+
+
+def test_what_is_kept_has_its_machine_and_a_quick_form_is_not_kept(results):
+    assert harness.keep("x", {"ratio": 2.0}, quick=True)["ratio"] == 2.0
+    assert not results.exists()
+    harness.keep("x", {"ratio": 2.0}, quick=False)
+    assert json.loads((results / "x.json").read_text()).keys() == {"machine", "ratio"}
+
+
+def test_quick_save_measures_a_process_with_and_one_without_saves(results, monkeypatch):
+    processes = []
+
+    def in_this_process(words):
+        assert words[:2] == ["-m", "benchmarks.save"]
+        monkeypatch.setattr(sys, "argv", ["save", *words[2:]])
+        arguments = harness.arguments("-", child=0)
+        processes.append(save.measure(arguments.quick, arguments.child - 1))
+        return {"output": json.dumps(processes[-1])}
+
+    monkeypatch.setattr(harness, "process", in_this_process)
+    monkeypatch.setattr(sys, "argv", ["save", "--quick"])
+    found = save.main()
+    assert processes[0].keys() == {"peak_mib"} and not results.exists()
+    assert found["held_up_seconds"]["min"] > 0 and found["write_seconds"]["min"] > 0
+    assert found["megabytes"] > 0 and found["peak_mib_without_saving"] <= found["peak_mib"]
+
+
+@pytest.mark.parametrize("strategy, replicas", [("one", 1), ("mirrored", 2)])
+def test_overhead_compares_a_whole_update_with_the_same_replicas_bare(results, strategy, replicas):
+    found = overhead.measure("tiny", {"steps_per_call": 2}, strategy, 2, 1, ALONE)
+    assert found["replicas"] == replicas <= len(tf.config.list_logical_devices("CPU"))
+    assert found["update"]["min"] > 0 and found["bare"]["min"] > 0 and found["outside_share"] < 1
+    assert "sent_per_update" not in found
+
+
+@pytest.mark.faults
+def test_quick_overhead_of_two_workers_counts_what_they_send(results, monkeypatch):
+    """A ring of two sends the gradients once, with the batch statistics and a little more."""
+    monkeypatch.setattr(sys, "argv", ["overhead", "--quick"])
+    ((_, found),) = overhead.main()["cases"].items()
+    assert found["replicas"] == 2 and not results.exists()
+    assert found["sent_per_update"] > 0.9 * found["parameter_bytes"] > 0
