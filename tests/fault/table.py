@@ -31,7 +31,7 @@ PROMISES = {
     "F15": "a second process in the folder: exit 2; a dead one's lock is taken over",
     "F16": "the last valid checkpoint is never deleted; newest and best stay",
     "F17": "a clock that jumps: order is that of steps",
-    "F18": "SIGTERM in any phase: the last step saved, exit 143 within 30 s",
+    "F18": "SIGTERM in any phase: the last step saved, exit 143 within 30 s; exports as well",
     "F19": "two SIGTERMs, SIGINT: the same; a second SIGINT: out at once, nothing broken",
     "F20": "SIGTERM to a whole process group: the same, and nobody is left",
     "F21": "a killed worker: the others end with 8 and its name; started again, the same bits",
@@ -59,6 +59,9 @@ PROMISES = {
     "F43": "archives: nothing is written outside the target",
     "F44": "a download of another hash: refused and deleted",
     "F45": "the source has no unsafe call",
+    "F46": "a killed export: no version is seen, and the next one succeeds",
+    "F47": "an exported model given bytes that are no image, or none: an error, and it goes on",
+    "F48": "an export names nothing of the machine it was made on",
 }
 
 

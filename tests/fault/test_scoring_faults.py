@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
@@ -13,11 +13,11 @@ import pytest
 from inception_tf.commands.launch import free_ports
 from inception_tf.evaluation.predictions import open_predictions
 from inception_tf.runtime.cluster import Cluster
+from tests.fault.runs import ROOT, WITHIN_SECONDS, finish_all, signalled_at
 from tests.pictures import write_image_folder
 from tests.runs import write_run
 
 pytestmark = pytest.mark.faults
-ROOT = Path(__file__).parents[2]
 NUM = 13
 APPEND = "inception_tf.evaluation.predictions:PredictionsWriter.append"
 
@@ -46,15 +46,6 @@ def _start(run, folder, num_workers=1, hooks=None):
     return processes
 
 
-def _finish(processes):
-    try:
-        outputs = [p.communicate(timeout=200)[0] for p in processes]
-    finally:
-        for p in processes:
-            p.kill()
-    return [p.returncode for p in processes], outputs
-
-
 def _rows(path):
     """Bytes of a predictions file behind its header, which holds the command."""
     return path.read_bytes().partition(b"\n")[2]
@@ -68,25 +59,25 @@ def _numbers(path):
 @pytest.fixture(scope="module")
 def whole(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    codes, outputs = _finish(_start(run, folder))
+    codes, outputs = finish_all(_start(run, folder))
     assert codes == [0], outputs
     return folder
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_scoring_ended_by_a_signal_goes_on_to_the_same_result(run, whole, tmp_path, number, code):
-    codes, outputs = _finish(_start(run, tmp_path, hooks={0: {"kill": [APPEND, 5, number]}}))
-    assert codes == [code] and "Traceback" not in outputs[0], outputs
+    codes, outputs = finish_all(_start(run, tmp_path, hooks={0: {"kill": [APPEND, 5, number]}}))
+    assert codes == [code] and time.time() - signalled_at(outputs[0]) < WITHIN_SECONDS, outputs
     assert 0 < len(_rows(tmp_path / "p.0")) < len(_rows(whole / "p.0"))
     assert not (tmp_path / "result.0.json").exists()
-    codes, outputs = _finish(_start(run, tmp_path))
+    codes, outputs = finish_all(_start(run, tmp_path))
     assert codes == [0] and f"of {NUM} images" in outputs[0], outputs
     assert _rows(tmp_path / "p.0") == _rows(whole / "p.0")
     assert _numbers(tmp_path / "result.0.json") == _numbers(whole / "result.0.json")
 
 
 def test_f28_two_workers_count_every_image_once_and_only_the_first_writes(run, whole, tmp_path):
-    codes, outputs = _finish(_start(run, tmp_path, num_workers=2))
+    codes, outputs = finish_all(_start(run, tmp_path, num_workers=2))
     assert codes == [0, 0], outputs
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.0", "result.0.json"]
     assert _numbers(tmp_path / "result.0.json")["num_examples"] == NUM
@@ -97,9 +88,9 @@ def test_f28_two_workers_count_every_image_once_and_only_the_first_writes(run, w
 
 def test_signal_to_the_chief_stops_both_workers_and_their_run_goes_on(run, whole, tmp_path):
     hooks = {0: {"kill": [APPEND, 2, signal.SIGTERM]}}
-    codes, outputs = _finish(_start(run, tmp_path, num_workers=2, hooks=hooks))
-    assert codes == [143, 143], outputs
-    codes, outputs = _finish(_start(run, tmp_path, num_workers=2))
+    codes, outputs = finish_all(_start(run, tmp_path, num_workers=2, hooks=hooks))
+    assert codes == [143, 143] and time.time() - signalled_at(outputs[0]) < WITHIN_SECONDS, outputs
+    codes, outputs = finish_all(_start(run, tmp_path, num_workers=2))
     assert codes == [0, 0], outputs
     assert open_predictions(tmp_path / "p.0").example_ids == \
         open_predictions(whole / "p.0").example_ids
