@@ -2,6 +2,7 @@
 # make test    the tests, but for those of faults
 # make faults  processes killed, stopped and poisoned for real; several workers
 # make lint    ruff and mypy
+# make experiments-quick  the smallest form of every experiment on the paper's claims
 # make bench   every benchmark, against peers where they are installed
 # make data    prepare the embedded data set
 # make clean   remove the environment and what builds and tools leave behind
@@ -18,7 +19,7 @@ PYTEST = $(RUN) -m pytest -n 2 --dist loadfile
 
 BENCHMARKS = $(filter-out __init__ harness peers tables,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: demo test faults lint bench data clean
+.PHONY: demo test faults lint bench experiments-quick data clean
 
 demo: data
 	$(RUN) train.py --preset=demo
@@ -36,6 +37,13 @@ faults: $(VENV)/ready
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+
+EXPERIMENTS = residual_speedup averaging crops optimizer residual_scaling
+
+# They share the runs of the first.
+experiments-quick: data
+	@set -e; for name in $(EXPERIMENTS); do echo "experiment $$name"; \
+	$(RUN) -m experiments.$$name --quick; done
 
 bench: $(VENV)/ready
 	@set -e; for name in $(BENCHMARKS); do echo "benchmark $$name"; $(RUN) -m benchmarks.$$name; done

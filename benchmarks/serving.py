@@ -216,7 +216,6 @@ PREPARE = "import sys; from benchmarks import serving; serving.prepare(*sys.argv
 
 def prepare(folder, size):
     """The network, Keras' export and ours of the same weights; prints how long each took."""
-    import keras
 
     folder = Path(folder)
     model = _network(size)

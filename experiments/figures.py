@@ -28,12 +28,13 @@ def band(axes, rows, label, color, column="ema_top1_error", per_epoch=1.0):
 
 
 def finish(figure, axes, path):
-    """Grid, legend and error axis of every panel; saves the picture and returns its path."""
+    """Grid and legend of every panel with curves; saves the picture and returns its path."""
     from matplotlib import pyplot
 
     for panel in axes.flat:
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+        if panel.get_legend_handles_labels()[0]:
+            panel.grid(alpha=0.3)
+            panel.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     pyplot.close(figure)

@@ -7,11 +7,12 @@ Matched pairs at one reduced width and image size, cost within 10 %, the same re
 Inception-v3 and Inception-ResNet-v1, Inception-v4 and Inception-ResNet-v2 (paper).
 """
 
+import dataclasses
 import sys
 
 from experiments import figures, statistics
 from experiments.paper_curves import EPOCHS_TO, TOP1
-from experiments.runner import Run, run_experiment
+from experiments.runner import RESULTS, Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import preset
 
@@ -28,6 +29,14 @@ NAMES = {"inception_v3": "Inception-v3", "inception_resnet_v1": "Inception-ResNe
          "inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2"}
 COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
           "inception_v4": "C0", "inception_resnet_v2": "C3"}
+
+
+def settings_of(other):
+    """Settings under which another experiment finds the runs of this one."""
+    name = "residual_speedup_quick" if other.quick else "residual_speedup"
+    folder = other.folder.with_name(name)
+    results = folder / "results.jsonl" if other.quick else RESULTS / "residual_speedup.jsonl"
+    return dataclasses.replace(other, folder=folder, results=results)
 
 
 def grid(settings):

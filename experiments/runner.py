@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from inception_tf import flags
@@ -37,11 +38,13 @@ class Run:
     name: of its folder, unique in the grid.
     config: what it trains; model_dir is set by the runner.
     facts: what the experiment wants back with the results, JSON-able.
+    probe: what else it wants to know of the finished run: its folder -> JSON-able; None: nothing.
     """
 
     name: str
     config: Config
     facts: dict
+    probe: Callable | None = None
 
 
 class RunFailed(InceptionError):
@@ -189,6 +192,7 @@ def _row(run, settings, code, seconds):
         "facts": run.facts,
         "train": read_metrics(folder / "train" / "metrics.csv"),
         "validation": read_metrics(folder / "validation" / "metrics.csv"),
+        **({"probe": run.probe(folder)} if run.probe else {}),
         "versions": _versions(),
         "config": _plain(run.config),
     }

@@ -1,0 +1,203 @@
+"""Do very wide residual networks die, and does scaling the residuals keep them alive? (section 3.3)
+
+    python -m experiments.residual_scaling            the full grid
+    python -m experiments.residual_scaling --quick    one width, few steps, for its plumbing
+
+Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1; and,
+unscaled, the remedies the paper found of no use: a tenth of the learning rate, batch norm on the
+layer before the pool, and two phases of training (He et al.: a very low rate first). Of every
+kept checkpoint: the share of units before the pool that are zero for all pictures, and the size
+of activations after each block.
+"""
+
+import sys
+
+import numpy as np
+
+from experiments import figures
+from experiments.runner import Run, run_experiment
+from inception_tf.commands.shell import exit_code_of
+from inception_tf.config import preset
+
+WIDTHS = (0.1, 0.2, 0.4, 0.8)
+SCALES = (1.0, 0.3, 0.2, 0.1)
+# name: (settings, residual scale). Of the rates: `rate` is put in by `grid`.
+REMEDIES = {
+    "rate / 10": {"learning_rate": 0.1},
+    "batch norm before the pool": {"final_batch_norm": True},
+    "two phases": {"warmup_epochs": 0.5, "warmup_rate": 0.01},
+}
+# Ten times the demo's: at its own rate nothing dies (docs/claims.md).
+RATE = 0.005
+EPOCHS = 3.0
+PROBE_IMAGES = 200
+# A network is dead when at least this share of the units before the pool is.
+DEAD = 0.99
+
+
+def grid(settings):
+    """Scales at every width, then the remedies without scaling."""
+    base = preset("demo").replace(
+        repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0, dropout=0.0,
+        clip_norm=0.0, learning_rate=RATE, checkpoint_every_epochs=0.5, eval_every_epochs=0.5,
+        keep=100, keep_best=0, **settings.data)
+    widths, scales = WIDTHS, SCALES
+    if settings.quick:
+        widths, scales = (0.07,), SCALES[::3]
+        base = base.replace(repeats=(1, 1, 1), epochs=1.0, global_batch=16, replica_batch=16,
+                            log_every_steps=5, train_split="train[:80]",
+                            eval_split="validation[:40]")
+    for width in widths:
+        for scale in scales:
+            yield _run(base, width, scale, "none", {})
+        for name, changes in REMEDIES.items():
+            yield _run(base, width, 1.0, name, _at_rate(changes))
+
+
+def _at_rate(changes):
+    """The rates of a remedy are shares of RATE."""
+    return {k: v * RATE if k in ("learning_rate", "warmup_rate") else v
+            for k, v in changes.items()}
+
+
+def _run(base, width, scale, remedy, changes):
+    config = base.replace(width=width, residual_scales=(scale,) * 3, **changes)
+    name = f"width{width:g}_scale{scale:g}_{remedy.replace(' ', '_').replace('/', 'by')}"
+    facts = {"width": width, "scale": scale, "remedy": remedy}
+    return Run(name, config, facts, probe=lambda folder: probe(folder, config))
+
+
+def probe(folder, config):
+    """Of each checkpoint of a run: step, share of dead units, size of each block's activations."""
+    from inception_tf.evaluation.models import CHECKPOINTS, load_weights
+    from inception_tf.runtime import checkpoint
+
+    network, blocks, images = _network_to_probe(config)
+    seen = []
+    for step in checkpoint.steps(folder / CHECKPOINTS):
+        arrays, _ = checkpoint.load(folder / CHECKPOINTS, step)
+        load_weights(network, arrays, "raw")
+        *grids, last = (np.asarray(v) for v in network(images, training=False))
+        seen.append({
+            "step": step,
+            "dead_units": float((last.max(axis=(0, 1, 2)) <= 0).mean()),
+            "rms": {name: float(np.sqrt(np.square(grid, dtype=np.float64).mean()))
+                    for name, grid in zip(blocks, grids, strict=True)},
+        })
+    return seen
+
+
+def _network_to_probe(config):
+    """(model with the outputs of all blocks and the last grid, names of the blocks, images)."""
+    import keras
+
+    from inception_tf.data.batches import scoring_batches
+    from inception_tf.data.crops import preprocessing_of
+    from inception_tf.data.sources import open_source
+    from inception_tf.evaluation.models import build_network
+    from inception_tf.nets import endpoints
+
+    source = open_source(config.data, config.data.eval_split)
+    stream = scoring_batches(
+        source, config.data, preprocessing=preprocessing_of(config.network, config.data),
+        num_classes=source.num_classes, batch_size=min(PROBE_IMAGES, source.num_examples))
+    images = next(stream)["image"]
+    stream.close()
+    model = build_network(config.network, source.num_classes, aux_head=False)
+    points = {k: v for k, v in endpoints(model).items() if k.startswith("inception_")}
+    # What the paper saw emit only zeros; under the remedy the batch norm stands behind it.
+    behind = "final_bn" if config.network.final_batch_norm else "pre_logits"
+    last = model.get_layer(behind).input
+    return keras.Model(model.input, [*points.values(), last]), list(points), images
+
+
+def survived(row):
+    """Whether the network of a run is alive at its end: finite, and not dead."""
+    return row["outcome"] == "finished" and row["probe"][-1]["dead_units"] < DEAD
+
+
+def arms(rows):
+    """(scale, remedy, label) of the columns."""
+    found = dict.fromkeys((row["facts"]["scale"], row["facts"]["remedy"]) for row in rows)
+    return [(scale, remedy, f"scale {scale:g}" + f", {remedy}" * (remedy != "none"))
+            for scale, remedy in found]
+
+
+def table(rows):
+    """Markdown: share of dead units and error at the end, per width and arm."""
+    widths = sorted({row["facts"]["width"] for row in rows})
+    lines = ["| width | " + " | ".join(label for *_, label in arms(rows)) + " |",
+             "|---|" + "---|" * len(arms(rows))]
+    for width in widths:
+        cells = [_cell(_of(rows, width, scale, remedy)) for scale, remedy, _ in arms(rows)]
+        lines.append(f"| {width:g} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", "Share of dead units before the pool, top-1 error of the raw "
+                      "weights, at the end."])
+
+
+def _cell(row):
+    if row["outcome"] != "finished":
+        return "not finite"
+    error = row["validation"][-1]["raw_top1_error"]
+    return f"{100 * row['probe'][-1]['dead_units']:.0f} % dead, {100 * error:.0f} % error"
+
+
+def _of(rows, width, scale, remedy):
+    wanted = {"width": width, "scale": scale, "remedy": remedy}
+    (row,) = (row for row in rows if row["facts"] == wanted)
+    return row
+
+
+def draw(rows, path):
+    """Heat map of dead units; loss, and activations after the last block, of the widest network."""
+    widths = sorted({row["facts"]["width"] for row in rows})
+    figure, axes = figures.new_figure(1, 3, width=16, height=4.5)
+    heat, loss, size = axes[0]
+    shares = [[_dead(_of(rows, width, scale, remedy)) for scale, remedy, _ in arms(rows)]
+              for width in widths]
+    _heat_map(figure, heat, shares, widths, [label for *_, label in arms(rows)])
+    for number, (scale, remedy, label) in enumerate(arms(rows)):
+        row = _of(rows, widths[-1], scale, remedy)
+        loss.plot(*_column(row["train"], "epoch", "loss"), color=f"C{number}", label=label)
+        if row["probe"]:
+            last = list(row["probe"][0]["rms"])[-1]
+            size.plot([p["step"] for p in row["probe"]], [p["rms"][last] for p in row["probe"]],
+                      "o-", color=f"C{number}", label=label, markersize=3)
+    loss.set(xlabel="epochs", ylabel="training loss", yscale="log",
+             title=f"width {widths[-1]:g}")
+    size.set(xlabel="updates", ylabel="root mean square", yscale="log",
+             title=f"activations after the last block, width {widths[-1]:g}")
+    return figures.finish(figure, axes, path)
+
+
+def _dead(row):
+    """NaN where a run ended without finite numbers."""
+    return row["probe"][-1]["dead_units"] if row["outcome"] == "finished" else float("nan")
+
+
+def _heat_map(figure, axes, shares, widths, labels):
+    shown = axes.imshow(np.ma.masked_invalid(shares), vmin=0, vmax=1, cmap="magma_r",
+                        aspect="auto")
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right",
+                    fontsize=8)
+    axes.set_yticks(range(len(widths)), [f"{width:g}" for width in widths])
+    for y, line in enumerate(shares):
+        for x, share in enumerate(line):
+            text = "not finite" if share != share else f"{100 * share:.0f} %"
+            axes.text(x, y, text, ha="center", va="center", fontsize=7,
+                      color="white" if share > 0.5 else "black")
+    axes.set(ylabel="width", title="dead units before the pool")
+    figure.colorbar(shown, ax=axes)
+
+
+def _column(rows, x, y):
+    return [row[x] for row in rows], [row[y] for row in rows]
+
+
+def main(argv):
+    """Runs what is missing of the grid, then prints the table and draws the figure."""
+    run_experiment("residual_scaling", __doc__.splitlines()[0], grid, table, draw, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))

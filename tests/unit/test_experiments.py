@@ -1,0 +1,184 @@
+"""What experiments conclude from rows, and what a grid runs again."""
+
+import json
+import math
+
+import pytest
+from PIL import Image
+
+from experiments import (
+    averaging,
+    crops,
+    optimizer,
+    residual_scaling,
+    residual_speedup,
+    runner,
+    statistics,
+)
+from inception_tf.config import Config
+from inception_tf.errors import UsageError
+
+
+def quick(experiment, folder, draw=False):
+    return runner.Settings(True, draw, 2, folder / f"{experiment}_quick",
+                           folder / f"{experiment}_quick" / "results.jsonl", {})
+
+
+def row(run, errors, **more):
+    """A results row of a run whose averaged weights had `errors` after each epoch."""
+    validation = [{"epoch": i + 1.0, "step": 5 * (i + 1), "ema_top1_error": e,
+                   "raw_top1_error": e + 0.1} for i, e in enumerate(errors)]
+    train = [{"epoch": 1.0, "step": 5, "loss": 2.0}]
+    return {"name": run.name, "outcome": "finished", "seconds": 1.0, "facts": run.facts,
+            "train": train, "validation": validation, "config": runner._plain(run.config), **more}
+
+
+def test_interval_of_a_mean_is_students():
+    # Two values around 2: t(0.975, 1) = 12.706, standard error 1.
+    mean, low, high = statistics.mean_and_interval([1.0, 3.0])
+    assert mean == 2.0 and high - mean == pytest.approx(12.706, abs=1e-3) == mean - low
+    assert math.isnan(statistics.mean_and_interval([1.0])[1])
+    assert statistics.text([5.0]) == "5.00"
+
+
+def test_ratio_of_pairs_ignores_what_pairs_share():
+    ratio, low, high = statistics.ratio_and_interval([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
+    assert ratio == low == high == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("threshold", "expected"), [
+    (0.9, 1.0), (0.5, 1.5), (0.4, 2.0), (0.3, None)])
+def test_threshold_is_met_between_two_scorings(threshold, expected):
+    assert statistics.first_below([1, 2, 3], [0.6, 0.4, 0.35], threshold) == expected
+
+
+@pytest.mark.parametrize("experiment", [residual_speedup, optimizer, residual_scaling])
+def test_flags_of_a_run_give_its_config(experiment, tmp_path):
+    from inception_tf import flags
+
+    runs = list(experiment.grid(quick("x", tmp_path)))
+    assert len({run.name for run in runs}) == len(runs)
+    for run in runs:
+        _, config = flags.parse_run("train", "", runner.to_flags(run.config))
+        assert runner._plain(config) == runner._plain(run.config)
+
+
+def test_full_grid_has_pairs_of_equal_cost_and_five_seeds(tmp_path):
+    settings = runner.Settings(False, False, 1, tmp_path, tmp_path / "r.jsonl", {})
+    runs = list(residual_speedup.grid(settings))
+    costs = {run.facts["net"]: run.facts["multiply_adds"] for run in runs}
+    for (plain, _), (residual, _) in residual_speedup.PAIRS:
+        assert 0.9 < costs[residual] / costs[plain] < 1.1
+        for net in (plain, residual):
+            assert sorted(r.facts["seed"] for r in runs if r.facts["net"] == net) == [*range(5)]
+    recipes = {json.dumps({k: v for k, v in runner._plain(run.config)["optimization"].items()})
+               for run in runs}
+    assert len(recipes) == 1
+
+
+def test_a_grid_skips_what_has_a_result_of_the_same_config(tmp_path, monkeypatch):
+    settings = quick("residual_speedup", tmp_path)
+    runs = list(residual_speedup.grid(settings))
+    rows = [row(run, [0.9, 0.5]) for run in runs]
+    rows[1]["config"]["optimization"]["learning_rate"] = 7.0
+    settings.results.parent.mkdir()
+    settings.results.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    started = []
+
+    def finished(waiting, _):
+        for run in waiting:
+            started.append(run.name)
+            yield run, row(run, [0.8, 0.4])
+
+    monkeypatch.setattr(runner, "_finished", finished)
+    found = runner.run_grid(runs, settings)
+    assert started == [runs[1].name]
+    assert [r["validation"][-1]["ema_top1_error"] for r in found] == [0.5, 0.4, 0.5, 0.5]
+    # What it wrote is what the next one reads.
+    started.clear()
+    assert runner.run_grid(runs, settings) == found and not started
+
+
+def test_drawing_runs_nothing(tmp_path):
+    settings = quick("residual_speedup", tmp_path, draw=True)
+    with pytest.raises(UsageError, match="4 of 4 runs have no result"):
+        runner.run_grid(list(residual_speedup.grid(settings)), settings)
+
+
+def test_speedup_is_told_by_epochs_to_a_threshold(tmp_path):
+    runs = list(residual_speedup.grid(quick("x", tmp_path)))
+    errors = {"inception_v3": [0.9, 0.5, 0.5], "inception_resnet_v1": [0.5, 0.1, 0.1],
+              "inception_v4": [0.9, 0.9, 0.9], "inception_resnet_v2": [0.5, 0.1, 0.1]}
+    rows = [row(run, errors[run.facts["net"]]) for run in runs]
+    text = residual_speedup.table(rows)
+    assert "| epochs to 50 % error | 2.00 | 1.00 | 2.00 |" in text
+    assert "| epochs to 50 % error | 0 of 1 runs | 1 of 1 runs | not all runs reach it |" in text
+    assert drawn(residual_speedup.draw(rows, tmp_path / "speedup.png"))
+    assert "| 10.00 |" in averaging.table(rows).splitlines()[2]
+    assert drawn(averaging.draw(rows, tmp_path / "averaging.png"))
+
+
+def test_optimizers_are_compared_at_their_best_rate(tmp_path):
+    settings = runner.Settings(False, False, 1, tmp_path, tmp_path / "r.jsonl", {})
+    runs = list(optimizer.grid(settings))
+    rows = [row(run, [0.9, 0.2 if run.facts["rate"] in (0.15, 0.0005) else 0.6]) for run in runs]
+    text = optimizer.table(rows).splitlines()
+    assert "| momentum | 0.15 of 0.045, 0.15, 0.45 | 3 | 20.00" in text[-1]
+    assert drawn(optimizer.draw(rows, tmp_path / "o.png"))
+
+
+def test_death_is_told_by_units_before_the_pool(tmp_path):
+    runs = list(residual_scaling.grid(quick("x", tmp_path)))
+    assert [run.facts["scale"] for run in runs] == [1.0, 0.1, 1.0, 1.0, 1.0]
+    rows = []
+    for run in runs:
+        dead = 1.0 if run.facts["scale"] == 1.0 else 0.05
+        probe = [{"step": s, "dead_units": dead, "rms": {"inception_resnet_c_1": 1.0}}
+                 for s in (3, 5)]
+        rows.append(row(run, [0.9], probe=probe))
+    rows[2]["outcome"] = "non-finite"
+    assert [residual_scaling.survived(r) for r in rows] == [False, True, False, False, False]
+    line = residual_scaling.table(rows).splitlines()[2]
+    assert line.startswith("| 0.07 | 100 % dead, 100 % error | 5 % dead, 100 % error | not finite")
+    assert drawn(residual_scaling.draw(rows, tmp_path / "s.png"))
+
+
+def test_crops_and_ensembles_side_by_side(tmp_path):
+    rows = [{"name": name, "crops": n, "top1_error": e / n, "top5_error": 0.01,
+             "top1_interval": [e / n - 0.01, e / n + 0.01], "num_examples": 40}
+            for name, e in (("inception_v4_seed0", 0.3), (crops.ENSEMBLE, 0.2)) for n in (1, 12)]
+    text = crops.table(rows)
+    assert "| Inception-v4 | 30.00 / 1.00 | 2.50 / 1.00 |" in text
+    assert "| all of them | 20.00 / 1.00 | 1.67 / 1.00 |" in text
+    assert drawn(crops.draw(rows, tmp_path / "c.png"))
+
+
+def test_probe_sees_dead_units_and_sizes(tmp_path):
+    """A run whose last layer gives nothing, and the same one alive."""
+    from inception_tf.evaluation.models import CHECKPOINTS
+    from inception_tf.runtime import checkpoint
+    from tests.pictures import write_image_folder
+    from tests.runs import write_run
+
+    write_image_folder(tmp_path / "images", {"train": 5, "validation": 5})
+    settings = {"net": "inception_resnet_v2", "dataset": "folder",
+                "data_dir": str(tmp_path / "images")}
+    folder = write_run(tmp_path / "run", list("abcde"), **settings)
+    config = Config.from_json((folder / "config.json").read_text())
+    arrays, manifest = checkpoint.load(folder / CHECKPOINTS, 1)
+    facts = {k: v for k, v in manifest.items() if k not in ("format", "step", "files", "sha256")}
+    dead = {k: v - 1e6 if k == "weights/inception_resnet_c_1_linear/bias" else v
+            for k, v in arrays.items()}
+    assert any((dead[k] != arrays[k]).any() for k in arrays), "no bias of that name"
+    checkpoint.save(folder / CHECKPOINTS, 2, dead, facts)
+    alive, gone = residual_scaling.probe(folder, config)
+    assert (alive["step"], gone["step"]) == (1, 2)
+    assert alive["dead_units"] < 0.5 and gone["dead_units"] == 1.0
+    assert list(alive["rms"]) == ["inception_resnet_a_1", "inception_resnet_b_1",
+                                  "inception_resnet_c_1"]
+    assert gone["rms"]["inception_resnet_c_1"] == 0 < alive["rms"]["inception_resnet_c_1"]
+
+
+def drawn(path):
+    with Image.open(path) as picture:
+        return picture.size[0] > 500
