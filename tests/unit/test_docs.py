@@ -46,7 +46,8 @@ def test_links_between_pages_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_named_in_pages_exist(page):
     known = {field.name for kind in GROUPS.values() for field in dataclasses.fields(kind)}
-    for source in (ROOT / "inception_tf").rglob("*.py"):
+    sources = [*(ROOT / "inception_tf").rglob("*.py"), ROOT / "experiments" / "runner.py"]
+    for source in sources:
         known |= set(re.findall(r'Flag\("(\w+)"', source.read_text()))
     named = {flag for line in commands_in(page) for flag in re.findall(r"--(\w+)", line)}
     assert named - known - {"help"} == set()
