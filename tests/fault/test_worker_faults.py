@@ -186,18 +186,33 @@ def _children_of(parent):
     return sorted(found)
 
 
-def test_f24_worker_that_never_starts_is_named_at_the_startup_timeout(images, tmp_path):
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
-    code, printed = finish(start(images, tmp_path, "--startup_timeout_s=5",
-                                 environment={"TF_CONFIG": Cluster(addresses, 0).tf_config()}))
+@pytest.fixture
+def addresses():
+    return tuple(f"127.0.0.1:{port}" for port in free_ports(2))
+
+
+def _start_one(images, folder, addresses, index, *flags, **spec):
+    """Worker `index` without the other."""
+    return start(images, folder, *flags, trace=f"trace.{index}",
+                 environment={"TF_CONFIG": Cluster(addresses, index).tf_config()}, **spec)
+
+
+def test_f24_worker_that_never_starts_is_named_at_the_startup_timeout(images, addresses, tmp_path):
+    code, printed = finish(_start_one(images, tmp_path, addresses, 0, "--startup_timeout_s=5"))
     assert code == 8 and addresses[1] in printed, printed
 
 
-def test_f26_workers_of_different_settings_are_refused_before_the_first_step(images, tmp_path):
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
-    codes, printed = finish_all([
-        start(images, tmp_path, f"--seed={i}", trace=f"trace.{i}",
-              environment={"TF_CONFIG": Cluster(addresses, i).tf_config()}) for i in range(2)])
+def test_f18_sigterm_while_a_worker_is_awaited_leaves_with_143(images, addresses, tmp_path):
+    asked = "inception_tf.runtime.watchdog:unreachable"
+    code, printed = finish(_start_one(images, tmp_path, addresses, 0,
+                                      kill=[asked, 3, signal.SIGTERM]))
+    assert code == 143 and time.time() - signalled_at(printed) < WITHIN_SECONDS, printed
+
+
+def test_f26_workers_of_different_settings_are_refused_before_the_first_step(
+        images, addresses, tmp_path):
+    codes, printed = finish_all([_start_one(images, tmp_path, addresses, i, f"--seed={i}")
+                                 for i in range(2)])
     assert codes == [2, 2], printed
     assert all("do not have the same settings" in text for text in printed)
     assert not list(tmp_path.glob("trace*")) and not (tmp_path / "run" / "config.json").exists()
