@@ -134,6 +134,7 @@ def test_f21_two_workers_started_again_after_each_of_these_end_with_the_same_bit
         images, whole_pair, folder, frozen):
     run = _run_two(images, folder)
     assert run.codes == [0, 0], run.printed
+    assert "INFO:tensorflow" not in run.printed[0]  # a line for each collective, twice
     assert all(f"going on from step {frozen.saved[-1]} " in text for text in run.printed)
     assert_same_end(folder, whole_pair, names=("trace.0", "trace.1"))
 
