@@ -26,11 +26,15 @@ class Flag:
 
 
 class Arguments:
-    """Parsed flags: `own` values by name, the config fields that were given, other words."""
+    """Parsed flags: `own` values by name, the config fields that were given, other words.
+
+    names_given: of the flags of both kinds that the command line has.
+    """
 
     def __init__(self, values, own_names, words):
         self.words = words
         self.own = {name: values[name].value for name in own_names}
+        self.names_given = [name for name in values if values[name].present]
         self.given = {
             name: _plain(values[name].value)
             for name in config_module.field_groups()

@@ -1,6 +1,7 @@
 """`inception-tf eval`: error rates of trained networks on a whole split, as the paper scores."""
 
 import json
+import os
 import sys
 
 from inception_tf import flags
@@ -23,11 +24,16 @@ OWN = (
     Flag("submission", "", "write the five best classes per image to this file, as ILSVRC's "
                            "server takes them"),
     Flag("class_ids", "", "lines of class name and ILSVRC id (map_clsloc.txt), for --submission"),
+    Flag("report", "", "write pictures and a page that opens offline into this folder, which must "
+                       "not exist"),
     Flag("output", "", "also write the result, and all that repeats it, as JSON to this file"),
 )
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
           "max_image_pixels")
+# What may stand beside --from_predictions.
+WITHOUT_NETWORK = ("from_predictions", "search", "exclude", "labels", "submission", "class_ids",
+                   "report", "output")
 
 
 def main(argv):
@@ -51,7 +57,8 @@ def _score(arguments, command):
         model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
         weights=own["weights"], batch_size=own["batch_size"],
         predictions=tuple(own["predictions"]), exclude=own["exclude"], labels=own["labels"],
-        submission=own["submission"], class_ids=own["class_ids"], given=given, command=command)
+        submission=own["submission"], class_ids=own["class_ids"], report=own["report"],
+        given=given, command=command)
     if own["from_predictions"]:
         return score_files(tuple(own["from_predictions"]), request, search=own["search"])
     return score_networks(request)
@@ -61,11 +68,17 @@ def _refuse_contradictions(arguments):
     own = arguments.own
     if own["search"] and not own["from_predictions"]:
         raise UsageError("--search needs --from_predictions=FILE,FILE,...")
-    for name in ("model_dir", "dataset", "data_dir", "eval_split"):
-        if own["from_predictions"] and name in arguments.given:
-            raise UsageError(f"--from_predictions runs no network: --{name} has no use")
+    if own["from_predictions"]:
+        useful = {*WITHOUT_NETWORK, *(("data_dir",) if own["report"] else ())}
+        for name in arguments.names_given:
+            if name not in useful:
+                raise UsageError(f"--from_predictions runs no network: --{name} has no use")
     if own["class_ids"] and not own["submission"]:
         raise UsageError("--class_ids has no use without --submission=FILE")
+    if own["report"] and own["search"]:
+        raise UsageError("--report shows one ensemble: leave --search, or name its files alone")
+    if own["report"] and os.path.lexists(own["report"]):
+        raise UsageError(f"--report={own['report']} exists already: name a folder that does not")
 
 
 def _scales(text):
@@ -96,5 +109,7 @@ def _show(result, own):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     if own["submission"]:
         print(f"{own['submission']}: five classes for each of {result['num_examples']} images")
+    if own["report"]:
+        print(f"{own['report']}/index.html")
     if own["output"]:
         write_atomically(own["output"], json.dumps(result, indent=2) + "\n")

@@ -1,13 +1,8 @@
 """A run's folder that no training wrote: weights that were averaged or came from elsewhere."""
 
-import os
-import secrets
-import shutil
-from pathlib import Path
-
-from inception_tf.errors import StorageError
 from inception_tf.evaluation.models import CHECKPOINTS, CONFIG
 from inception_tf.runtime import checkpoint
+from inception_tf.runtime.new_folder import new_folder
 from inception_tf.runtime.writers import write_atomically
 
 
@@ -25,13 +20,7 @@ def write_run_folder(folder, config, step, arrays, facts):
     Raises: StorageError when it cannot be written.
     """
     text = config.replace(model_dir=str(folder)).to_json()
-    aside = Path(f"{str(folder).rstrip('/')}.unfinished-{secrets.token_hex(4)}")
-    try:
+    with new_folder(folder) as aside:
         checkpoint.save(aside / CHECKPOINTS, step, arrays, {
             "config": text, "bad_examples": {}, **facts})
         write_atomically(aside / CONFIG, text)
-        os.rename(aside, folder)
-    except OSError as error:
-        raise StorageError(f"{folder} could not be written: {error}") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

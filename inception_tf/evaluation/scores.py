@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from inception_tf.errors import DataError, UsageError
+from inception_tf.evaluation.calibration import reliability
 
 _ROWS_AT_ONCE = 512
 # Two-sided 95 % quantile of the normal distribution.
@@ -36,13 +37,15 @@ def error_rates(members, targets, counted):
 
     Returns:
         dict: num_examples, top1_error and top5_error (shares), their top1_interval and
-        top5_interval (95 %, Wilson), and cross_entropy (nats).
+        top5_interval (95 %, Wilson), cross_entropy (nats) and calibration_error (the
+        expected one, see evaluation.calibration).
     """
     number = int(counted.sum())
     if number == 0:
         raise UsageError("no image is left to be counted")
     errors = np.zeros(2, int)
     cross_entropy = 0.0
+    confidence, right = [], []
     for first in range(0, len(targets), _ROWS_AT_ONCE):
         rows = np.arange(first, min(first + _ROWS_AT_ONCE, len(targets)))
         rows = rows[counted[rows]]
@@ -50,6 +53,8 @@ def error_rates(members, targets, counted):
         ranks, shares = target_ranks(means, targets[rows])
         errors += (ranks >= 1).sum(), (ranks >= 5).sum()
         cross_entropy -= np.log(np.maximum(shares, np.finfo(np.float32).tiny)).sum()
+        confidence.append(means.max(axis=1, initial=0.0))
+        right.append(ranks == 0)
     return {
         "num_examples": number,
         "top1_error": errors[0] / number,
@@ -57,6 +62,8 @@ def error_rates(members, targets, counted):
         "top1_interval": wilson_interval(errors[0], number),
         "top5_interval": wilson_interval(errors[1], number),
         "cross_entropy": cross_entropy / number,
+        "calibration_error": reliability(np.concatenate(confidence),
+                                         np.concatenate(right)).expected_error,
     }
 
 

@@ -12,6 +12,7 @@ from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation import paper, scores, targets
 from inception_tf.evaluation.members import load_members, refuse_other_classes
+from inception_tf.evaluation.outcomes import outcomes_of
 from inception_tf.evaluation.predict import devices, plan_passes, predict_split
 from inception_tf.evaluation.predictions import (
     open_predictions,
@@ -43,6 +44,7 @@ class Request:
     predictions: files to keep each network's probabilities in, one per model_dir, or none.
     exclude, labels: files; see evaluation.targets.
     submission, class_ids: see evaluation.submission.
+    report: folder to write evaluation.report's page and pictures into, or none.
     given: config fields that override the runs' own.
     command: the words that asked for this, for the record.
     """
@@ -57,6 +59,7 @@ class Request:
     labels: str = ""
     submission: str = ""
     class_ids: str = ""
+    report: str = ""
     given: dict = dataclasses.field(default_factory=dict)
     command: tuple[str, ...] = ()
 
@@ -98,7 +101,7 @@ def score_files(paths, request, rates=(), search=False):
 
     Args:
         paths: of files of the same images in the same order.
-        request: its exclude, labels, submission, class_ids and command are used.
+        request: its exclude, labels, submission, class_ids, report and command are used.
         rates: images per second of each, where they were computed just now.
         search: score every subset of the files, best first, instead.
 
@@ -126,7 +129,10 @@ def score_files(paths, request, rates=(), search=False):
     if not search:
         for row, rate in zip(rows, rates, strict=False):
             row["images_per_second"] = rate
-    return {"rows": rows, **_facts(members, request, excluded, counted)}
+    result = {"rows": rows, **_facts(members, request, excluded, counted)}
+    if request.report:
+        _report(members, request, result, right, counted if counted.any() else ~excluded)
+    return result
 
 
 def _scored(arrays, right, counted, search):
@@ -195,7 +201,7 @@ def _about(member, request):
     return {
         "model_dir": member.model_dir,
         "step": member.manifest["step"],
-        "config": dataclasses.asdict(member.config),
+        "config": dataclasses.asdict(member.config.replace(**request.given)),
         "command": list(request.command),
         "versions": _versions(),
     }
@@ -225,7 +231,7 @@ def _targets(predictions, request):
 def _refuse_unlabelled(request, source):
     """Hours of computing whose result nobody could see are refused before they begin."""
     if source.read(0).label < 0 and not (request.submission or request.predictions
-                                         or request.labels):
+                                         or request.labels or request.report):
         raise UsageError(f"{source.name}/{source.split} has no labels to score against: write "
                          "--submission=FILE or keep --predictions=FILE")
     if request.submission:
@@ -245,6 +251,13 @@ def _submit(members, request):
     write_submission(request.submission, [m.probabilities for m in members],
                      members[0].example_ids,
                      read_class_ids(request.class_ids, members[0].class_names))
+
+
+def _report(members, request, result, right, chosen):
+    from inception_tf.evaluation.report import write_report
+
+    outcomes = outcomes_of([member.probabilities for member in members], right, chosen)
+    write_report(request.report, result, members, outcomes, request.given)
 
 
 def _temporary_files(stack, number):

@@ -6,24 +6,32 @@ from rich.table import Table
 
 # Subsets of a search that are shown; the JSON has all of them.
 MAX_ROWS = 20
+# Columns that stand at the left; the others hold numbers.
+TEXT_COLUMNS = ("network", "models")
 
 
 def score_table(result):
     """The rich Table of a scoring (scoring.score_files' dict), with the paper's own figures."""
-    table = Table(title=_title(result), title_justify="left")
+    table = Table(title=title(result), title_justify="left")
+    columns, rows = score_cells(result)
+    for column in columns:
+        left = column in TEXT_COLUMNS
+        table.add_column(column, justify="left" if left else "right",
+                         overflow="fold" if left else "ellipsis", no_wrap=not left)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def score_cells(result):
+    """(names of the columns, rows of cells), all text."""
     rows = result["rows"][:MAX_ROWS]
     names_models = len(result["members"]) > 1
     has_paper = any("paper" in row for row in rows)
     columns = ["network", *(["models"] if names_models else []), "crops", "top-1 error", "95 %",
                "top-5 error", "95 %", "images", "images/s",
                *(["paper top-1", "paper top-5"] if has_paper else [])]
-    for column in columns:
-        left = column in ("network", "models")
-        table.add_column(column, justify="left" if left else "right",
-                         overflow="fold" if left else "ellipsis", no_wrap=not left)
-    for row in rows:
-        table.add_row(*_cells(row, names_models, has_paper))
-    return table
+    return columns, [_cells(row, names_models, has_paper) for row in rows]
 
 
 def network_names(networks):
@@ -53,7 +61,8 @@ def _short_names(models):
     return [model.rstrip("/").rpartition("/")[2] for model in models]
 
 
-def _title(result):
+def title(result):
+    """Which images, which weights."""
     members = result["members"]
     weights = sorted({member["weights"] for member in members})
     steps = sorted({member["about"]["step"] for member in members})

@@ -48,7 +48,8 @@ def ensemble(runs, tmp_path_factory):
     """Both networks with 12 crops: (result, folder of the predictions files)."""
     folder = tmp_path_factory.mktemp("ensemble")
     result = evaluate(f"--model_dir={runs}/a,{runs}/b", "--protocol=12", "--batch_size=24",
-                      f"--predictions={folder}/a.p,{folder}/b.p", f"--output={folder}/r.json")
+                      f"--predictions={folder}/a.p,{folder}/b.p", f"--report={folder}/report",
+                      f"--output={folder}/r.json")
     return result, folder
 
 
@@ -94,6 +95,12 @@ def test_score_from_files_equals_the_score_of_the_run(ensemble, tmp_path):
     again = evaluate(f"--from_predictions={folder}/a.p,{folder}/b.p", f"--output={tmp_path}/r.json")
     for row, before in zip(again["rows"], result["rows"], strict=True):
         assert row == {k: v for k, v in before.items() if k != "images_per_second"}
+
+
+def test_report_of_a_run_shows_the_images_it_scored(ensemble):
+    page = (ensemble[1] / "report" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 5 and "whole: many views of each" in page
+    assert all(m["checkpoint_sha256"] in page for m in ensemble[0]["members"])
 
 
 def test_search_lists_every_subset(ensemble, tmp_path, capsys):
@@ -224,6 +231,10 @@ def wrong(runs, images, tmp_path_factory):
     (["--from_predictions={ensemble}/a.p,{wrong}/shuffled.p"], "data_fingerprint is "),
     (["--from_predictions={wrong}/notes"], "is not a predictions file"),
     (["--from_predictions={ensemble}/a.p", "--model_dir={runs}/a"], "--model_dir has no use"),
+    (["--from_predictions={ensemble}/a.p", "--protocol=12"], "--protocol has no use"),
+    (["--from_predictions={ensemble}/a.p", "--data_dir=."], "--data_dir has no use"),
+    (["--from_predictions={ensemble}/a.p", "--search", "--report={wrong}/r"], "leave --search"),
+    (["--model_dir={runs}/a", "--report={wrong}"], "wrong0 exists already"),
     (["--model_dir={runs}/a", "--class_ids={wrong}/notes"], "without --submission"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_mistake_is_one_line_with_code_2_and_overwrites_nothing(
