@@ -34,7 +34,8 @@ def main():
 
     import_tensorflow()
     if spec.get("small"):
-        importlib.import_module("inception_tf.training.loop").build_network = small_network
+        for module in ("training.loop", "evaluation.members"):
+            importlib.import_module(f"inception_tf.{module}").build_network = small_network
     if "trace" in spec:
         _trace(spec["trace"])
     if "poison" in spec:

@@ -26,14 +26,19 @@ OWN = (
     Flag("class_ids", "", "lines of class name and ILSVRC id (map_clsloc.txt), for --submission"),
     Flag("report", "", "write pictures and a page that opens offline into this folder, which must "
                        "not exist"),
+    Flag("watch", False, "score each checkpoint of a run that is being trained as it comes, until "
+                         "its last"),
     Flag("output", "", "also write the result, and all that repeats it, as JSON to this file"),
 )
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
-          "max_image_pixels")
+          "max_image_pixels", "stall_timeout_s")
 # What may stand beside --from_predictions.
 WITHOUT_NETWORK = ("from_predictions", "search", "exclude", "labels", "submission", "class_ids",
                    "report", "output")
+# What may not stand beside --watch: it keeps a record of its own.
+NOT_WATCHING = ("from_predictions", "predictions", "search", "submission", "class_ids", "report",
+                "output")
 
 
 def main(argv):
@@ -49,6 +54,7 @@ def main(argv):
 
 
 def _score(arguments, command):
+    """The result to show; None where there is nothing more to say."""
     from inception_tf.evaluation.scoring import Request, score_files, score_networks
 
     own, given = arguments.own, dict(arguments.given)
@@ -59,13 +65,24 @@ def _score(arguments, command):
         predictions=tuple(own["predictions"]), exclude=own["exclude"], labels=own["labels"],
         submission=own["submission"], class_ids=own["class_ids"], report=own["report"],
         given=given, command=command)
+    if own["watch"]:
+        return _watch(request)
     if own["from_predictions"]:
         return score_files(tuple(own["from_predictions"]), request, search=own["search"])
     return score_networks(request)
 
 
+def _watch(request):
+    from inception_tf.evaluation.tables import watch_line
+    from inception_tf.evaluation.watch import watch
+
+    watch(request, lambda row: print(watch_line(row), flush=True))
+
+
 def _refuse_contradictions(arguments):
     own = arguments.own
+    if own["watch"]:
+        _refuse_beside_watch(arguments)
     if own["search"] and not own["from_predictions"]:
         raise UsageError("--search needs --from_predictions=FILE,FILE,...")
     if own["from_predictions"]:
@@ -79,6 +96,14 @@ def _refuse_contradictions(arguments):
         raise UsageError("--report shows one ensemble: leave --search, or name its files alone")
     if own["report"] and os.path.lexists(own["report"]):
         raise UsageError(f"--report={own['report']} exists already: name a folder that does not")
+
+
+def _refuse_beside_watch(arguments):
+    for name in NOT_WATCHING:
+        if name in arguments.names_given:
+            raise UsageError(f"--watch writes into --model_dir only: --{name} has no use")
+    if len(_words(arguments.given.get("model_dir", "runs/demo"))) != 1:
+        raise UsageError("--watch follows one run: name one --model_dir")
 
 
 def _scales(text):

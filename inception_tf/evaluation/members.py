@@ -79,7 +79,7 @@ def load_members(model_dirs, weights, given):
             network than the config, or members with different classes.
         CheckpointError: there are checkpoints and none is valid.
     """
-    members = [_load(model_dir, weights, given) for model_dir in model_dirs]
+    members = [_load_newest(model_dir, weights, given) for model_dir in model_dirs]
     for member in members[1:]:
         refuse_other_classes(members[0].class_names, member.class_names,
                              f"--model_dir={members[0].model_dir}", member.model_dir)
@@ -96,17 +96,27 @@ def refuse_other_classes(ours, theirs, our_name, their_name):
                              f"{other!r}")
 
 
-def _load(model_dir, weights, given):
+def member_of(model_dir, manifest, weights, given, arrays=None):
+    """The Member of one checkpoint: of its manifest alone, as long as it has no weights to give.
+
+    Raises:
+        UsageError: the folder has no config, or that of another network.
+    """
     config = read_config(model_dir)
+    _refuse_other_network(model_dir, config, manifest)
+    prefix = {"ema": "ema/", "raw": "weights/"}[weights]
+    own = {name: array for name, array in (arrays or {}).items() if name.startswith(prefix)}
+    overrides = {name: given[name] for name in OVERRIDES if name in given}
+    return Member(str(model_dir), config.replace(**overrides), manifest, weights, own)
+
+
+def _load_newest(model_dir, weights, given):
+    read_config(model_dir)  # a folder that is no run's is named as that
     found = checkpoint.load_newest(Path(model_dir) / CHECKPOINTS, log.warning)
     if found is None:
         raise UsageError(f"--model_dir={model_dir} has no checkpoint yet")
     arrays, manifest = found
-    _refuse_other_network(model_dir, config, manifest)
-    prefix = {"ema": "ema/", "raw": "weights/"}[weights]
-    own = {name: array for name, array in arrays.items() if name.startswith(prefix)}
-    overrides = {name: given[name] for name in OVERRIDES if name in given}
-    return Member(str(model_dir), config.replace(**overrides), manifest, weights, own)
+    return member_of(model_dir, manifest, weights, given, arrays)
 
 
 def _refuse_other_network(model_dir, config, manifest):

@@ -11,10 +11,12 @@ import tensorflow as tf
 from inception_tf.data.batches import view_batches
 from inception_tf.data.crops import with_mirrors
 from inception_tf.errors import NonFiniteError, UsageError
+from inception_tf.evaluation.models import load_weights
 from inception_tf.evaluation.predictions import ID_BYTES
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.progress import bar
 from inception_tf.runtime.signals import StopSignals
+from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import from_first, local, make_strategy, split_batch
 from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
 
@@ -50,8 +52,9 @@ def plan_passes(batch_size, num_replicas, crops):
 class Devices:
     """What a scoring computes on: the strategy, this process' place among the workers."""
 
-    def __init__(self, kind, startup_timeout_s, stop):
+    def __init__(self, kind, startup_timeout_s, stop, stall_timeout_s=0.0):
         self.cluster, self.stop = read_cluster(os.environ), stop
+        self.watchdog = StallWatchdog(stall_timeout_s)
         await_peers(self.cluster, startup_timeout_s)
         self.strategy = make_strategy(kind, self.cluster)
         stop.watch()
@@ -63,13 +66,15 @@ class Devices:
 
 
 @contextlib.contextmanager
-def devices(kind="auto", startup_timeout_s=120.0):
+def devices(kind, startup_timeout_s, stall_timeout_s):
     """The Devices; a stop signal to any worker ends all of them between two steps."""
     with StopSignals() as stop, naming_lost_peers(read_cluster(os.environ).peers):
-        yield Devices(kind, startup_timeout_s, stop)
+        on = Devices(kind, startup_timeout_s, stop, stall_timeout_s)
+        with on.watchdog:
+            yield on
 
 
-def predict_split(member, source, writer, passes, protocol, on):
+def predict_split(member, source, writer, passes, protocol, on, step=None):
     """Appends what is missing in `writer`; returns (images done, seconds they took).
 
     Args:
@@ -79,6 +84,7 @@ def predict_split(member, source, writer, passes, protocol, on):
         passes: from `plan_passes`.
         protocol: the views; a crops.Protocol.
         on: the Devices.
+        step: a ViewStep with the member's weights; None makes one.
 
     Raises:
         NonFiniteError: a probability is NaN or infinite.
@@ -87,16 +93,15 @@ def predict_split(member, source, writer, passes, protocol, on):
     done = start = from_first(on.strategy, writer.count if writer else 0)
     if start == source.num_examples:
         return 0, 0.0
-    with on.strategy.scope():
-        model = member.build()
-    step = ViewStep(on, model, passes, protocol, int(member.config.network.background_class))
+    step = step or view_step(member, passes, protocol, on)
     stream = view_batches(
         source, member.config.data, preprocessing=member.preprocessing, protocol=protocol,
         start=start, batch_size=passes.images, part=on.cluster.part(passes.images))
     total = -(-(source.num_examples - start) // passes.images)
     started = time.monotonic()
     try:
-        for batch in bar(stream, total, "step", f"{member.config.network.net} {source.split}"):
+        for batch in on.watchdog.over(
+                bar(stream, total, "step", f"{member.config.network.net} {source.split}")):
             rows, stopped = step(batch)
             done += _commit(writer, rows, source.num_examples - done)
             if stopped and done < source.num_examples:
@@ -106,6 +111,13 @@ def predict_split(member, source, writer, passes, protocol, on):
     return source.num_examples - start, time.monotonic() - started
 
 
+def view_step(member, passes, protocol, on):
+    """The ViewStep of a network."""
+    with on.strategy.scope():
+        model = member.build()
+    return ViewStep(on, model, passes, protocol, int(member.config.network.background_class))
+
+
 class ViewStep:
     """A batch of images -> the rows of all of its images, on every worker."""
 
@@ -113,6 +125,11 @@ class ViewStep:
         self._on, self._model = on, model
         self._passes, self._protocol, self._first_class = passes, protocol, first_class
         self._rows = tf.function(self._gathered_rows)
+
+    def load(self, member):
+        """Takes the weights of another checkpoint of the same network."""
+        with self._on.strategy.scope():
+            load_weights(self._model, member.arrays, member.weights)
 
     def __call__(self, batch):
         """((labels [n], ids [n], probabilities [n, K]), whether a worker was asked to stop)."""

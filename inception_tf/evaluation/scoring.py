@@ -2,12 +2,10 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import importlib.metadata
-import platform
 import tempfile
 from pathlib import Path
 
+from inception_tf.config import Runtime
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation import paper, scores, targets
@@ -19,6 +17,7 @@ from inception_tf.evaluation.predictions import (
     predictions_writer,
     refuse_other,
 )
+from inception_tf.evaluation.provenance import file_facts, versions
 from inception_tf.evaluation.submission import read_class_ids, write_submission
 
 # What the paper leaves open and how it is read here, by number of crops.
@@ -30,7 +29,6 @@ ASSUMPTIONS = {
     144: "GoogLeNet's 4 scales x 3 squares x 6 views x 2; how it was carried over to 299 pixels "
          "is not stated",
 }
-PACKAGES = ("inception_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,21 +77,34 @@ def score_networks(request):
     if len(set(request.predictions)) < len(request.predictions):
         raise UsageError("--predictions names one file twice")
     members = load_members(request.model_dirs, request.weights, request.given)
-    config = members[0].config.replace(**request.given)
-    source = open_source(config.data, config.data.eval_split)
-    refuse_other_classes(members[0].class_names, source.class_names,
-                         f"--model_dir={members[0].model_dir}", f"--dataset={source.name}")
-    _refuse_unlabelled(request, source)
-    _check_names(request, source)
+    source = open_split(members[0], request)
     with contextlib.ExitStack() as stack:
-        on = stack.enter_context(devices(config.runtime.strategy,
-                                         config.runtime.startup_timeout_s))
-        files = request.predictions or _temporary_files(stack, len(members))
-        rates = [_predict(member, source, path, request, on)
+        on = stack.enter_context(devices_for(request, members[0].config))
+        files = request.predictions or temporary_files(stack, len(members))
+        rates = [predict_into(path, member, source, request, on)
                  for member, path in zip(members, files, strict=True)]
         if not on.cluster.is_chief:
             return None
         return score_files(files, request, rates)
+
+
+def open_split(member, request):
+    """The Source to score on, with the classes of `member`; UsageError when it cannot serve."""
+    data = member.config.replace(**request.given).data
+    source = open_source(data, data.eval_split)
+    refuse_other_classes(member.class_names, source.class_names,
+                         f"--model_dir={member.model_dir}", f"--dataset={source.name}")
+    _refuse_unlabelled(request, source)
+    _check_names(request, source)
+    return source
+
+
+def devices_for(request, config):
+    """Context of the Devices that `request`, or else the run of `config`, asks for."""
+    runtime = config.replace(**request.given).runtime
+    # Not the run's own: how long an update may take says nothing of a pass over 144 views.
+    stall = request.given.get("stall_timeout_s", Runtime.stall_timeout_s)
+    return devices(runtime.strategy, runtime.startup_timeout_s, stall)
 
 
 def score_files(paths, request, rates=(), search=False):
@@ -144,16 +155,24 @@ def _scored(arrays, right, counted, search):
     return [(s, scores.error_rates([arrays[i] for i in s], right, counted)) for s in subsets]
 
 
-def _predict(member, source, path, request, on):
-    """Completes the predictions file of one member; images per second, None when it was whole."""
+def how_seen(member, request, on):
+    """(Protocol, Passes) of one network."""
     protocol = member.protocol(request.crops, request.scales)
-    passes = plan_passes(request.batch_size, on.number, protocol.crops)
+    return protocol, plan_passes(request.batch_size, on.number, protocol.crops)
+
+
+def predict_into(path, member, source, request, on, step=None):
+    """Completes the predictions file of one member; images per second, None when it was whole.
+
+    step: see predict.predict_split.
+    """
+    protocol, passes = how_seen(member, request, on)
     header = {**member.header(source, protocol, passes), "about": _about(member, request)}
     with contextlib.ExitStack() as stack:
         writer = None
         if on.cluster.is_chief:
             writer = stack.enter_context(predictions_writer(path, header))
-        images, seconds = predict_split(member, source, writer, passes, protocol, on)
+        images, seconds = predict_split(member, source, writer, passes, protocol, on, step)
     return images / seconds if images else None
 
 
@@ -186,13 +205,13 @@ def _facts(members, request, excluded, counted):
         "num_excluded": int(excluded.sum()),
         "num_without_label": int((~counted & ~excluded).sum()),
         "num_classes": len(members[0].class_names),
-        "exclude": _file_facts(request.exclude),
-        "labels": _file_facts(request.labels),
+        "exclude": file_facts(request.exclude),
+        "labels": file_facts(request.labels),
         "assumptions": {str(number): ASSUMPTIONS[number] for number in crops},
         "members": [{**{k: v for k, v in m.header.items() if k != "class_names"},
                      "predictions": str(m.path)} for m in members],
         "command": list(request.command),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -203,7 +222,7 @@ def _about(member, request):
         "step": member.manifest["step"],
         "config": dataclasses.asdict(member.config.replace(**request.given)),
         "command": list(request.command),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -260,20 +279,7 @@ def _report(members, request, result, right, chosen):
     write_report(request.report, result, members, outcomes, request.given)
 
 
-def _temporary_files(stack, number):
+def temporary_files(stack, number):
+    """Paths of files that are gone when `stack` closes."""
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="inception_tf-"))
     return [str(Path(folder) / f"{i}.predictions") for i in range(number)]
-
-
-def _file_facts(path):
-    if not path:
-        return None
-    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-
-
-def _versions():
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found

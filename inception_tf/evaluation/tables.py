@@ -56,6 +56,16 @@ def _cells(row, names_models, has_paper):
     return cells
 
 
+def watch_line(row):
+    """One line on a checkpoint that was scored (a row of a Record)."""
+    errors = "  ".join(
+        f"{name} error {100 * row[f'{key}_error']:.2f} % "
+        f"({100 * row[f'{key}_interval'][0]:.2f}-{100 * row[f'{key}_interval'][1]:.2f})"
+        for name, key in (("top-1", "top1"), ("top-5", "top5")))
+    return (f"step {row['step']}  {errors}  {row['num_examples']} images  "
+            f"{row['images_per_second']:.1f} images/s")
+
+
 def _short_names(models):
     """Last part of each folder's path."""
     return [model.rstrip("/").rpartition("/")[2] for model in models]

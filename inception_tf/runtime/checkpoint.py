@@ -139,7 +139,7 @@ def load_newest(root, warn, check=None):
     found = steps(root)
     for step in reversed(found):
         try:
-            return _load_checked(root, step, check)
+            return load_checked(root, step, check)
         except CheckpointError as error:
             warn(f"checkpoint skipped: {error}")
     if found:
@@ -150,7 +150,8 @@ def load_newest(root, warn, check=None):
     return None
 
 
-def _load_checked(root, step, check):
+def load_checked(root, step, check=None):
+    """As `load`, of numbers that are all finite and pass `check`."""
     arrays, manifest = load(root, step)
     try:
         if check is not None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from inception_tf.config import Config
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.training.folder import first_difference
+from inception_tf.training.plan import total_steps
 
 log = logging.getLogger("inception_tf")
 
@@ -19,6 +20,8 @@ def facts(config, source, machine, bad_examples):
     """The manifest's entries beside step and files; `machine` is machine_of's."""
     return {
         "config": config.to_json(),
+        # Whoever watches the run knows by it when to stop.
+        "last_step": total_steps(config, source.num_examples),
         "class_names": list(source.class_names),
         "data": {"name": source.name, "fingerprint": source.fingerprint},
         "machine": machine,

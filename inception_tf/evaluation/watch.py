@@ -1,0 +1,223 @@
+"""Scores each checkpoint of a run, once, while the run goes on.
+
+    MODEL_DIR/watch/NAME/   what was scored: see evaluation.record
+
+NAME is the split, the number of views and the weights, and a digest of all else that a
+score depends on beside the checkpoint: the same scoring goes on in its folder, another
+has its own.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from pathlib import Path
+
+from inception_tf.config import Runtime
+from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.evaluation.members import member_of
+from inception_tf.evaluation.models import CHECKPOINTS, CONFIG, read_config
+from inception_tf.evaluation.predict import view_step
+from inception_tf.evaluation.provenance import file_facts, versions
+from inception_tf.evaluation.record import open_record
+from inception_tf.evaluation.scoring import (
+    devices_for,
+    how_seen,
+    open_split,
+    predict_into,
+    score_files,
+    temporary_files,
+)
+from inception_tf.runtime import checkpoint
+from inception_tf.runtime.cluster import read_cluster
+from inception_tf.runtime.signals import StopSignals
+
+log = logging.getLogger("inception_tf")
+
+FOLDER = "watch"
+POLL_SECONDS = 2.0
+# What a score does not depend on, or what every row says of itself.
+_NOT_HOW = ("class_names", "checkpoint_sha256", "images_per_pass", "views_per_pass")
+
+
+def watch(request, show):
+    """Scores the checkpoints of request.model_dirs[0], old to new, until the run's last one.
+
+    The last is that of the step at which training said it would end, or the only one of a
+    folder that no training wrote. `show` is called with the row of each.
+
+    Raises:
+        Interrupted: a stop signal came; what was scored is on record.
+        InceptionError: see errors.py for the kinds and their exit codes.
+    """
+    if read_cluster(os.environ).peers:
+        raise UsageError("--watch is for one process: unset TF_CONFIG")
+    (model_dir,) = request.model_dirs
+    config = _await_config(model_dir, request)
+    with contextlib.ExitStack() as stack:
+        on = stack.enter_context(devices_for(request, config))
+        Watch(request, on, show, stack).run()
+
+
+def _await_config(model_dir, request):
+    """The run's Config; one that is just being started has --startup_timeout_s to write it."""
+    seconds = request.given.get("startup_timeout_s", Runtime.startup_timeout_s)
+    path, deadline = Path(model_dir) / CONFIG, time.monotonic() + seconds
+    if not path.is_file():
+        log.info("waiting for %s (--startup_timeout_s=%g)", path, seconds)
+    with StopSignals() as stop, stop.at_once():
+        while not path.is_file() and time.monotonic() < deadline:
+            time.sleep(min(POLL_SECONDS, seconds))
+    return read_config(model_dir)
+
+
+class Watch:
+    """Which checkpoints of a run were seen."""
+
+    def __init__(self, request, on, show, stack):
+        self._request, self._on, self._show, self._stack = request, on, show, stack
+        self._model_dir = request.model_dirs[0]
+        self._root = Path(self._model_dir) / CHECKPOINTS
+        self._seen = set()
+        self._scoring: Scoring | None = None
+
+    def run(self):
+        """Returns when the last checkpoint was seen."""
+        self._look_at_all()
+        if not self._is_over():
+            log.info("waiting for checkpoints in %s", self._root)
+        while not self._is_over():
+            self._pause()
+            self._look_at_all()
+        if self._scoring is not None:
+            self._scoring.say_end()
+
+    def _look_at_all(self):
+        for step in checkpoint.steps(self._root):
+            self._look_at(step)
+
+    def _look_at(self, step):
+        """Scores one checkpoint, unless that was done or it cannot be."""
+        folder = checkpoint.folder_of(self._root, step)
+        try:
+            version = _version(folder)
+            if version in self._seen:
+                return
+            self._seen.add(version)
+            manifest = checkpoint.read_manifest(folder)
+            scoring = self._scoring_of(self._member(manifest))
+            if scoring.has(manifest):
+                return
+            arrays, manifest = checkpoint.load_checked(self._root, step)
+        except (CheckpointError, FileNotFoundError) as error:
+            reason = error if folder.exists() else "deleted before it was scored"
+            log.warning("checkpoint of step %d skipped: %s", step, reason)
+            return
+        self._show(scoring.score(self._member(manifest, arrays)))
+
+    def _member(self, manifest, arrays=None):
+        request = self._request
+        return member_of(self._model_dir, manifest, request.weights, request.given, arrays)
+
+    def _scoring_of(self, member):
+        """The Scoring, made for the first checkpoint; the others must be like it."""
+        if self._scoring is None:
+            self._scoring = Scoring(self._request, self._on, member, self._stack)
+        elif self._scoring.how_scored(member) != self._scoring.how:
+            raise UsageError(f"--model_dir={self._model_dir} holds another run since --watch began")
+        return self._scoring
+
+    def _is_over(self):
+        """Whether the newest checkpoint was seen and is the last that there will be."""
+        found = checkpoint.steps(self._root)
+        if not found:
+            return False
+        folder = checkpoint.folder_of(self._root, found[-1])
+        try:
+            manifest = checkpoint.read_manifest(folder)
+            was_seen = _version(folder) in self._seen
+        except (CheckpointError, FileNotFoundError):
+            return False
+        is_last = "origin" in manifest or found[-1] >= manifest.get("last_step", float("inf"))
+        return was_seen and is_last
+
+    def _pause(self):
+        """Waits a little; a stop signal ends it."""
+        self._on.watchdog.beat()
+        with self._on.stop.at_once():
+            if self._on.stop.requested:
+                self._on.stop.interrupt()
+            time.sleep(POLL_SECONDS)
+
+
+class Scoring:
+    """One way to score all checkpoints of a run: its data, its record, a network built once."""
+
+    def __init__(self, request, on, member, stack):
+        self._request, self._on = request, on
+        self._source = open_split(member, request)
+        self._step = None
+        self._count = 0
+        self.how = self.how_scored(member)
+        folder = Path(member.model_dir) / FOLDER / _name(self.how)
+        self._record = stack.enter_context(open_record(folder))
+
+    def how_scored(self, member):
+        """All that the scores of a Member depend on, but its weights."""
+        request = self._request
+        header = member.header(self._source, *how_seen(member, request, self._on))
+        files = {name: (file_facts(getattr(request, name)) or {}).get("sha256")
+                 for name in ("exclude", "labels")}
+        return {**{k: v for k, v in header.items() if k not in _NOT_HOW}, **files}
+
+    def has(self, manifest):
+        """Whether a checkpoint is on record."""
+        return self._record.has(manifest["step"], _hash_of(manifest))
+
+    def score(self, member):
+        """Scores a Member; the row that went on record."""
+        with contextlib.ExitStack() as stack:
+            (path,) = temporary_files(stack, 1)
+            rate = predict_into(path, member, self._source, self._request, self._on,
+                                self._step_with(member))
+            (row,) = score_files([path], self._request, [rate])["rows"]
+        numbers = {k: v for k, v in row.items() if k not in ("networks", "models", "paper")}
+        row = {"step": member.manifest["step"], "checkpoint_sha256": _hash_of(member.manifest),
+               **numbers, "how": self.how, "versions": versions(),
+               "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+        self._record.add(row)
+        self._count += 1
+        return row
+
+    def say_end(self):
+        """Logs how many checkpoints were scored, and where that is kept."""
+        log.info("the run's last checkpoint is scored: %d now, %d in all in %s", self._count,
+                 len(self._record.rows), self._record.path)
+
+    def _step_with(self, member):
+        """The ViewStep, built and traced once, with the weights of `member`."""
+        if self._step is None:
+            protocol, passes = how_seen(member, self._request, self._on)
+            self._step = view_step(member, passes, protocol, self._on)
+        else:
+            self._step.load(member)
+        return self._step
+
+
+def _version(folder):
+    """Tells a checkpoint from one that a resumed training wrote anew at its step."""
+    return folder.name, folder.stat().st_mtime_ns
+
+
+def _hash_of(manifest):
+    return manifest["files"][checkpoint.ARRAYS]["sha256"]
+
+
+def _name(how):
+    digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:8]
+    split = re.sub(r"[^\w.+-]+", "_", how["split"])
+    return f"{split}_{how['protocol']['crops']}_{how['weights']}_{digest}"
