@@ -33,7 +33,7 @@ def images(tmp_path_factory):
     return folder
 
 
-def write_predictions(path, images, labelled=True, seed=0, crops=1):
+def write_predictions(path, images, labelled=True, right=False, seed=0):
     """A file as a scoring of `images` leaves it, of random probabilities."""
     config = preset("tiny").replace(dataset="folder", data_dir=str(images))
     source = open_source(config.data, "validation")
@@ -42,14 +42,16 @@ def write_predictions(path, images, labelled=True, seed=0, crops=1):
         **dict.fromkeys(IDENTITY, ""), "dataset": "folder", "split": "validation",
         "data_fingerprint": source.fingerprint, "num_examples": NUM, "class_names": NAMES,
         "network": "inception_resnet_v1", "weights": "ema", "checkpoint_sha256": "cafe" * 16,
-        "protocol": {"crops": crops, "scales": [86] * (crops > 1), "field": 75},
+        "protocol": {"crops": 1, "scales": [], "field": 0},
         "preprocessing": {"crop_fraction": 0.875, "image_size": 75},
         "about": {"model_dir": f"runs/{path.name}", "step": 12, "versions": {"keras": "3.15"},
                   "config": json.loads(config.to_json())}}
     with predictions_writer(path, header) as writer:
         labels = [r.label if labelled else -1 for r in records]
-        writer.append(labels, [r.example_id for r in records],
-                      np.random.default_rng(seed).dirichlet(np.ones(len(NAMES)), NUM))
+        probabilities = np.random.default_rng(seed).dirichlet(np.ones(len(NAMES)), NUM)
+        if right:
+            probabilities = np.eye(len(NAMES))[labels]
+        writer.append(labels, [r.example_id for r in records], probabilities)
     return path
 
 
@@ -125,6 +127,14 @@ def test_split_without_labels_shows_only_confidence(images, tmp_path):
     assert report(tmp_path / "report", [path]) == 0
     assert [p.name for p in (tmp_path / "report").glob("*.png")] == ["confidence.png"]
     assert "no labels" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_network_without_a_mistake_has_a_report(images, tmp_path):
+    path = write_predictions(tmp_path / "p", images, right=True)
+    assert report(tmp_path / "report", [path]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "No image was classified wrongly" in page
+    assert page.count("data:image/png") == len(PICTURES) - 1
 
 
 def test_images_that_are_gone_are_named_and_all_else_is_drawn(images, files, tmp_path, caplog):

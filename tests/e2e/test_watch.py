@@ -101,9 +101,9 @@ def test_every_checkpoint_is_scored_once_until_the_last(run, monkeypatch, capsys
 
 def test_scores_are_those_of_an_eval_of_that_checkpoint(run, monkeypatch, tmp_path):
     during(monkeypatch, lambda: run.add(20, LAST))
-    run.watch("--weights=raw")
-    exit_code_of(command.main, [f"--model_dir={run.folder}", "--weights=raw",
-                                f"--output={tmp_path}/r.json"])
+    words = ["--weights=raw", "--strategy=mirrored"]
+    assert run.watch(*words) == 0
+    exit_code_of(command.main, [f"--model_dir={run.folder}", *words, f"--output={tmp_path}/r.json"])
     (expected,) = json.loads((tmp_path / "r.json").read_text())["rows"]
     found = run.rows()[-1]
     for name in ("top1_error", "top5_error", "cross_entropy", "calibration_error", "num_examples"):
