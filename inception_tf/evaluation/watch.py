@@ -184,8 +184,10 @@ class Scoring:
             (path,) = temporary_files(stack, 1)
             rate = predict_into(path, member, self._source, self._request, self._on,
                                 self._step_with(member))
-            (row,) = score_files([path], self._request, [rate])["rows"]
-        numbers = {k: v for k, v in row.items() if k not in ("networks", "models", "paper")}
+            rows = score_files([path], self._request, [rate])["rows"]
+        if not rows:
+            raise UsageError("--watch: no image is left to be counted")
+        numbers = {k: v for k, v in rows[0].items() if k not in ("networks", "models", "paper")}
         row = {"step": member.manifest["step"], "checkpoint_sha256": _hash_of(member.manifest),
                **numbers, "how": self.how, "versions": versions(),
                "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
