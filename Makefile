@@ -17,7 +17,7 @@ RUN = $(VENV)/bin/python
 # Two processes of tests at once, each file in one of them: building networks keeps one core busy.
 PYTEST = $(RUN) -m pytest -n 2 --dist loadfile
 
-BENCHMARKS = $(filter-out __init__ harness peers tables,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS = input overhead save resume crops serving predict
 
 .PHONY: demo test faults lint bench experiments-quick data clean
 
@@ -32,6 +32,7 @@ test: $(VENV)/ready
 	$(PYTEST) -m "not faults"
 
 faults: $(VENV)/ready
+	rm -f faults.json
 	$(PYTEST) -m faults --fault-results=faults.json
 
 lint: $(VENV)/ready
