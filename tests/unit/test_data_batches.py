@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inception_tf.config import Data, Network
-from inception_tf.data import batches
+from inception_tf.data import stream as streams
 from inception_tf.data.batches import scoring_batches, training_batches
 from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
 from inception_tf.errors import DataError
@@ -144,6 +144,6 @@ def test_streams_left_open_are_closed_at_exit():
     """Their threads would wait for the interpreter's lock for ever."""
     stream = _training()
     next(stream)
-    batches.close_streams()
+    streams.close_streams()
     with pytest.raises(DataError, match="ended after 1"):
         next(stream)
