@@ -152,6 +152,9 @@ class Execution:
     xla: bool = option(False, "compile forward and backward pass with XLA (half the speed on CPU)")
     steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
                                  "Python is what they wait for", low=1)
+    color_on: str = option("auto", "what colours and scales training images: the host, which "
+                           "decodes them, or the device, to which bytes cross; auto: the device "
+                           "where it is a GPU or TPU", ("auto", "host", "device"))
     profile_steps: str = option("", "A-B: profile these steps into model_dir/profile, for "
                                 "TensorBoard")
     on_non_finite: str = option("stop", "after a loss or gradient that is not finite: end with "

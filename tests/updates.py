@@ -54,12 +54,14 @@ def trained(replicas=1, passes=1, steps=6, batch_norm="frozen", dropout=0.0,
     return state.arrays(), [{k: np.asarray(v) for k, v in m.items()} for m in metrics]
 
 
-def step_and_state(replicas=1, batch_norm="own", dropout=0.0, execution=Execution()):  # noqa: B008
+def step_and_state(replicas=1, batch_norm="own", dropout=0.0, execution=Execution(),  # noqa: B008
+                   color="none"):
     strategy = strategy_of(replicas)
     with strategy.scope():
         model = small_model(batch_norm, dropout)
     state = TrainState(strategy, model, OPTIMIZATION, execution.precision)
-    return TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), 0, execution), state
+    return TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), 0, execution,
+                     color), state
 
 
 def assert_close(ours, expected, rtol=2e-5):

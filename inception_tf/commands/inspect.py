@@ -1,4 +1,4 @@
-"""`inception-tf inspect`: what a network is made of, and what sets two apart."""
+"""`inception-tf inspect`: what a network is made of, what sets two apart, how fast input comes."""
 
 import sys
 
@@ -13,20 +13,31 @@ OWN = (
     Flag("aux_head", False, "with the auxiliary classifier"),
     Flag("classes", 1000, "size of the classifier"),
     Flag("diff", "none", "show what differs from this network instead", ("none", *NETS)),
+    Flag("input", False, "measure the input pipeline of --dataset instead"),
+    Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes"),
 )
 FIELDS = ("net", "image_size", "width", "repeats", "batch_norm_gamma")
+INPUT_FIELDS = ("dataset", "data_dir", "train_split", "color", "min_crop_area", "max_bad_examples",
+                "max_image_pixels", "color_on")
+# How long each of the two measurements of --input takes.
+SECONDS = 5.0
 
 LEGEND = "3x3 96 /2 V: kernel, filters, stride, V for no padding; -: not in that network"
 
 
 def main(argv):
-    """Prints stages, shapes, parameters and multiply-adds of --net, or its --diff."""
+    """Prints stages, shapes, parameters and multiply-adds of --net, its --diff, or --input."""
     arguments = flags.parse(
-        "inspect", "Shows what a network is made of.", argv, OWN, groups=("network",),
-        fields=FIELDS)
-    network = flags.config_from(arguments, Config()).network
+        "inspect", "Shows what a network is made of, or how fast its input comes.", argv, OWN,
+        groups=("network", "data", "execution"), fields=(*FIELDS, *INPUT_FIELDS))
+    config = flags.config_from(arguments, Config())
+    network, other = config.network, arguments.own["diff"]
+    if not arguments.own["input"] and (stray := sorted(arguments.given.keys() & {*INPUT_FIELDS})):
+        raise UsageError(f"--{stray[0]} is of the input: add --input")
     import_tensorflow()
-    other = arguments.own["diff"]
+    if arguments.own["input"]:
+        _print_input(config, arguments.own["images_per_second"])
+        return
 
     model = _built(network.net, network, arguments.own)
     if other == "none":
@@ -72,6 +83,29 @@ def _totals(rows):
         cost = sum(row.multiply_adds for row in chosen)
         yield (f"{label}: {trainable:,} trainable parameters, {total:,} with batch statistics, "
                f"{cost / 1e9:.4f} G multiply-adds")
+
+
+def _print_input(config, images_per_second):
+    """Pipeline and floor, at which rate, and how many cores `images_per_second` takes."""
+    from inception_tf.data.sources import open_source
+    from inception_tf.data.speed import decoding_speed, pipeline_speed
+    from inception_tf.data.stream import PARALLELISM
+    from inception_tf.runtime.strategy import colors_on_device
+
+    data, size = config.data, config.network.image_size
+    source = open_source(data, data.train_split)
+    on_device = colors_on_device(config.execution.color_on)
+    rows = {"whole pipeline": pipeline_speed(source, config, on_device, SECONDS),
+            "decoding of the crops alone": decoding_speed(source, config, SECONDS)}
+    table = _table(f"input of {source.name}/{data.train_split} at {size}x{size}, --color="
+                   f"{data.color} on the {'device' if on_device else 'host'}, "
+                   f"{PARALLELISM} processors", "")
+    for column in ("images/s", "ms of CPU an image", f"cores for {images_per_second:g} images/s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, speed in rows.items():
+        table.add_row(name, f"{speed.images_per_second:,.0f}", f"{1e3 * speed.cpu_seconds:.2f}",
+                      f"{speed.cores_for(images_per_second):.1f}")
+    _print(table)
 
 
 def _print_difference(model, other):

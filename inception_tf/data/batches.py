@@ -8,7 +8,8 @@ import math
 import tensorflow as tf
 
 from inception_tf.data import crops
-from inception_tf.data.distort import distort
+from inception_tf.data.color import NUM_DRAWS, colored
+from inception_tf.data.distort import crop
 from inception_tf.data.order import example_indices
 from inception_tf.data.stream import PARALLELISM, ExampleStream, Labels, Slots
 
@@ -17,28 +18,38 @@ IN_FLIGHT_BYTES = 2**29
 
 
 def training_batches(source, data, *, image_size, num_classes, label_offset=0, seed, start=0,
-                     batch_size, part=None, parallelism=PARALLELISM, prefetch=2):
+                     batch_size, part=None, color_on_device=False, parallelism=PARALLELISM,
+                     prefetch=2):
     """Endless distorted batches; batch k holds positions start + k * batch_size + part.
 
     data: config.Data. num_classes: of the data, background not counted.
     label_offset: added to labels, 1 when class 0 is background. part: (low, high) slots of each
-    batch; default all. parallelism, prefetch: speed only, never what comes.
+    batch; default all. color_on_device: leave the colours to color.finished. parallelism,
+    prefetch: speed only, never what comes.
 
     Yields dicts: image [n, S, S, 3] float32 in [-1, 1], label [n] int32, weight
-    [n] float32 (0 for a bad example), index [n] int64 (the record), example_id [n] string.
+    [n] float32 (0 for a bad example), index [n] int64 (the record), example_id [n] string; with
+    `color_on_device` image [n, S, S, 3] uint8 and draws [n, 5] float32.
     """
     def index_at(position):
         return example_indices([position], source.num_examples, seed)[0]
 
     def picture(encoded, position):
         key = tf.stack([tf.constant(seed, tf.int64), position])
-        return distort(encoded, key, image_size=image_size, color=data.color,
-                       min_crop_area=data.min_crop_area, max_pixels=data.max_image_pixels)
+        pixels, draws = crop(encoded, key, image_size=image_size, color=data.color,
+                             min_crop_area=data.min_crop_area, max_pixels=data.max_image_pixels)
+        if color_on_device:
+            return {"image": tf.saturate_cast(tf.round(pixels), tf.uint8), "draws": draws}
+        return {"image": colored(pixels, draws, data.color)}
 
+    specs = {"image": tf.TensorSpec((image_size, image_size, 3))}
+    if color_on_device:
+        specs = {"image": tf.TensorSpec(specs["image"].shape, tf.uint8),
+                 "draws": tf.TensorSpec([NUM_DRAWS])}
     low, high = part or (0, batch_size)
     return ExampleStream(
         source, index_at, picture, Slots(start, batch_size, low, high),
-        image_shape=(image_size, image_size, 3), labels=Labels(num_classes, label_offset),
+        picture_specs=specs, labels=Labels(num_classes, label_offset),
         max_bad_examples=data.max_bad_examples, max_pixels=data.max_image_pixels,
         parallelism=parallelism, prefetch=prefetch,
     )
@@ -84,8 +95,9 @@ def _records_in_order(source, data, picture, shape, labels, *, start=0, batch_si
 
     low, high = part or (0, batch_size)
     return ExampleStream(
-        source, index_at, lambda encoded, position: picture(encoded),
-        Slots(start, batch_size, low, high), image_shape=shape, labels=labels,
+        source, index_at, lambda encoded, position: {"image": picture(encoded)},
+        Slots(start, batch_size, low, high), picture_specs={"image": tf.TensorSpec(shape)},
+        labels=labels,
         max_bad_examples=0, max_pixels=data.max_image_pixels,
         num_batches=-(-(source.num_examples - start) // batch_size),
         parallelism=parallelism, prefetch=prefetch,

@@ -66,6 +66,19 @@ def batch_colored(pixels, draws, form):
     return result
 
 
+def finished(batch, form):
+    """The images of a training batch as a network takes them, coloured here if not yet so.
+
+    Shape: image [n, S, S, 3], as bytes with draws [n, 5], or as it is returned;
+        weight [n] -> [n, S, S, 3] float32 in [-1, 1], zero where the weight is.
+    """
+    if "draws" not in batch:
+        return batch["image"]
+    pixels = batch_colored(tf.cast(batch["image"], tf.float32), batch["draws"], form)
+    good = batch["weight"][:, tf.newaxis, tf.newaxis, tf.newaxis] > 0
+    return tf.where(good, pixels, 0.0)
+
+
 def choice(draw, count):
     """The number 0 .. count - 1 that a draw in [0, 1) stands for."""
     return tf.cast(draw * count, tf.int32)

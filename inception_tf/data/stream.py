@@ -86,10 +86,11 @@ class Labels:
 class ExampleStream:
     """An iterator of batches that names bad examples instead of failing on them.
 
+    picture: (encoded, position) -> dict of tensors like `picture_specs`; zeros stand for a bad one.
     bad_examples: example id -> cause, of all found so far.
     """
 
-    def __init__(self, source, index_at, picture, slots, *, image_shape, labels, max_bad_examples,
+    def __init__(self, source, index_at, picture, slots, *, picture_specs, labels, max_bad_examples,
                  max_pixels, num_batches=None, parallelism=PARALLELISM, prefetch=2):
         self.bad_examples = {}
         self._bad_indices = set()
@@ -98,7 +99,7 @@ class ExampleStream:
         # Traced once: a pipeline that starts again would trace it again.
         self._picture = tf.function(picture, autograph=False)
         self._slots = slots
-        self._image_shape = image_shape
+        self._picture_specs = picture_specs
         self._labels = labels
         self._max_bad_examples = max_bad_examples
         self._max_pixels = max_pixels
@@ -152,16 +153,19 @@ class ExampleStream:
             self._read, [index], (tf.string, tf.int32, tf.bool, tf.string), stateful=False
         )
         encoded, label, good, example_id = (tf.ensure_shape(x, []) for x in read)
-        image = tf.cond(
-            good, lambda: self._picture(encoded, position), lambda: tf.zeros(self._image_shape)
-        )
+        picture = tf.cond(good, lambda: self._picture(encoded, position), self._no_picture)
         return {
-            "image": tf.ensure_shape(image, self._image_shape),
+            **{name: tf.ensure_shape(picture[name], spec.shape)
+               for name, spec in self._picture_specs.items()},
             "label": label,
             "weight": tf.cast(good, tf.float32),
             "index": index,
             "example_id": example_id,
         }
+
+    def _no_picture(self):
+        return {name: tf.zeros(spec.shape, spec.dtype)
+                for name, spec in self._picture_specs.items()}
 
     def _read(self, index):
         """(encoded, label, good, id) of a record; nothing and False for padding and bad ones."""

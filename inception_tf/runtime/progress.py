@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -8,6 +9,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 log = logging.getLogger("inception_tf")
+
+# Share of the time from which on a progress line says that steps wait for input.
+SHOWN_WAIT = 0.02
 
 
 def bar(iterable, total, unit, description):
@@ -25,31 +29,50 @@ class StepProgress:
                          disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self._redirect = logging_redirect_tqdm()
         self._redirect.__enter__()
-        self._last = (start_step, time.monotonic())
+        self.restart_clock(start_step)
 
     def advance(self):
         """One more step is done."""
         self._bar.update(1)
 
+    @contextlib.contextmanager
+    def waiting(self):
+        """What happens inside is waiting for input."""
+        started = time.monotonic()
+        yield
+        self._waited += time.monotonic() - started
+
     def report(self, step, values):
         """Logs `values` (name -> number) of `step`; returns images per second since last time."""
         last_step, last_time = self._last
-        seconds = (time.monotonic() - last_time) / max(1, step - last_step)
+        elapsed = time.monotonic() - last_time
+        seconds = elapsed / max(1, step - last_step)
+        waited = self._waited / elapsed
         self.restart_clock(step)
         rate = self.images / seconds
         left = duration((self.total - step) * seconds)
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if waited >= SHOWN_WAIT:
+            text += f"  {waited:.0%} waiting for input"
         log.info("step %d/%d  %s  %.3g images/s  ETA %s", step, self.total, text, rate, left)
         return rate
 
     def restart_clock(self, step):
         """Leaves what happened since the last report (scoring, saving) out of the rate."""
-        self._last = (step, time.monotonic())
+        self._last, self._waited = (step, time.monotonic()), 0.0
 
     def close(self):
         """Ends the bar."""
         self._redirect.__exit__(None, None, None)
         self._bar.close()
+
+
+def scoring_line(epoch, values):
+    """What a scoring found (training/loop.py's values), in one line."""
+    percent = {name: 100 * value for name, value in values.items() if name.endswith("error")}
+    return (f"epoch {epoch:.2f}  validation on {values['num_examples']} images: top-1 error "
+            f"{percent['ema_top1_error']:.2f} % (raw {percent['raw_top1_error']:.2f} %), top-5 "
+            f"error {percent['ema_top5_error']:.2f} % (raw {percent['raw_top5_error']:.2f} %)")
 
 
 def duration(seconds):

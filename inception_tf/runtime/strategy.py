@@ -31,6 +31,12 @@ def make_strategy(kind="auto", cluster=ALONE):
     return _strategy(kind, cluster)
 
 
+def colors_on_device(choice):
+    """Whether --color_on=`choice` means the device: "auto" does on a GPU or TPU."""
+    accelerated = any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
+    return choice == "device" or (choice == "auto" and accelerated)
+
+
 def split_batch(strategy, batch):
     """`batch`, this worker's dict of tensors [R n, ...], as parts [n, ...] of its R replicas."""
     return strategy.experimental_distribute_values_from_function(
@@ -40,12 +46,12 @@ def split_batch(strategy, batch):
 def split_batches(strategy, steps, names):
     """Lists (one a step) of batches (one a pass) as parts [K, P, n, ...] of this worker's replicas.
 
-    The entries `names` of each batch [R n, ...] are taken.
+    The entries `names` of each batch [R n, ...] are taken, those that it has.
     """
     def part(context):
         return {name: tf.stack([tf.stack([_own_part(strategy, context, batch[name])
                                           for batch in step]) for step in steps])
-                for name in names}
+                for name in names if name in steps[0][0]}
 
     return strategy.experimental_distribute_values_from_function(part)
 

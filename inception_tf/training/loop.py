@@ -19,11 +19,11 @@ from inception_tf.runtime import checkpoint
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.lock import locked
 from inception_tf.runtime.profile import StepProfile
-from inception_tf.runtime.progress import StepProgress, bar
+from inception_tf.runtime.progress import StepProgress, bar, scoring_line
 from inception_tf.runtime.saver import BackgroundSaver
 from inception_tf.runtime.signals import Interrupted, StopSignals
 from inception_tf.runtime.stall import StallWatchdog
-from inception_tf.runtime.strategy import gather_equal, make_strategy
+from inception_tf.runtime.strategy import colors_on_device, gather_equal, make_strategy
 from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
 from inception_tf.training import manifest, non_finite
@@ -190,7 +190,7 @@ class Run:
         self.state = TrainState(self.strategy, self.model, self.config.optimization,
                                 execution.precision)
         self.step_function = TrainStep(self.strategy, self.model, self.state, self.schedule,
-                                       self.config.runtime.seed, execution)
+                                       self.config.runtime.seed, execution, self.config.data.color)
         self.scorer = Scorer(self.strategy, logits_of(self.model, self.state))
 
     def _restore(self):
@@ -225,6 +225,7 @@ class Run:
             start=self.step * self.batches.global_batch, batch_size=self.batches.pass_batch,
             prefetch=max(2, self.batches.passes * self.config.execution.steps_per_call),
             part=self.cluster.part(self.batches.pass_batch),
+            color_on_device=colors_on_device(self.config.execution.color_on),
             image_size=self.config.network.image_size, **self._label_settings())
         stream.bad_examples.update(self.bad_examples)  # those the run met before it stopped
         return stream
@@ -238,8 +239,9 @@ class Run:
     def _advance(self, stream, progress):
         """The updates of one call, up to the next thing to do; the last one's metrics."""
         self.profile.at(self.step)
-        steps = [[next(stream) for _ in range(self.batches.passes)]
-                 for _ in range(self._call_length())]
+        with progress.waiting():
+            steps = [[next(stream) for _ in range(self.batches.passes)]
+                     for _ in range(self._call_length())]
         for batches, metrics in zip(steps, self.step_function.several(
                 steps, self.stop.requested), strict=False):
             if not metrics["is_finite"]:
@@ -284,10 +286,7 @@ class Run:
         """Writes, logs and draws a scoring."""
         self.writers["validation"].write(self.step, values)
         self.saver.add_scores(self.step, values)
-        log.info("epoch %.2f  validation on %d images: top-1 error %.2f %% (raw %.2f %%), "
-                 "top-5 error %.2f %% (raw %.2f %%)", self.epoch, values["num_examples"],
-                 *(100 * values[k] for k in ("ema_top1_error", "raw_top1_error",
-                                             "ema_top5_error", "raw_top5_error")))
+        log.info(scoring_line(self.epoch, values))
         with tolerating_full_disk("curves", self.step):
             draw_curves(self.config.runtime.model_dir, self.config.network.net)
 

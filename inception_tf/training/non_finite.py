@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from inception_tf.errors import NonFiniteError
 from inception_tf.runtime.strategy import split_batches
+from inception_tf.training.replica import PARTS
 
 log = logging.getLogger("inception_tf")
 # Names in one message.
@@ -56,7 +57,7 @@ def culprits(train_step, batches):
                     for i in range(len(batches))]
         return strategy.run(on_replica, args=(parts,))
 
-    parts = split_batches(strategy, [batches], ("image", "label", "weight"))
+    parts = split_batches(strategy, [batches], PARTS)
     per_pass = zip(*map(strategy.experimental_local_results,
                         tf.nest.flatten(look(parts))), strict=True)
     names = [f"gradient of {v.path}" for v in state.trainable]

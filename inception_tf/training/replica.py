@@ -7,8 +7,12 @@ save, and replicas draw different masks (traps: under MirroredStrategy Keras giv
 
 import tensorflow as tf
 
+from inception_tf.data.color import finished
 from inception_tf.training.losses import cross_entropy
 from inception_tf.training.state import is_seed
+
+# What a replica takes of a batch (data/batches.py).
+PARTS = ("image", "label", "weight", "draws")
 
 
 class ReplicaPass:
@@ -20,26 +24,27 @@ class ReplicaPass:
         optimization: config.Optimization with the losses' constants.
         seed: int, of dropout.
         num_replicas: of all workers.
+        color: form of the distortion of images that come as bytes.
         xla: compile loss and gradients; what follows them (collectives, TF1's kernels) is not.
     """
 
-    def __init__(self, model, state, optimization, seed, num_replicas, xla=False):
+    def __init__(self, model, state, optimization, seed, num_replicas, xla=False, color="none"):
         self.model, self.state, self.optimization = model, state, optimization
-        self.seed, self.num_replicas = seed, num_replicas
+        self.seed, self.num_replicas, self.color = seed, num_replicas, color
         self._compute = tf.function(self._gradients, jit_compile=True) if xla else self._gradients
 
     def __call__(self, batch, index, statistics, loss_scale=1.0):
         """(gradients, statistics after the pass, sums) of this replica's examples.
 
         Args:
-            batch: image [n, S, S, 3], label [n], weight [n].
+            batch: image [n, S, S, 3], label [n], weight [n]; draws [n, 5] of images as bytes.
             index: number of the pass in its update.
             statistics: values of state.statistics before the pass.
             loss_scale: the loss is multiplied by it, and so are the gradients.
         """
         weights = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
         gradients, changed, per_example = self._compute(
-            weights, self._others(index, statistics), batch["image"], batch["label"],
+            weights, self._others(index, statistics), finished(batch, self.color), batch["label"],
             batch["weight"], tf.convert_to_tensor(loss_scale))
         sums = {name: tf.reduce_sum(v * batch["weight"]) for name, v in per_example.items()}
         return gradients, self._statistics_of(changed), sums
@@ -49,7 +54,7 @@ class ReplicaPass:
         weights = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
         statistics = [tf.convert_to_tensor(v.value) for v in self.state.statistics]
         gradients, changed, values = self._compute(
-            weights, self._others(index, statistics), batch["image"], batch["label"],
+            weights, self._others(index, statistics), finished(batch, self.color), batch["label"],
             batch["weight"], tf.constant(1.0))
         tensors = [*gradients, *self._statistics_of(changed)]
         return (tf.math.is_finite(values["loss"] * batch["weight"]),

@@ -15,7 +15,7 @@ from inception_tf.nets.stages import stage_of
 from inception_tf.runtime.strategy import local, same_on_replicas, split_batches
 from inception_tf.training.losses import is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, apply_update, clip_scale
-from inception_tf.training.replica import ReplicaPass
+from inception_tf.training.replica import PARTS, ReplicaPass
 
 # What an update reports, in the order of its row of numbers.
 METRICS = ("loss", "cross_entropy", "error", "grad_norm", "learning_rate", "is_finite", "stop")
@@ -31,13 +31,14 @@ class TrainStep:
         schedule: Schedule of learning rate and averaging.
         seed: int, of dropout.
         execution: config.Execution.
+        color: form of the distortion of images that come as bytes.
     """
 
-    def __init__(self, strategy, model, state, schedule, seed, execution):
+    def __init__(self, strategy, model, state, schedule, seed, execution, color="none"):
         self.strategy, self.state, self.schedule = strategy, state, schedule
         self.optimization, self.execution = schedule.optimization, execution
         self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
-                                        strategy.num_replicas_in_sync, execution.xla)
+                                        strategy.num_replicas_in_sync, execution.xla, color)
         self._call = tf.function(self._updates)
 
     def __call__(self, batches, stop=False):
@@ -67,7 +68,7 @@ class TrainStep:
         stop = same_on_replicas(self.strategy, tf.constant(float(stop)))
         # Always as many as traced for: another number would be another graph.
         padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
-        batches = split_batches(self.strategy, [*steps, *padding], ("image", "label", "weight"))
+        batches = split_batches(self.strategy, [*steps, *padding], PARTS)
         rows, done = self._call(batches, tf.constant(len(steps)), stop)
         return [_metrics(row) for row in rows.numpy()[:int(done)]]
 

@@ -55,6 +55,18 @@ def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, t
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.parametrize("where, kind", [("device", "uint8"), ("auto", "float32")])
+def test_color_on_decides_whether_bytes_cross_to_the_device(config, tmp_path, monkeypatch, where,
+                                                            kind):
+    """Here auto is the host; that both give the same images is in tests/unit."""
+    kinds = []
+    original = TrainStep.several
+    monkeypatch.setattr(TrainStep, "several", lambda self, steps, stop: (
+        kinds.append(steps[0][0]["image"].dtype.name), original(self, steps, stop))[1])
+    train(config.replace(model_dir=str(tmp_path), color_on=where, max_steps=1))
+    assert kinds == [kind]
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_computes_in_16_bits_and_keeps_weights_in_32(config, precision):
     model = build_network(config.network, 5, precision=precision)

@@ -6,6 +6,7 @@ import pytest
 from inception_tf.config import Data, Network
 from inception_tf.data import stream as streams
 from inception_tf.data.batches import scoring_batches, training_batches
+from inception_tf.data.color import finished
 from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
 from inception_tf.errors import DataError
 from tests.bad_images import MemorySource, jpeg
@@ -80,6 +81,23 @@ def test_seed_changes_order_and_distortion():
     first, other = _take(_training(), 2), _take(_training(seed=1), 2)
     assert (first["index"] != other["index"]).any()
     assert (first["image"] != other["image"]).any()
+
+
+@pytest.mark.parametrize("color", ["none", "fast", "full"])
+def test_colours_left_to_the_device_are_the_hosts_within_the_rounding_to_bytes(color):
+    source = MemorySource([*(jpeg(seed=i, height=90, width=90) for i in range(23)), b"bad"])
+    data = Data(color=color)
+    settings = {"image_size": SIZE, "num_classes": 4, "seed": 0, "batch_size": 24}
+    host = _take(training_batches(source, data, **settings), 1)
+    stream = training_batches(source, data, color_on_device=True, **settings)
+    bytes_of_images = next(stream)
+    stream.close()
+    assert bytes_of_images["image"].dtype == "uint8"
+    ours = finished(bytes_of_images, color).numpy()
+    np.testing.assert_array_equal(host["weight"] == 0, ~ours.any(axis=(1, 2, 3)))
+    # Half a level of 255, made larger by saturation and contrast of up to 1.5 each.
+    assert np.abs(ours - host["image"]).max() < (0.005 if color == "none" else 0.03)
+    assert np.abs(ours - host["image"]).mean() < 0.003
 
 
 def test_label_offset_makes_room_for_the_background_class():

@@ -4,6 +4,7 @@ import pytest
 
 from inception_tf.commands.inspect import main
 from inception_tf.errors import UsageError
+from tests.pictures import write_image_folder
 
 SMALL = ["--width=0.125", "--image_size=75", "--repeats=1,1,1"]
 
@@ -65,3 +66,19 @@ def test_inspect_bad_argument_is_one_line_that_names_it(argument, message):
 def test_inspect_auxiliary_head_without_top_is_refused():
     with pytest.raises(UsageError, match="needs include_top"):
         main(["--aux_head", "--include_top=false", *SMALL])
+
+
+def test_inspect_input_prints_the_pipeline_beside_its_floor(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("inception_tf.commands.inspect.SECONDS", 0.1)
+    write_image_folder(tmp_path, {"train": 40})
+    main(["--input", "--dataset=folder", f"--data_dir={tmp_path}", "--image_size=75",
+          "--images_per_second=2000"])
+    rows = rows_of(capsys.readouterr().out)
+    rate, milliseconds, cores = (float(word.replace(",", "")) for word in rows["whole"][1:])
+    assert rate > 0 and cores == pytest.approx(2 * milliseconds, abs=0.07)  # both are rounded
+    assert 0 < float(rows["decoding"][5])
+
+
+def test_flags_of_the_input_without_it_are_refused():
+    with pytest.raises(UsageError, match="--color is of the input: add --input"):
+        main(["--color=full"])

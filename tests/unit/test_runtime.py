@@ -10,7 +10,7 @@ import pytest
 
 from inception_tf.errors import UsageError
 from inception_tf.runtime.lock import LOCK, locked
-from inception_tf.runtime.progress import duration
+from inception_tf.runtime.progress import StepProgress, duration
 from inception_tf.runtime.signals import Interrupted, StopSignals
 from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.writers import MetricsWriter, read_metrics
@@ -126,3 +126,17 @@ def test_stall_timeout_of_zero_never_ends_a_run():
                                            (183600, "2d03h")])
 def test_duration_reads_well(seconds, text):
     assert duration(seconds) == text
+
+
+def test_progress_line_says_what_share_of_the_time_was_waiting_for_input(monkeypatch, caplog):
+    clock = iter([0.0, 1.0, 4.0, 10.0, 10.0, 20.0, 20.0])
+    monkeypatch.setattr("inception_tf.runtime.progress.time.monotonic", lambda: next(clock))
+    caplog.set_level("INFO", "inception_tf")
+    progress = StepProgress(100, 0, 8)
+    with progress.waiting():
+        pass
+    assert progress.report(10, {"loss": 1.0}) == 8.0
+    progress.report(20, {"loss": 1.0})
+    progress.close()
+    assert "30% waiting for input  8 images/s" in caplog.messages[0]
+    assert "waiting" not in caplog.messages[1]

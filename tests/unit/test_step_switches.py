@@ -3,8 +3,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from inception_tf.config import Execution
+from inception_tf.data.color import finished
 from inception_tf.training.non_finite import culprits
 from tests.updates import (
     assert_close,
@@ -101,6 +103,24 @@ def test_xla_compiles_forward_and_backward_pass_and_changes_little():
     assert compiled(batches)["loss"] == pytest.approx(plain(batches)["loss"], rel=1e-5)
     assert_close(compiled_state.arrays(), plain_state.arrays(), rtol=1e-4)
     assert "_XlaMustCompile" in _graph_of(compiled) and "_XlaMustCompile" not in _graph_of(plain)
+
+
+@pytest.mark.parametrize("replicas, passes", [(1, 1), (2, 2)])
+def test_images_that_come_as_bytes_are_coloured_in_the_step(replicas, passes):
+    rng = np.random.default_rng(0)
+    (batches,) = batches_of(passes, 1)
+    for batch in batches:
+        count = len(batch["label"])
+        batch["image"] = tf.constant(rng.integers(0, 256, (count, 9, 9, 3)), tf.uint8)
+        batch["draws"] = tf.constant(rng.uniform(size=(count, 5)), tf.float32)
+    step, state = step_and_state(replicas, color="full")
+    metrics = step(batches)
+    expected, expected_state = step_and_state(replicas)
+    before = [{**b, "image": finished(b, "full")} for b in batches]
+    for batch in before:
+        del batch["draws"]
+    assert metrics["loss"] == pytest.approx(expected(before)["loss"], rel=1e-5)
+    assert_close(state.arrays(), expected_state.arrays())
 
 
 def _graph_of(step):

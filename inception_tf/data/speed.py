@@ -1,0 +1,66 @@
+"""How fast training's input pipeline runs on this machine, and what bounds it."""
+
+import time
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from inception_tf.data import images
+from inception_tf.data.batches import training_batches
+from inception_tf.data.distort import random_window
+from inception_tf.data.order import example_indices
+from inception_tf.data.stream import ExampleStream, Labels, Slots
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Speed:
+    """images_per_second by the clock; cpu_seconds of all threads an image, which holds still
+    while a machine is shared."""
+
+    images_per_second: float
+    cpu_seconds: float
+
+    def cores_for(self, images_per_second):
+        """Cores that do nothing else."""
+        return images_per_second * self.cpu_seconds
+
+
+def pipeline_speed(source, config, color_on_device, seconds):
+    """Speed of the batches that training on `source` (a data.sources.Source) would be given."""
+    return _speed(training_batches(
+        source, config.data, image_size=config.network.image_size, seed=config.runtime.seed,
+        num_classes=source.num_classes, batch_size=BATCH_SIZE, color_on_device=color_on_device),
+        seconds)
+
+
+def decoding_speed(source, config, seconds):
+    """Speed of reading records and decoding the random crops alone: the pipeline's floor."""
+    data, seed = config.data, config.runtime.seed
+
+    def index_at(position):
+        return example_indices([position], source.num_examples, seed)[0]
+
+    def corner(encoded, position):
+        encoded, size = images.checked_size(encoded, data.max_image_pixels)
+        window = random_window(size, tf.stack([seed, position]), data.min_crop_area)
+        return {"pixel": images.decode_window(encoded, size, window)[0, 0]}
+
+    return _speed(ExampleStream(
+        source, index_at, corner, Slots(0, BATCH_SIZE, 0, BATCH_SIZE),
+        picture_specs={"pixel": tf.TensorSpec([3], tf.uint8)}, labels=Labels(source.num_classes),
+        max_bad_examples=data.max_bad_examples, max_pixels=data.max_image_pixels), seconds)
+
+
+def _speed(stream, seconds):
+    # The first batches pay for tracing and compiling, and the next were read ahead meanwhile.
+    for _ in range(4):
+        next(stream)
+    count, started, cpu_started = 0, time.monotonic(), time.process_time()
+    while (elapsed := time.monotonic() - started) < seconds:
+        next(stream)
+        count += BATCH_SIZE
+    cpu = time.process_time() - cpu_started
+    stream.close()
+    return Speed(count / elapsed, cpu / count)
