@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 from inception_tf.errors import InceptionError
+from inception_tf.runtime.memory import keep_freed_memory
 
 
 def exit_code_of(main, argv):
@@ -31,6 +32,7 @@ def import_tensorflow():
     and given out only when the import fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keep_freed_memory()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         try:

@@ -1,0 +1,134 @@
+"""What the rows of benchmarks/input.py do: each gives a function that makes so many images."""
+
+import functools
+import io
+
+import tensorflow as tf
+
+from benchmarks.input import BATCH, CORES, SIZE
+from inception_tf.data.crops import Preprocessing, scoring_crop
+from inception_tf.data.distort import distort, random_window
+from inception_tf.runtime.memory import keep_freed_memory
+
+
+def mapped(function, encoded, own_memory=False):
+    """A row: `function` (encoded, index) -> tensor under tf.data, parallel, in order, batched.
+
+    own_memory: with the allocator's settings that the commands of this package make.
+    """
+    if own_memory:
+        keep_freed_memory()
+    images = tf.constant(encoded)
+    dataset = tf.data.Dataset.range(2**40).map(
+        lambda i: function(images[i % len(encoded)], i), CORES, deterministic=True)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.batch(BATCH, drop_remainder=True).prefetch(2).with_options(options)
+
+    def make(count):
+        for _ in dataset.take(count // BATCH):
+            pass
+    return make
+
+
+def decode(encoded, index):
+    """The whole photograph's pixels; one is passed on."""
+    return tf.io.decode_jpeg(encoded, channels=3)[0, 0]
+
+
+def decode_crop(encoded, index):
+    """The random crop's pixels; one is passed on."""
+    size = tf.io.extract_jpeg_shape(encoded)[:2]
+    window = random_window(size, tf.stack([0, index]), 0.05)
+    return tf.io.decode_and_crop_jpeg(encoded, window, channels=3)[0, 0]
+
+
+def ours(color):
+    """What training maps over its records, as a row."""
+    def function(encoded, index):
+        return distort(encoded, tf.stack([tf.constant(0, tf.int64), index]), image_size=SIZE,
+                       color=color)
+    return functools.partial(mapped, function, own_memory=True)
+
+
+def scoring(encoded, index):
+    """The central crop of scoring."""
+    return scoring_crop(encoded, Preprocessing(SIZE))
+
+
+def slim(color, own_memory=False):
+    """TF-slim's distortion as published, as a row."""
+    def function(encoded, index):
+        draws = tf.unstack(tf.random.stateless_uniform([7], [0, index]))
+        image = tf.image.convert_image_dtype(tf.io.decode_jpeg(encoded, channels=3), tf.float32)
+        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+            tf.shape(image), tf.constant([[[0.0, 0.0, 1.0, 1.0]]]), [1, index],
+            min_object_covered=0.1, aspect_ratio_range=(0.75, 1.33), area_range=(0.05, 1.0),
+            max_attempts=100, use_image_if_no_bounding_boxes=True)
+        image = _slim_resize(tf.slice(image, begin, size), draws[0], color)
+        image = tf.ensure_shape(image, [SIZE, SIZE, 3])
+        image = tf.cond(draws[1] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
+        return (tf.clip_by_value(_slim_colors(image, draws[2:], color), 0.0, 1.0) - 0.5) * 2.0
+    return functools.partial(mapped, function, own_memory=own_memory)
+
+
+def _slim_resize(image, draw, color):
+    """One of four methods in the full form, only the one drawn."""
+    methods = ("bilinear", "nearest", "bicubic", "area") if color == "full" else ("bilinear",)
+    return tf.switch_case(tf.cast(draw * len(methods), tf.int32), [
+        functools.partial(tf.image.resize, image, [SIZE, SIZE], method) for method in methods])
+
+
+def _slim_colors(image, draws, color):
+    adjust = {
+        "b": lambda x: tf.image.adjust_brightness(x, (2 * draws[1] - 1) * 32 / 255),
+        "s": lambda x: tf.image.adjust_saturation(x, 0.5 + draws[2]),
+        "h": lambda x: tf.image.adjust_hue(x, (2 * draws[3] - 1) * 0.2),
+        "c": lambda x: tf.image.adjust_contrast(x, 0.5 + draws[4]),
+    }
+    orders = ("bshc", "sbch", "chbs", "hscb") if color == "full" else ("bs",)
+    return tf.switch_case(tf.cast(draws[0] * len(orders), tf.int32), [
+        functools.partial(functools.reduce, lambda x, name: adjust[name](x), order, image)
+        for order in orders])
+
+
+def torchvision(encoded):
+    """Crop, flip and scaling in worker processes, one a core, as a row."""
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    transform = transforms.Compose([
+        transforms.RandomResizedCrop(SIZE, scale=(0.05, 1.0)), transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+
+    class Photographs(torch.utils.data.Dataset):
+        def __init__(self, count):
+            self.count = count
+
+        def __len__(self):
+            return self.count
+
+        def __getitem__(self, index):
+            image = Image.open(io.BytesIO(encoded[index % len(encoded)]))
+            return transform(image.convert("RGB"))
+
+    def make(count):
+        for _ in torch.utils.data.DataLoader(Photographs(count), BATCH, num_workers=CORES):
+            pass
+    return make
+
+
+ROWS = {
+    "decode alone": functools.partial(mapped, decode),
+    "decode of the random crop alone": functools.partial(mapped, decode_crop),
+    "ours, no colour": ours("none"),
+    "ours, fast": ours("fast"),
+    "ours, full": ours("full"),
+    "TF-slim, fast": slim("fast"),
+    "TF-slim, full": slim("full"),
+    "TF-slim, fast, with our memory setting": slim("fast", own_memory=True),
+    "TF-slim, full, with our memory setting": slim("full", own_memory=True),
+    "torchvision crop and flip": torchvision,
+    "scoring crop": functools.partial(mapped, scoring, own_memory=True),
+}
