@@ -107,8 +107,8 @@ def recolored(pixels, amounts, order):
 
     Shape: [..., S, S, 3], any range.
     """
-    for is_contrast, names in itertools.groupby(order, "contrast".__eq__):
-        names = list(names)
+    for is_contrast, group in itertools.groupby(order, "contrast".__eq__):
+        names = list(group)
         if is_contrast:
             pixels = contrasted(pixels, amounts["contrast"])
         elif "hue" in names:

@@ -27,9 +27,9 @@ def distort(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=N
 
     Shape: string scalar -> [S, S, 3] float32 in [-1, 1].
     """
-    return colors.colored(*crop(
-        encoded, key, image_size=image_size, color=color, min_crop_area=min_crop_area, box=box,
-        max_pixels=max_pixels), color)
+    pixels, draws = crop(encoded, key, image_size=image_size, color=color,
+                         min_crop_area=min_crop_area, box=box, max_pixels=max_pixels)
+    return colors.colored(pixels, draws, color)
 
 
 def crop(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=None,
