@@ -115,7 +115,7 @@ def serve(name, folder):
         make = ROWS[name](read_photographs(folder))
     except (ImportError, RuntimeError) as error:  # torchvision that was built for another torch
         return print(json.dumps({"missing": f"not measured: {error}"}), flush=True)
-    make(4 * BATCH)
+    make(COUNT)
     print(json.dumps({}), flush=True)
     for line in sys.stdin:
         print(json.dumps(measured(functools.partial(make, int(line)), int(line))), flush=True)

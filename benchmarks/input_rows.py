@@ -19,14 +19,18 @@ def mapped(function, encoded, own_memory=False):
     if own_memory:
         keep_freed_memory()
     images = tf.constant(encoded)
-    dataset = tf.data.Dataset.range(2**40).map(
-        lambda i: function(images[i % len(encoded)], i), CORES, deterministic=True)
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = dataset.batch(BATCH, drop_remainder=True).prefetch(2).with_options(options)
+
+    # As long as the turn: what an endless one has read ahead would be paid for and thrown away.
+    @functools.cache
+    def dataset(count):
+        mapped = tf.data.Dataset.range(count).map(
+            lambda i: function(images[i % len(encoded)], i), CORES, deterministic=True)
+        return mapped.batch(BATCH, drop_remainder=True).prefetch(2).with_options(options)
 
     def make(count):
-        for _ in dataset.take(count // BATCH):
+        for _ in dataset(count):
             pass
     return make
 
