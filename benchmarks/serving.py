@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks import harness
 
 BATCH_SIZES = (1, 8, 32)
-ROUNDS = 5
+ROUNDS = 3
 # A turn takes at least this long, in as many passes as that needs.
 TURN_SECONDS = 2.0
 # name: what loads it (a function below), the format it needs.

@@ -29,8 +29,8 @@ from inception_tf.serving.signatures import Signatures, save
 FORMAT = 1
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
-# Settings of a run that say where its files were, not what the network is.
-_PATHS = ("init_from", "freeze")
+# Settings of a network that say how it was trained (from which file), not what it is.
+_OF_TRAINING = ("init_from", "freeze")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _manifest(classifier, request, compared):
         "format": FORMAT,
         "kind": request.format,
         "quantize": request.quantize,
-        "network": {k: v for k, v in network.items() if k not in _PATHS},
+        "network": {k: v for k, v in network.items() if k not in _OF_TRAINING},
         "parameters": classifier.model.count_params(),
         "weights": classifier.weights,
         "origin": classifier.origin,

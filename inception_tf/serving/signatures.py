@@ -47,7 +47,7 @@ class Signatures(tf.Module):
         size = classifier.preprocessing.image_size
         self._images = tf.TensorSpec([None, size, size, 3], tf.float32, "images")
         self._bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-        self._classifier_of = _logits_and_features(network, self._images)
+        self._network = _logits_and_features(network, self._images)
         self._preprocessing = classifier.preprocessing
         self._max_pixels = classifier.data.max_image_pixels
         self._first_class = classifier.first_class
@@ -65,14 +65,14 @@ class Signatures(tf.Module):
         return self._classes_of_images(self._decoded(image_bytes))
 
     def _classes_of_images(self, images):
-        logits, _ = self._classifier_of(images)
+        logits, _ = self._network(images)
         probabilities = tf.nn.softmax(logits)[:, self._first_class:]
         scores, classes = tf.math.top_k(probabilities, k=min(TOP, len(self._labels)))
         return {"probabilities": probabilities, "scores": scores, "classes": classes,
                 "labels": tf.gather(tf.constant(self._labels), classes)}
 
     def _features_of_bytes(self, image_bytes):
-        logits, features = self._classifier_of(self._decoded(image_bytes))
+        logits, features = self._network(self._decoded(image_bytes))
         return {"features": features, "logits": logits}
 
     def _decoded(self, image_bytes):
