@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 RUN = $(VENV)/bin/python
 # Two processes of tests at once, each file in one of them: building networks keeps one core busy.
-PYTEST = $(RUN) -m pytest -n 2 --dist loadfile
+PYTEST = $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 BENCHMARKS = input overhead save resume crops serving predict
 

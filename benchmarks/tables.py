@@ -55,20 +55,7 @@ def resume():
     return _markdown(rows) + f"\n{_where(result)}\n"
 
 
-def input():
-    """Images per second of the input pipelines, and the ratios that were aimed at."""
-    result = _result("input")
-    rows = [["pipeline", "images/s", "CPU ms per image", "peak MiB"]]
-    for name, row in result["rows"].items():
-        rows.append([name, f"{row['images_per_second']['median']:.0f}",
-                     f"{row['cpu_ms']['median']:.2f}", f"{row['peak_mib']:.0f}"])
-    rows += [[name, "not measured", "", ""] for name in result["missing"]]
-    ratios = "; ".join(f"{r['of']} is {r['wall']:.2f} times as fast as {r['to']} ({r['cpu']:.2f} by "
-                       "CPU time)" for r in result["ratios"])
-    return _markdown(rows) + f"\n{_where(result)} {ratios}.\n"
-
-
-TABLES = {f.__name__: f for f in (input, serving, resume)}
+TABLES = {f.__name__: f for f in (serving, resume)}
 
 
 def _result(name):
