@@ -22,6 +22,7 @@ import safetensors
 import safetensors.numpy
 
 from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
+from inception_tf.runtime.new_folder import flush_entry
 
 FORMAT = 1
 ARRAYS = "arrays.safetensors"
@@ -54,7 +55,7 @@ def save(root, step, arrays, facts):
         _write_files(aside, step, arrays, facts)
         remove(final)  # there is one only if it is damaged
         os.rename(aside, final)
-        _flush(root)
+        flush_entry(root)
     except (OSError, safetensors.SafetensorError) as error:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
@@ -77,7 +78,7 @@ def add_facts(root, step, facts):
     try:
         _write_manifest(aside, manifest)
         os.rename(aside, folder / MANIFEST)
-        _flush(folder)
+        flush_entry(folder)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise StorageError(f"{folder / MANIFEST} not rewritten: {error}") from error
@@ -215,31 +216,23 @@ def _is_whole(folder):
 def _write_files(folder, step, arrays, facts):
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     safetensors.numpy.save_file(contiguous, folder / ARRAYS)
-    _flush(folder / ARRAYS)
+    flush_entry(folder / ARRAYS)
     _write_manifest(folder / MANIFEST, {
         "format": FORMAT, "step": step, **facts,
         "files": {ARRAYS: _size_and_hash(folder / ARRAYS)},
     })
-    _flush(folder)
+    flush_entry(folder)
 
 
 def _write_manifest(path, manifest):
     text = json.dumps({**manifest, "sha256": _hash_of(manifest)}, indent=2) + "\n"
     path.write_text(text)
-    _flush(path)
+    flush_entry(path)
 
 
 def _hash_of(manifest):
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size_and_hash(path):

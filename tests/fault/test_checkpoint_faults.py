@@ -30,7 +30,7 @@ from tests.fault.runs import (
 
 pytestmark = pytest.mark.faults
 APPEND = "inception_tf.runtime.writers:_append"
-FLUSH = "inception_tf.runtime.checkpoint:_flush"
+FLUSH = "inception_tf.runtime.checkpoint:flush_entry"
 
 
 def _save_and_die(root, point):

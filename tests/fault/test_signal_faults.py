@@ -25,7 +25,7 @@ from tests.fault.runs import (
 pytestmark = pytest.mark.faults
 INPUT = "inception_tf.training.loop:training_batches"
 TRACE = "inception_tf.training.replica:cross_entropy"
-FLUSH = "inception_tf.runtime.checkpoint:_flush"
+FLUSH = "inception_tf.runtime.checkpoint:flush_entry"
 
 
 def _stop_and_go_on(images, whole, folder, code, kill):

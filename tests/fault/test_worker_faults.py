@@ -36,7 +36,7 @@ from tests.fault.runs import (
 )
 
 pytestmark = pytest.mark.faults
-FLUSH = "inception_tf.runtime.checkpoint:_flush"
+FLUSH = "inception_tf.runtime.checkpoint:flush_entry"
 
 
 def _run_two(images, folder, *flags, spec=None):
