@@ -1,10 +1,10 @@
 """What a result says of where it came from: files the user named, versions of packages."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import platform
-from pathlib import Path
+
+from inception_tf.runtime.hashes import sha256_of
 
 PACKAGES = ("inception_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
@@ -13,7 +13,7 @@ def file_facts(path):
     """Path and sha256 of a file that the user named; None without one."""
     if not path:
         return None
-    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    return {"path": path, "sha256": sha256_of(path)}
 
 
 def versions():

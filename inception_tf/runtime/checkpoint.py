@@ -22,6 +22,7 @@ import safetensors
 import safetensors.numpy
 
 from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
+from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.new_folder import flush_entry
 
 FORMAT = 1
@@ -236,9 +237,7 @@ def _hash_of(manifest):
 
 
 def _size_and_hash(path):
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _verify_file(path, expected):

@@ -11,15 +11,12 @@ The folder is complete or absent, and no file in it names a machine, a user or a
 
 import dataclasses
 import datetime
-import hashlib
 import json
 from pathlib import Path
 
-import keras
-import tensorflow as tf
-
-from inception_tf import __version__
 from inception_tf.errors import UsageError
+from inception_tf.evaluation.provenance import versions
+from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.new_folder import new_folder
 from inception_tf.serving import comparison, formats, samples
 from inception_tf.serving.folding import folded
@@ -98,8 +95,7 @@ def _manifest(classifier, request, compared):
         "first_class": classifier.first_class,
         "class_names": list(classifier.class_names),
         "comparison": compared,
-        "versions": {"inception_tf": __version__, "tensorflow": tf.__version__,
-                     "keras": keras.__version__, **formats.versions(request.format)},
+        "versions": {**versions(), **formats.versions(request.format)},
         "exported": datetime.date.today().isoformat(),
     }
 
@@ -108,7 +104,7 @@ def _write_beside(folder, classifier, manifest):
     (folder / LABELS).write_text("".join(f"{name}\n" for name in classifier.class_names))
     (folder / "model_card.md").write_text(model_card(manifest))
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    manifest["files"] = {str(p.relative_to(folder)): _hash_of(p) for p in files}
+    manifest["files"] = {str(p.relative_to(folder)): sha256_of(p) for p in files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
@@ -124,7 +120,7 @@ def read_manifest(folder):
         if manifest["format"] != FORMAT or kind not in ("savedmodel", *formats.FORMATS):
             raise ValueError(f"format {manifest['format']!r:.20}, kind {kind!r:.20}")
         altered = [name for name, digest in files.items()
-                   if _hash_of(_inside(folder, name)) != digest]
+                   if sha256_of(_inside(folder, name)) != digest]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder}: no folder that `inception-tf export` wrote, or damaged: "
                          f"{error!r:.120}") from None
@@ -140,7 +136,3 @@ def _inside(folder, name):
         raise ValueError(f"{name!r:.80} leads out of the folder")
     return path
 
-
-def _hash_of(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

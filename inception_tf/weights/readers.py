@@ -3,10 +3,10 @@
 Every reader returns name -> `Stored` and raises UsageError for a file it cannot read.
 """
 
-import hashlib
 import os
 
 from inception_tf.errors import UsageError
+from inception_tf.runtime.hashes import sha256_of
 from inception_tf.weights.hdf5 import keras_arrays
 from inception_tf.weights.stored import Stored, check_sizes
 
@@ -54,11 +54,7 @@ def _checkpoint_files(path):
 def hashes(source, path):
     """File name -> sha256 of the files that hold the arrays."""
     files = _checkpoint_files(path)[1] if READERS[source] is _checkpoint else [path]
-    found = {}
-    for name in files:
-        with open(name, "rb") as file:
-            found[os.path.basename(name)] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {os.path.basename(name): sha256_of(name) for name in files}
 
 
 def _state_dict(path):

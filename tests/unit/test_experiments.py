@@ -137,7 +137,6 @@ def test_death_is_told_by_units_before_the_pool(tmp_path):
                  for s in (3, 5)]
         rows.append(row(run, [0.9], probe=probe))
     rows[2]["outcome"] = "non-finite"
-    assert [residual_scaling.survived(r) for r in rows] == [False, True, False, False, False]
     line = residual_scaling.table(rows).splitlines()[2]
     assert line.startswith("| 0.07 | 100 % dead, 100 % error | 5 % dead, 100 % error | not finite")
     assert drawn(residual_scaling.draw(rows, tmp_path / "s.png"))
