@@ -72,12 +72,12 @@ def _short_names(models):
 
 
 def title(result):
-    """Which images, which weights."""
+    """Which images, which weights; of which step, where the members know it."""
     members = result["members"]
     weights = sorted({member["weights"] for member in members})
-    steps = sorted({member["about"]["step"] for member in members})
-    return (f"{result['dataset']} {result['split']}, {' and '.join(weights)} weights, step "
-            f"{', '.join(map(str, steps))}")
+    steps = sorted({m["about"]["step"] for m in members if "step" in m["about"]})
+    of_step = f", step {', '.join(map(str, steps))}" if steps else ""
+    return f"{result['dataset']} {result['split']}, {' and '.join(weights)} weights{of_step}"
 
 
 def notes(result):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inception_tf.errors import DataError, UsageError
+from inception_tf.evaluation import tables
 from inception_tf.evaluation.predictions import open_predictions, predictions_writer
 
 NUM_IMAGES, CLASSES = 11, ("a", "b", "c")
@@ -104,3 +105,9 @@ def test_unfinished_or_missing_file_is_not_scored(path):
 def test_second_writer_is_refused_while_the_first_writes(path):
     with predictions_writer(path, HEADER), pytest.raises(UsageError, match="another process"):
         write(path)
+
+
+@pytest.mark.parametrize("about, end", [({}, "ema weights"), ({"step": 7}, "ema weights, step 7")])
+def test_title_of_a_score_needs_nothing_that_only_readers_want(about, end):
+    result = {"dataset": "folder", "split": "test", "members": [{"weights": "ema", "about": about}]}
+    assert tables.title(result) == f"folder test, {end}"
