@@ -15,9 +15,9 @@ import sys
 import numpy as np
 
 from experiments import figures
+from experiments.recipe import base
 from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.config import preset
 
 WIDTHS = (0.1, 0.2, 0.4, 0.8)
 SCALES = (1.0, 0.3, 0.2, 0.1)
@@ -35,21 +35,15 @@ PROBE_IMAGES = 200
 
 def grid(settings):
     """Scales at every width, then the remedies without scaling."""
-    base = preset("demo").replace(
-        repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0, dropout=0.0,
-        clip_norm=0.0, learning_rate=RATE, checkpoint_every_epochs=0.5, eval_every_epochs=0.5,
-        keep=100, keep_best=0, **settings.data)
-    widths, scales = WIDTHS, SCALES
-    if settings.quick:
-        widths, scales = (0.07,), SCALES[::3]
-        base = base.replace(repeats=(1, 1, 1), epochs=1.0, global_batch=16, replica_batch=16,
-                            log_every_steps=5, train_split="train[:80]",
-                            eval_split="validation[:40]")
+    start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0,
+                 dropout=0.0, clip_norm=0.0, learning_rate=RATE, checkpoint_every_epochs=0.5,
+                 eval_every_epochs=0.5, keep=100, keep_best=0)
+    widths, scales = ((0.07,), SCALES[::3]) if settings.quick else (WIDTHS, SCALES)
     for width in widths:
         for scale in scales:
-            yield _run(base, width, scale, "none", {})
+            yield _run(start, width, scale, "none", {})
         for name, changes in REMEDIES.items():
-            yield _run(base, width, 1.0, name, _at_rate(changes))
+            yield _run(start, width, 1.0, name, _at_rate(changes))
 
 
 def _at_rate(changes):
@@ -58,8 +52,8 @@ def _at_rate(changes):
             for k, v in changes.items()}
 
 
-def _run(base, width, scale, remedy, changes):
-    config = base.replace(width=width, residual_scales=(scale,) * 3, **changes)
+def _run(start, width, scale, remedy, changes):
+    config = start.replace(width=width, residual_scales=(scale,) * 3, **changes)
     name = f"width{width:g}_scale{scale:g}_{remedy.replace(' ', '_').replace('/', 'by')}"
     facts = {"width": width, "scale": scale, "remedy": remedy}
     return Run(name, config, facts, probe=lambda folder: probe(folder, config))

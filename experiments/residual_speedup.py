@@ -12,19 +12,18 @@ import sys
 
 from experiments import figures, statistics
 from experiments.paper_curves import EPOCHS_TO, TOP1
+from experiments.recipe import base
 from experiments.runner import RESULTS, Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.config import preset
 
 # (plain, residual): repeats of blocks so that the costs meet; the paper's Table 1 and figures
 # have 3/4/2 (v3), 5/10/5, 4/7/3 (v4) and 5/10/5.
 PAIRS = (
-    (("inception_v3", (3, 4, 2)), ("inception_resnet_v1", (4, 8, 4))),
-    (("inception_v4", (2, 3, 1)), ("inception_resnet_v2", (3, 6, 3))),
+    (("inception_v3", (2, 2, 1)), ("inception_resnet_v1", (1, 3, 1))),
+    (("inception_v4", (1, 2, 1)), ("inception_resnet_v2", (2, 4, 2))),
 )
 SEEDS = 5
-WIDTH = 0.2
-THRESHOLDS = (0.5, 0.4, 0.35, 0.3, 0.25, 0.2)
+THRESHOLDS = (0.7, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2)
 NAMES = {"inception_v3": "Inception-v3", "inception_resnet_v1": "Inception-ResNet-v1",
          "inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2"}
 COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
@@ -41,16 +40,14 @@ def settings_of(other):
 
 def grid(settings):
     """The runs, seed by seed, so that a part of the grid already compares all four networks."""
-    base = preset("demo").replace(width=WIDTH, **settings.data)
+    start = base(settings)
     if settings.quick:
-        base = base.replace(width=0.07, image_size=75, epochs=2.0, log_every_steps=20,
-                            global_batch=16, replica_batch=16, train_split="train[:80]",
-                            eval_split="validation[:40]")
+        start = start.replace(epochs=2.0)
     costs = {}
     for seed in range(1 if settings.quick else SEEDS):
         for net, repeats in (member for pair in PAIRS for member in pair):
             repeats = (1, 1, 1) if settings.quick else repeats
-            config = base.replace(net=net, repeats=repeats, seed=seed)
+            config = start.replace(net=net, repeats=repeats, seed=seed)
             if net not in costs:
                 costs[net] = cost(config.network)
             yield Run(f"{net}_seed{seed}", config, {"net": net, "seed": seed, **costs[net]})
