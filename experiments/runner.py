@@ -76,7 +76,7 @@ class Settings:
                    folder / "results.jsonl" if own["quick"] else kept, arguments.given)
 
 
-def run_experiment(name, summary, grid, table, draw, argv, picture=None):
+def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=None):
     """`python -m experiments.NAME`: runs what is missing, prints the table, draws the figure.
 
     Args:
@@ -87,10 +87,13 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None):
         draw: (rows, path) -> path of the picture.
         argv: the flags.
         picture: name of the picture; default that of the results file.
+        then: (Settings, rows of `grid`) -> more Runs, which depend on them.
     """
     settings = Settings.parse(name, summary, argv)
     import_tensorflow()
     rows = run_grid(list(grid(settings)), settings)
+    if then:
+        rows += run_grid(list(then(settings, rows)), settings)
     print(table(rows))
     path = settings.results.with_suffix(".png")
     print(f"figure: {draw(rows, path.with_stem(picture) if picture else path)}")

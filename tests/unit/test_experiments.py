@@ -52,11 +52,12 @@ def test_threshold_is_met_between_two_scorings(threshold, expected):
     assert statistics.first_below([1, 2, 3], [0.6, 0.4, 0.35], threshold) == expected
 
 
-@pytest.mark.parametrize("experiment", [residual_speedup, optimizer, residual_scaling])
-def test_flags_of_a_run_give_its_config(experiment, tmp_path):
+@pytest.mark.parametrize(
+    "grid", [residual_speedup.grid, optimizer.search, residual_scaling.grid])
+def test_flags_of_a_run_give_its_config(grid, tmp_path):
     from inception_tf import flags
 
-    runs = list(experiment.grid(quick("x", tmp_path)))
+    runs = list(grid(quick("x", tmp_path)))
     assert len({run.name for run in runs}) == len(runs)
     for run in runs:
         _, config = flags.parse_run("train", "", runner.to_flags(run.config))
@@ -118,13 +119,18 @@ def test_speedup_is_told_by_epochs_to_a_threshold(tmp_path):
     assert drawn(averaging.draw(rows, tmp_path / "averaging.png"))
 
 
-def test_optimizers_are_compared_at_their_best_rate(tmp_path):
+def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose_it(tmp_path):
     settings = runner.Settings(False, False, 1, tmp_path, tmp_path / "r.jsonl", {})
-    runs = list(optimizer.grid(settings))
-    rows = [row(run, [0.9, 0.2 if run.facts["rate"] in (0.15, 0.0005) else 0.6]) for run in runs]
-    text = optimizer.table(rows).splitlines()
-    assert "| momentum | 0.15 of 0.045, 0.15, 0.45 | 3 | 20.00" in text[-1]
-    assert drawn(optimizer.draw(rows, tmp_path / "o.png"))
+    tried = [row(run, [0.9, 0.2 if run.facts["rate"] in (0.15, 0.0005) else 0.6])
+             for run in optimizer.search(settings)]
+    judged = [row(run, [0.9, 0.3]) for run in optimizer.confirm(settings, tried)]
+    assert [r["facts"]["rate"] for r in judged] == [0.15, 0.15, 0.0005, 0.0005, 0.15] * 3
+    text = optimizer.table(tried + judged).splitlines()[-1]
+    assert text == ("| momentum | 0.045: 60.00 %, 0.15: 20.00 %, 0.45: 60.00 % | "
+                    "0.15: 30.00 (30.00 to 30.00) % | 3 |")
+    tried[0]["outcome"] = "non-finite"
+    assert "0.045: not finite, 0.15: 20.00 %" in optimizer.table(tried + judged)
+    assert drawn(optimizer.draw(tried + judged, tmp_path / "o.png"))
 
 
 def test_death_is_told_by_units_before_the_pool(tmp_path):
