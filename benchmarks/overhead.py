@@ -89,7 +89,7 @@ def measure(preset, settings, strategy, updates, rounds, cluster):
 
     Of several workers also the bytes that each sends an update.
     """
-    step, batches = _step_and_batches(preset, settings, strategy, cluster)
+    step, batches = step_and_batches(preset, settings, strategy, cluster)
     one_bare = _bare_update(step, batches)
 
     def whole():
@@ -112,7 +112,7 @@ def measure(preset, settings, strategy, updates, rounds, cluster):
     return row
 
 
-def _step_and_batches(preset_name, settings, strategy, cluster):
+def step_and_batches(preset_name, settings, strategy, cluster):
     """(TrainStep, this worker's batches of one update) of random images."""
     import numpy as np
     import tensorflow as tf

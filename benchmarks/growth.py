@@ -1,0 +1,162 @@
+"""How time grows with image size, batch, width and depth, beside the multiply-adds.
+
+    python -m benchmarks.growth [--quick]
+
+Inception-ResNet-v2 as the paper draws it, at half its width with a fifth of its blocks, and from
+there one setting at a time. Timed are a whole update of training (loss, gradients, clipping,
+RMSProp, averages: what a run pays) and inference (floats in, probabilities out), per image. The
+points of one setting take turns. Each is compared with the smallest by its time per multiply-add,
+round by round: 1 grows as the multiply-adds do, above 1 faster. A row whose every round is above 1
+is marked. The floor is the multiply-adds, three times them for an update, at the rate of a matrix
+product in the same run. Writes results/growth.json and draws results/growth.png.
+"""
+
+import dataclasses
+import functools
+import io
+import sys
+
+from benchmarks import harness
+from benchmarks.serving import matrix_rate
+
+CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One network on one batch; repeats are the blocks A, B and C, the paper's are 5, 10, 5."""
+
+    image_size: int = 299
+    batch: int = 8
+    width: float = 0.5
+    repeats: tuple = (1, 2, 1)
+
+
+# Axis: (unit, what stands on it -> the point), smallest first.
+AXES = {
+    "image size": ("pixels", {s: Point(image_size=s) for s in (149, 299, 448)}),
+    "batch": ("images", {b: Point(batch=b) for b in (1, 2, 4, 8, 16)}),
+    "width": ("times the paper's filters", {w: Point(width=w) for w in (0.25, 0.5, 1.0)}),
+    "depth": ("blocks", {sum(r): Point(repeats=r) for r in ((1, 2, 1), (2, 4, 2), (5, 10, 5))}),
+}
+ROUNDS = 7
+QUICK = {"image size": ("pixels", {s: Point(s, 2, 0.07, (1, 1, 1)) for s in (75, 107)})}
+# What is timed, and how many times the multiply-adds of inference it takes.
+KINDS = {"update": 3, "inference": 1}
+
+
+def main():
+    """Prints a line a point; keeps the result and the picture."""
+    arguments = harness.arguments(__doc__)
+    rate = matrix_rate(256 if arguments.quick else 4096)
+    result = {"matrix_gflops": rate, "axes": {}}
+    axes, rounds = (QUICK, 1) if arguments.quick else (AXES, ROUNDS)
+    built = functools.cache(calls_of)
+    for name, (unit, points) in axes.items():
+        result["axes"][name] = {"unit": unit, "rows": measure(points, built, rounds, rate)}
+        for row in result["axes"][name]["rows"]:
+            print(f"{name} {row['value']}: " + ", ".join(_line(row, kind) for kind in KINDS),
+                  flush=True)
+    result = harness.keep("growth", result, arguments.quick)
+    draw(result, io.BytesIO() if arguments.quick else harness.RESULTS / "growth.png")
+    return result
+
+
+def _line(row, kind):
+    found = row[kind]
+    return (f"{kind} {found['ms']['median']:.1f} ms an image, "
+            f"{found['per_multiply_add']['median']:.2f} per multiply-add"
+            f"{' (FASTER THAN THE MULTIPLY-ADDS)' * found['grows_faster']}")
+
+
+def measure(points, built, rounds, gflops):
+    """A row per point of one axis (value -> Point), the smallest first.
+
+    Args:
+        built: Point -> (multiply-adds of an image, kind -> call).
+        gflops: of a matrix product, for the floor.
+    """
+    cases = {(value, kind): call for value, point in points.items()
+             for kind, call in built(point)[1].items()}
+    turns = harness.interleaved(cases, rounds)
+    multiply_adds = {value: built(point)[0] for value, point in points.items()}
+    # Seconds of an image, round by round.
+    seconds = {(value, kind): [s / points[value].batch for s in turn]
+               for (value, kind), turn in turns.items()}
+    smallest = next(iter(points))
+    rows = []
+    for value, count in multiply_adds.items():
+        row = {"value": value, "multiply_adds": count}
+        for kind, passes in KINDS.items():
+            grown = count / multiply_adds[smallest]
+            relative = [s / first / grown for s, first in
+                        zip(seconds[value, kind], seconds[smallest, kind], strict=True)]
+            row[kind] = {
+                "ms": harness.spread([1e3 * s for s in seconds[value, kind]]),
+                "floor_ms": 1e3 * 2 * passes * count / (1e9 * gflops),
+                "per_multiply_add": harness.spread(relative),
+                "grows_faster": min(relative) > 1,
+            }
+        rows.append(row)
+    return rows
+
+
+def calls_of(point):
+    """(multiply-adds of an image, kind -> call) of a network made for one Point."""
+    import numpy as np
+
+    from benchmarks.overhead import step_and_batches
+    from inception_tf.nets.inspect import multiply_adds
+    from inception_tf.runtime.cluster import ALONE
+    from inception_tf.serving.runtimes import probabilities_of
+
+    settings = {"net": "inception_resnet_v2", "image_size": point.image_size,
+                "width": point.width, "repeats": point.repeats, "global_batch": point.batch,
+                "replica_batch": point.batch}
+    step, batches = step_and_batches("paper", {**settings, "aux_head": False}, "one", ALONE)
+    images = np.zeros(batches[0]["image"].shape, np.float32)
+    probabilities = probabilities_of(step.replica_pass.model, 0)
+    calls = {"update": lambda: step(batches), "inference": lambda: probabilities(images)}
+    return multiply_adds(step.replica_pass.model), calls
+
+
+def draw(result, path):
+    """A panel per axis, both scales logarithmic: what was measured, and the multiply-adds' line.
+
+    path: of the picture, or a binary file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    panels = figure.subplots(2, 2, squeeze=False).flat
+    for panel, (name, axis) in zip(panels, result["axes"].items(), strict=False):
+        _draw_axis(panel, name, axis)
+    panels[0].legend(fontsize=8)
+    machine = result["machine"]
+    figure.suptitle(f"Inception-ResNet-v2, milliseconds an image; {machine['processor']}, "
+                    f"{machine['cores']} cores, float32", fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_axis(panel, name, axis):
+    from matplotlib.ticker import NullLocator
+
+    rows, values = axis["rows"], [row["value"] for row in axis["rows"]]
+    for color, kind in zip(("C3", "C0"), KINDS, strict=True):
+        spreads = [row[kind]["ms"] for row in rows]
+        middle = [s["median"] for s in spreads]
+        ends = [[s["median"] - s["min"] for s in spreads], [s["max"] - s["median"] for s in spreads]]
+        panel.errorbar(values, middle, ends, color=color, marker="o", capsize=3, label=kind)
+        line = [middle[0] * row["multiply_adds"] / rows[0]["multiply_adds"] for row in rows]
+        panel.plot(values, line, color=color, linestyle="--", linewidth=1,
+                   label=f"{kind}: multiply-adds, through the smallest")
+        panel.plot(values, [row[kind]["floor_ms"] for row in rows], color=color, linestyle=":",
+                   linewidth=1, label=f"{kind}: floor, at the rate of a matrix product")
+    panel.set(xscale="log", yscale="log", xlabel=f"{name} ({axis['unit']})", ylabel="ms per image")
+    panel.set_xticks(values, [f"{value:g}" for value in values])
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.grid(alpha=0.3, which="both")
+
+
+if __name__ == "__main__":
+    sys.exit(not main())
