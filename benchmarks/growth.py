@@ -6,18 +6,21 @@ Inception-ResNet-v2 as the paper draws it, at half its width with a fifth of its
 there one setting at a time. Timed are a whole update of training (loss, gradients, clipping,
 RMSProp, averages: what a run pays) and inference (floats in, probabilities out), per image. The
 points of one setting take turns. Each is compared with the smallest by its time per multiply-add,
-round by round: 1 grows as the multiply-adds do, above 1 faster. A row whose every round is above 1
-is marked. The floor is the multiply-adds, three times them for an update, at the rate of a matrix
-product in the same run. Writes results/growth.json and draws results/growth.png.
+round by round, on the clock and in seconds of the processor: 1 grows as the multiply-adds do, above
+1 faster. A row that is above 1 in every round by both is marked. The floor is the multiply-adds,
+three times them for an update, at the rate of a matrix product in the same run. Writes
+results/growth.json and draws results/growth.png.
 """
 
 import dataclasses
 import functools
 import io
+import logging
 import sys
 
 from benchmarks import harness
 from benchmarks.serving import matrix_rate
+from inception_tf.commands.shell import import_tensorflow
 
 CLASSES = 1000
 
@@ -64,8 +67,9 @@ def main():
 
 def _line(row, kind):
     found = row[kind]
-    return (f"{kind} {found['ms']['median']:.1f} ms an image, "
-            f"{found['per_multiply_add']['median']:.2f} per multiply-add"
+    ratios = found["per_multiply_add"]
+    return (f"{kind} {found['ms']['median']:.1f} ms an image, {ratios['wall']['median']:.2f} per "
+            f"multiply-add ({ratios['cpu']['median']:.2f} by CPU)"
             f"{' (FASTER THAN THE MULTIPLY-ADDS)' * found['grows_faster']}")
 
 
@@ -78,24 +82,24 @@ def measure(points, built, rounds, gflops):
     """
     cases = {(value, kind): call for value, point in points.items()
              for kind, call in built(point)[1].items()}
-    turns = harness.interleaved(cases, rounds)
+    turns = harness.interleaved_clocks(cases, rounds)
     multiply_adds = {value: built(point)[0] for value, point in points.items()}
-    # Seconds of an image, round by round.
-    seconds = {(value, kind): [s / points[value].batch for s in turn]
-               for (value, kind), turn in turns.items()}
-    smallest = next(iter(points))
+    first = next(iter(points))
     rows = []
     for value, count in multiply_adds.items():
         row = {"value": value, "multiply_adds": count}
+        # Multiply-adds of the whole batch, in multiples of the smallest point's.
+        grown = count * points[value].batch / (multiply_adds[first] * points[first].batch)
         for kind, passes in KINDS.items():
-            grown = count / multiply_adds[smallest]
-            relative = [s / first / grown for s, first in
-                        zip(seconds[value, kind], seconds[smallest, kind], strict=True)]
+            relative = {clock: [s / base / grown for s, base in
+                                zip(seconds, turns[first, kind][clock], strict=True)]
+                        for clock, seconds in turns[value, kind].items()}
             row[kind] = {
-                "ms": harness.spread([1e3 * s for s in seconds[value, kind]]),
+                "ms": harness.spread([1e3 * s / points[value].batch
+                                      for s in turns[value, kind]["wall"]]),
                 "floor_ms": 1e3 * 2 * passes * count / (1e9 * gflops),
-                "per_multiply_add": harness.spread(relative),
-                "grows_faster": min(relative) > 1,
+                "per_multiply_add": {k: harness.spread(v) for k, v in relative.items()},
+                "grows_faster": min(map(min, relative.values())) > 1,
             }
         rows.append(row)
     return rows
@@ -145,7 +149,7 @@ def _draw_axis(panel, name, axis):
     for color, kind in zip(("C3", "C0"), KINDS, strict=True):
         spreads = [row[kind]["ms"] for row in rows]
         middle = [s["median"] for s in spreads]
-        ends = [[s["median"] - s["min"] for s in spreads], [s["max"] - s["median"] for s in spreads]]
+        ends = [[abs(s[end] - s["median"]) for s in spreads] for end in ("min", "max")]
         panel.errorbar(values, middle, ends, color=color, marker="o", capsize=3, label=kind)
         line = [middle[0] * row["multiply_adds"] / rows[0]["multiply_adds"] for row in rows]
         panel.plot(values, line, color=color, linestyle="--", linewidth=1,
@@ -159,4 +163,7 @@ def _draw_axis(panel, name, axis):
 
 
 if __name__ == "__main__":
+    import_tensorflow()  # as the commands do
+    # TensorFlow warns of graphs traced again and again; here each point is one.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.exit(not main())

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("tensorflow", "keras", "numpy", "torch", "timm", "onnxruntime", "openvino",
+PACKAGES = ("tensorflow", "keras", "numpy", "jax", "torch", "timm", "onnxruntime", "openvino",
             "ai-edge-litert")
 
 
@@ -34,13 +34,23 @@ def arguments(description, **flags):
 
 def interleaved(cases, rounds, warmup=1):
     """Seconds of each of `cases` (name -> callable), round by round in turn: name -> list."""
-    seconds = {name: [] for name in cases}
+    clocks = interleaved_clocks(cases, rounds, warmup)
+    return {name: seconds["wall"] for name, seconds in clocks.items()}
+
+
+def interleaved_clocks(cases, rounds, warmup=1):
+    """As `interleaved`, on two clocks: name -> {"wall": list, "cpu": list}.
+
+    The processor's seconds, of all threads, hold still while a machine is shared.
+    """
+    seconds = {name: {"wall": [], "cpu": []} for name in cases}
     for number in range(warmup + rounds):
         for name, call in cases.items():
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             call()
             if number >= warmup:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name]["wall"].append(time.perf_counter() - started)
+                seconds[name]["cpu"].append(time.process_time() - cpu)
     return seconds
 
 

@@ -5,9 +5,12 @@
 A round times two things after each other, in one process:
   network   the compiled network on as many images, in the same batches, that lie ready
   predict   the files, through `serving.predict.predictions`: read, decode, cut, network
-and the ratio of the two; the median over rounds. Photographs of 500x375 pixels.
+and the ratio of the two, on the clock and in seconds of the processor (of all threads); medians
+over rounds. Photographs of 500x375 pixels. The network alone is the floor of what the files can
+take; its own is the multiply-adds at the rate of a matrix product in the same run.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from matplotlib import cbook
 from PIL import Image
 
 from benchmarks import harness
+from benchmarks.serving import matrix_rate
+from inception_tf.commands.shell import import_tensorflow
 
 # name: preset fields, files, rounds.
 CASES = {"inception_resnet_v2 at 299": ({"net": "inception_resnet_v2", "image_size": 299,
@@ -26,16 +31,20 @@ QUICK = {"tiny network at 75": ({"width": 0.07}, 40, 1)}
 def main():
     """Prints a line a case; keeps the result."""
     arguments = harness.arguments(__doc__)
-    result = {}
+    result = {"matrix_gflops": matrix_rate(256 if arguments.quick else 4096), "cases": {}}
     for name, case in (QUICK if arguments.quick else CASES).items():
-        result[name] = row = measure(*case)
-        print(f"{name}: network / predict = {row['ratio']:.3f}, "
-              f"{row['images_per_second']['predict']:.1f} images/s", flush=True)
-    harness.keep("predict", {"cases": result}, arguments.quick)
+        result["cases"][name] = row = measure(*case)
+        floor = row["floor_images_per_second"] = (
+            1e9 * result["matrix_gflops"] / (2 * row["multiply_adds"]))
+        print(f"{name}: network / predict = {row['ratio']:.3f} by the clock, "
+              f"{row['cpu_ratio']:.3f} by CPU seconds; "
+              f"{row['images_per_second']['predict']:.1f} images/s, floor {floor:.1f}", flush=True)
+    return harness.keep("predict", result, arguments.quick)
 
 
 def measure(settings, files, rounds):
-    """Seconds of both, round by round, and the median of their ratios."""
+    """Seconds of both on both clocks, round by round, and the medians of their ratios."""
+    from inception_tf.nets.inspect import multiply_adds
     from inception_tf.serving import predict
 
     predictor = _predictor(settings)
@@ -44,15 +53,20 @@ def measure(settings, files, rounds):
     sizes = [min(predict.BATCH_SIZE, files - i) for i in range(0, files, predict.BATCH_SIZE)]
     with tempfile.TemporaryDirectory() as folder:
         paths = write_photographs(Path(folder), files)
-        seconds = harness.interleaved({
+        clocks = harness.interleaved_clocks({
             "network": lambda: [predictor.probabilities(images[:n]) for n in sizes],
             "predict": lambda: [p.probabilities.argsort()
                                 for p in predict.predictions(predictor, paths)],
         }, rounds)
-    return {"files": files, "seconds": {k: harness.spread(v) for k, v in seconds.items()},
-            "images_per_second": {k: files / harness.spread(v)["median"]
-                                  for k, v in seconds.items()},
-            "ratio": harness.ratio(seconds["network"], seconds["predict"])}
+    wall, cpu = ({name: found[clock] for name, found in clocks.items()}
+                 for clock in ("wall", "cpu"))
+    return {"files": files, "multiply_adds": multiply_adds(predictor.classifier.model),
+            "seconds": {k: harness.spread(v) for k, v in wall.items()},
+            "images_per_second": {k: files / harness.spread(v)["median"] for k, v in wall.items()},
+            "ratio": harness.ratio(wall["network"], wall["predict"]),
+            "cpu_seconds_per_image": {k: harness.spread(v)["median"] / files
+                                      for k, v in cpu.items()},
+            "cpu_ratio": harness.ratio(cpu["network"], cpu["predict"])}
 
 
 def write_photographs(folder, count):
@@ -80,4 +94,5 @@ def _predictor(settings):
 
 
 if __name__ == "__main__":
-    main()
+    import_tensorflow()  # as the command does
+    sys.exit(not main())

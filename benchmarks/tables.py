@@ -3,18 +3,20 @@
     python -m benchmarks.tables
 
 A page says where one goes by a pair of comments, `<!-- table NAME -->` and
-`<!-- end of table -->`; what lies between is replaced.
+`<!-- end of table -->`; what lies between is replaced. A benchmark that left no file, or one of
+an older form, is "not run".
 """
 
 import json
 import re
 from pathlib import Path
 
-from benchmarks.harness import RESULTS
+from benchmarks import harness, targets
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PLACE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+NOT_RUN = "not run"
 
 
 def main():
@@ -25,12 +27,40 @@ def main():
 
 def filled(text):
     """`text` with its tables made anew."""
-    return PLACE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+    return PLACE.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
 
 
-def serving():
+def table(name):
+    """The table of that name in Markdown, or the words that say it was not run."""
+    if name == "speed":
+        return speed()
+    result = result_of(name)
+    return TABLES[name](result) if result else f"{NOT_RUN}\n"
+
+
+def result_of(name):
+    """What the benchmark kept, or None."""
+    path = harness.RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def speed():
+    """Each target beside what was measured for it."""
+    rows = [["what", "measured", "target", "", "from"]]
+    for target in targets.TARGETS:
+        measured = target.measured(result_of(target.benchmark))
+        bound = f"{'at least' if target.at_least else 'at most'} {target.bound:g}"
+        source = f"[{target.benchmark}.json](benchmarks/results/{target.benchmark}.json)"
+        if measured is None:
+            rows.append([target.what, NOT_RUN, bound, "", ""])
+        else:
+            rows.append([target.what, f"{measured:.2f}", bound,
+                         "met" if target.met(measured) else "not met", source])
+    return _markdown(rows)
+
+
+def serving(result):
     """Images per second of each form of one network, and its ratio to Keras' own export."""
-    result = _result("serving")
     sizes = list(result["batch_sizes"])
     first = result["batch_sizes"][sizes[0]]
     rows = [["form", *(f"batch {n}: images/s" for n in sizes), *(f"ratio at {n}" for n in sizes),
@@ -45,9 +75,8 @@ def serving():
     return _markdown(rows) + f"\n{_where(result)} {note}\n"
 
 
-def resume():
+def resume(result):
     """Time to the first step and peak memory of going on at 0 % and 95 % of an epoch."""
-    result = _result("resume")
     rows = [["records as", "0 %", "95 %", "ratio", "peak memory, ratio"]]
     for name, row in result["formats"].items():
         seconds = [f"{row['seconds'][at]['median']:.1f} s" for at in ("0 %", "95 %")]
@@ -55,11 +84,67 @@ def resume():
     return _markdown(rows) + f"\n{_where(result)}\n"
 
 
-TABLES = {f.__name__: f for f in (serving, resume)}
+def input(result):
+    """Images per second and CPU time of each pipeline, and the ratios that were aimed at."""
+    rows = [["pipeline", "images/s", "CPU ms per image", "peak MiB"]]
+    for name, row in result["rows"].items():
+        rows.append([name, f"{row['images_per_second']['median']:.0f}",
+                     f"{row['cpu_ms']['median']:.2f}", f"{row['peak_mib']:.0f}"])
+    rows += [[name, why, "", ""] for name, why in result["missing"].items()]
+    ratios = [["times as fast as", "", "by the clock", "by CPU time"]]
+    ratios += [[r["of"], r["to"], f"{r['wall']:.2f}", f"{r['cpu']:.2f}"] for r in result["ratios"]]
+    return f"{_markdown(rows)}\n{_markdown(ratios)}\n{_where(result)}\n"
 
 
-def _result(name):
-    return json.loads((RESULTS / f"{name}.json").read_text())
+def growth(result):
+    """Time an image, and time per multiply-add over that of the smallest, along each axis."""
+    kinds = ("update", "inference")
+    rows = [["", "G multiply-adds", *(f"{kind}: {column}" for kind in kinds for column in (
+        "ms an image", "floor", "per multiply-add", "by CPU time")), ""]]
+    for name, axis in result["axes"].items():
+        for row in axis["rows"]:
+            cells = [f"{name} {row['value']:g}", f"{row['multiply_adds'] / 1e9:.2f}"]
+            for kind in kinds:
+                ratios = row[kind]["per_multiply_add"]
+                cells += [f"{row[kind]['ms']['median']:.0f}", f"{row[kind]['floor_ms']:.0f}",
+                          f"{ratios['wall']['median']:.2f}", f"{ratios['cpu']['median']:.2f}"]
+            faster = [kind for kind in kinds if row[kind]["grows_faster"]]
+            rows.append([*cells, f"grows faster: {', '.join(faster)}" if faster else ""])
+    picture = "![time an image against each setting](../benchmarks/results/growth.png)"
+    return _markdown(rows) + f"\n{_where(result)}\n\n{picture}\n"
+
+
+def predict(result):
+    """A folder of pictures to classes, beside the network alone."""
+    rows = [["network", "network alone: images/s", "folder to top-5: images/s", "ratio",
+             "ratio by CPU time", "floor: images/s"]]
+    for name, row in result["cases"].items():
+        rates = row["images_per_second"]
+        rows.append([name, f"{rates['network']:.1f}", f"{rates['predict']:.1f}",
+                     f"{row['ratio']:.2f}", f"{row['cpu_ratio']:.2f}",
+                     f"{row['floor_images_per_second']:.1f}"])
+    return _markdown(rows) + f"\n{_where(result)}\n"
+
+
+def gpu(result):
+    """Images per second, memory and share of the matrix rate of ours and timm's."""
+    rows = [["", "batch", "network", "images/s", "peak MiB", "share of the matrix rate"]]
+    for kind, batches in result["kinds"].items():
+        for batch, cases in batches.items():
+            for name, row in cases.items():
+                cells = [row["failed"], "", ""] if "failed" in row else [
+                    f"{row['images_per_second']['median']:.0f}", f"{row['peak_mib']:.0f}",
+                    f"{100 * row['matrix_share']:.1f} %"]
+                rows.append([kind, batch, name, *cells])
+    rows += [["", "", name, why, "", ""] for name, why in result["not_measured"].items()]
+    versions = ", ".join(f"{name} {number}" for name, number in
+                         result["machine"]["versions"].items() if name in ("jax", "torch", "timm"))
+    return _markdown(rows) + (
+        f"\n{result['device']}, {result['matrix_tflops']:.0f} TFLOP/s of a bfloat16 matrix product "
+        f"(the floor's rate); {versions}.\n")
+
+
+TABLES = {f.__name__: f for f in (serving, resume, input, growth, predict, gpu)}
 
 
 def _where(result):

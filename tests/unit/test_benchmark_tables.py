@@ -1,8 +1,10 @@
 """Tables in the documentation are those of the results that were measured."""
 
+import json
+
 import pytest
 
-from benchmarks import tables
+from benchmarks import harness, tables, targets
 
 
 @pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.name)
@@ -15,3 +17,22 @@ def test_tables_are_found():
     text = "a\n<!-- table resume -->\nold\n<!-- end of table -->\nb\n"
     made = tables.filled(text)
     assert "old" not in made and "| array_record |" in made and made.endswith("table -->\nb\n")
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_benchmark_without_a_result_is_not_run(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    text = f"<!-- table {name} -->\nold\n<!-- end of table -->\n"
+    assert tables.filled(text) == text.replace("old", "not run")
+
+
+def test_speed_says_of_each_target_whether_it_is_met_or_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    ratios = [{"of": "ours, fast", "to": "TF-slim, fast", "wall": 1.396},
+              {"of": "ours, full", "to": "TF-slim, full", "wall": 1.24}]
+    (tmp_path / "input.json").write_text(json.dumps({"ratios": ratios}))
+    fast, full, plain, *others = tables.speed().splitlines()[2:]
+    assert "| 1.40 | at least 1.4 | met | [input.json]" in fast
+    assert "| 1.24 | at least 1.25 | not met | [input.json]" in full
+    assert "| not run | at least 0.6 |" in plain
+    assert len(others) == len(targets.TARGETS) - 3 and all("| not run |" in row for row in others)

@@ -1,0 +1,102 @@
+"""The networks on a GPU without TensorFlow, under Keras' other backends, beside timm's.
+
+    python -m benchmarks.gpu [--quick]
+
+The released Inception-ResNet-v2 at 299x299, channels last, bfloat16 (training: float32 weights and
+bfloat16 arithmetic; inference: all bfloat16), random images that lie on the device. A training step
+is loss, gradients and SGD with momentum, the same for all. Each measurement is a process of its
+own, so that its peak memory is its own and one that does not fit fails alone; the first is made
+again at the end and says how far the machine drifted. The floor is the multiply-adds (three times
+them for a training step) at the rate of a bfloat16 matrix product in the same run. Nothing here
+imports TensorFlow. The quick form runs on a CPU, with a small network of ours.
+"""
+
+import importlib.util
+import json
+
+from benchmarks import harness
+from benchmarks.serving import MULTIPLY_ADDS
+
+# name: function in gpu_cases.py, framework it runs on (also Keras' backend), compiled.
+CASES = {
+    "ours, JAX": ("ours_jax", "jax", True),
+    "ours, PyTorch": ("ours_torch", "torch", False),
+    "ours, PyTorch, torch.compile": ("ours_torch", "torch", True),
+    "timm, PyTorch": ("timm_torch", "timm", False),
+    "timm, PyTorch, torch.compile": ("timm_torch", "timm", True),
+}
+# What is timed: how many times the multiply-adds of one pass it takes.
+KINDS = {"training": 3, "inference": 1}
+BATCHES = (64, 128, 256)
+# Compiling for a CPU takes minutes and says nothing of a GPU.
+QUICK_CASES = ("ours, JAX", "ours, PyTorch", "timm, PyTorch")
+
+
+def main():
+    """Prints a line a measurement; keeps the result."""
+    arguments = harness.arguments(__doc__, child="", kind="", batch=0)
+    if arguments.child:
+        from benchmarks import gpu_cases
+
+        return print(json.dumps(gpu_cases.answer(
+            arguments.child, arguments.kind, arguments.batch, arguments.quick)))
+    names = QUICK_CASES if arguments.quick else tuple(CASES)
+    missing = {name: f"{CASES[name][1]} is not installed" for name in names
+               if importlib.util.find_spec(CASES[name][1]) is None}
+    names = [name for name in names if name not in missing]
+    for name, why in missing.items():
+        print(f"{name}: not measured: {why}", flush=True)
+    if not names:
+        return print("not run: neither JAX nor PyTorch is installed")
+    chip = ask(names[-1], "chip", 0, arguments.quick)
+    if chip["device"] == "cpu" and not arguments.quick:
+        return print("not run: no GPU that JAX or PyTorch can use; --quick runs on a CPU")
+    result = {**chip, "not_measured": missing, **take_turns(names, chip, arguments.quick)}
+    return harness.keep("gpu", result, arguments.quick)
+
+
+def take_turns(names, chip, quick):
+    """{"kinds": kind -> batch -> case -> row, "drift": of the first measurement, end / start}."""
+    kinds = {kind: {str(batch): {name: _row(name, kind, batch, chip, quick) for name in names}
+                    for batch in ((2,) if quick else BATCHES)} for kind in KINDS}
+    if quick:
+        return {"kinds": kinds}
+    first, again = (row.get("images_per_second", {}).get("median") for row in (
+        kinds["training"][str(BATCHES[0])][names[0]],
+        _row(names[0], "training", BATCHES[0], chip, quick)))
+    return {"kinds": kinds, "drift": again / first if first and again else None}
+
+
+def _row(name, kind, batch, chip, quick):
+    """What one process found, or why nothing."""
+    try:
+        found = ask(name, kind, batch, quick)
+    except RuntimeError as error:
+        row = {"failed": str(error).strip().splitlines()[-1]}
+        print(f"{kind}, batch {batch}, {name}: {row['failed']}", flush=True)
+        return row
+    rates = harness.spread([batch / s for s in found["seconds"]])
+    operations = 2 * KINDS[kind] * MULTIPLY_ADDS
+    row = {"images_per_second": rates, "peak_mib": found["peak_mib"],
+           "first_call_seconds": found["first_call_seconds"],
+           "matrix_share": rates["median"] * operations / (1e12 * chip["matrix_tflops"])}
+    print(f"{kind}, batch {batch}, {name}: {rates['median']:.1f} images/s, "
+          f"{row['peak_mib']:.0f} MiB"
+          # The quick form's network has fewer multiply-adds than are counted here.
+          + f", {100 * row['matrix_share']:.1f} % of the matrix rate" * (not quick), flush=True)
+    return row
+
+
+def ask(name, kind, batch, quick):
+    """What a process of its own says of a case (gpu_cases.answer), and its peak memory."""
+    _, framework, _ = CASES[name]
+    backend = "jax" if framework == "jax" else "torch"
+    words = ["-m", "benchmarks.gpu", f"--child={name}", f"--kind={kind}", f"--batch={batch}",
+             *["--quick"] * quick]
+    run = harness.process(words, {"KERAS_BACKEND": backend})
+    # Of a CPU the peak is that of the process.
+    return {"peak_mib": run["peak_mib"], **json.loads(run["output"].splitlines()[-1])}
+
+
+if __name__ == "__main__":
+    main()

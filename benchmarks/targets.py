@@ -1,0 +1,73 @@
+"""What this project set itself in speed, and where the measurement of each lies."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A ratio of two things that were measured in one run.
+
+    Attributes:
+        what: the ratio in words.
+        benchmark: its name, and that of its file in benchmarks/results.
+        read: the file's contents -> the ratio.
+        bound: what it should be `at_least`, or at most.
+    """
+
+    what: str
+    benchmark: str
+    read: Callable
+    bound: float
+    at_least: bool = True
+
+    def measured(self, result):
+        """The ratio; None without a result, or where a peer or this case was not measured."""
+        try:
+            return None if result is None else self.read(result)
+        except (KeyError, StopIteration):
+            return None
+
+    def met(self, measured):
+        """Whether it is as it should be, to the two digits that are shown."""
+        measured = round(measured, 2)
+        return measured >= self.bound if self.at_least else measured <= self.bound
+
+
+def _input(of, to):
+    return lambda result: next(
+        r["wall"] for r in result["ratios"] if (r["of"], r["to"]) == (of, to))
+
+
+def _saved_model(batch):
+    return lambda result: result["batch_sizes"][str(batch)]["ours, SavedModel"]["ratio"]
+
+
+def _growth(kind):
+    """The greatest time per multiply-add, over that of the smallest point of its axis."""
+    return lambda result: max(row[kind]["per_multiply_add"]["wall"]["median"]
+                              for axis in result["axes"].values() for row in axis["rows"][1:])
+
+
+TARGETS = (
+    Target("input, fast colour / TF-slim's as published", "input",
+           _input("ours, fast", "TF-slim, fast"), 1.4),
+    Target("input, full colour / TF-slim's as published", "input",
+           _input("ours, full", "TF-slim, full"), 1.25),
+    Target("input without colour / decoding of the crops alone", "input",
+           _input("ours, no colour", "decode of the random crop alone"), 0.6),
+    Target("update: time per multiply-add, the greatest along image size, batch, width and depth / "
+           "of the smallest point", "growth", _growth("update"), 1.0, at_least=False),
+    Target("inference: the same", "growth", _growth("inference"), 1.0, at_least=False),
+    Target("SavedModel / Keras' own of the same network, batch 1", "serving", _saved_model(1), 1.2),
+    Target("the same, batch 8", "serving", _saved_model(8), 1.15),
+    Target("the same, batch 32", "serving", _saved_model(32), 1.15),
+    Target("folder of pictures to top-5 / the network alone", "predict",
+           lambda result: min(row["ratio"] for row in result["cases"].values()), 0.9),
+    Target("time of 144 crops of an image / of 144 passes of the network", "crops",
+           lambda result: max(row["wall"]["ratio"] for row in result["cases"].values()), 1.1,
+           at_least=False),
+    Target("time of going on at 95 % / at 0 % of an epoch", "resume",
+           lambda result: max(row["ratio"] for row in result["formats"].values()), 1.1,
+           at_least=False),
+)
