@@ -132,10 +132,13 @@ def draw(result, path):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 7.5), layout="constrained")
-    panels = figure.subplots(2, 2, squeeze=False).flat
+    panels = figure.subplots(2, 2).flat
     for panel, (name, axis) in zip(panels, result["axes"].items(), strict=False):
         _draw_axis(panel, name, axis)
-    panels[0].legend(fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    labels, handles = zip(*sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0]),
+                          strict=True)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     machine = result["machine"]
     figure.suptitle(f"Inception-ResNet-v2, milliseconds an image; {machine['processor']}, "
                     f"{machine['cores']} cores, float32", fontsize=11)
@@ -143,7 +146,7 @@ def draw(result, path):
 
 
 def _draw_axis(panel, name, axis):
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
     rows, values = axis["rows"], [row["value"] for row in axis["rows"]]
     for color, kind in zip(("C3", "C0"), KINDS, strict=True):
@@ -153,13 +156,16 @@ def _draw_axis(panel, name, axis):
         panel.errorbar(values, middle, ends, color=color, marker="o", capsize=3, label=kind)
         line = [middle[0] * row["multiply_adds"] / rows[0]["multiply_adds"] for row in rows]
         panel.plot(values, line, color=color, linestyle="--", linewidth=1,
-                   label=f"{kind}: multiply-adds, through the smallest")
+                   label=f"{kind}: in proportion to multiply-adds")
         panel.plot(values, [row[kind]["floor_ms"] for row in rows], color=color, linestyle=":",
-                   linewidth=1, label=f"{kind}: floor, at the rate of a matrix product")
+                   linewidth=1, label=f"{kind}: floor, the rate of a matrix product")
     panel.set(xscale="log", yscale="log", xlabel=f"{name} ({axis['unit']})", ylabel="ms per image")
     panel.set_xticks(values, [f"{value:g}" for value in values])
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.grid(alpha=0.3, which="both")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    for scale in (panel.xaxis, panel.yaxis):
+        scale.set_minor_locator(NullLocator())
+    panel.grid(alpha=0.3)
 
 
 if __name__ == "__main__":
