@@ -6,9 +6,9 @@ A round times two things after each other, in one process:
   network   the compiled network on N x 144 views that lie ready
   scoring   N images from their bytes: decode, cut, mirror, network, append to the file,
             while the input pipeline works ahead as it does in the middle of a split
-and the ratio of the two; medians over rounds. CPU seconds (of all threads) stand beside
-wall seconds: they hold still while a machine is shared. Memory: the peak of a process that
-scores N images, and of one that scores four times as many.
+and the ratio of the two (the network is the floor); medians over rounds. CPU seconds (of all
+threads) stand beside wall seconds: they hold still while a machine is shared. Memory: the peak of
+a process that scores N images, and of one that scores four times as many.
 """
 
 import contextlib

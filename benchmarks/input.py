@@ -4,9 +4,9 @@
 
 Each row is a process of its own that holds the same photographs in memory (ImageNet-like:
 484 x 398 on average, 100 KB) and turns them into batches of 32 at 299 x 299. The rows take
-turns: each makes `COUNT` images, round by round. Kept are images per second, processor seconds
-an image (of all threads and worker processes), peak memory, and the ratios that the
-documentation quotes, pair by pair.
+turns: each makes `COUNT` images, round by round. Decoding alone is the floor. Kept are images per
+second, processor seconds an image (of all threads and worker processes), peak memory, and the
+ratios that the documentation quotes, pair by pair.
 
 TF-slim's distortion is written here from its published description: decode the whole
 photograph to floats, sample a box, crop, resize, flip, and TensorFlow's own colour operations.

@@ -2,11 +2,11 @@
 
     python -m benchmarks.overhead [--quick]
 
-Time: a whole update beside the bare loss and gradients of the same batch on the same replicas, in
-turn; what remains is reduction, clipping, the look for non-finite numbers, optimizer, averages and
-the call itself. On one device, on two logical CPUs of one process, and on two workers on loopback
-with a core each. With more than one replica it includes the wait for the slower one, and on one
-machine no real network.
+Time: a whole update beside the bare loss and gradients of the same batch on the same replicas (the
+floor), in turn; what remains is reduction, clipping, the look for non-finite numbers, optimizer,
+averages and the call itself. On one device, on two logical CPUs of one process, and on two workers
+on loopback with a core each. With more than one replica it includes the wait for the slower one,
+and on one machine no real network.
 
 Bytes: what each of two workers sends an update (counters of the loopback device, so nothing else
 may talk on it meanwhile), beside the network's parameters.

@@ -4,14 +4,17 @@
 
 How long training is held up (the copy to host memory), how long the write takes in the background,
 how fast updates of a small network go on meanwhile beside their speed without a write, and the
-peak memory of a process that saves beside one that does not.
+peak memory of a process that saves beside one that does not. The floors: the same bytes copied in
+memory, and written to a plain file and flushed.
 """
 
 import json
+import os
 import resource
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from benchmarks import harness
 
@@ -32,8 +35,10 @@ def main():
     without, saves = (json.loads(harness.process([*words, f"--child={count + 1}"])["output"])
                       for count in (0, QUICK[0] if quick else ROUNDS))
     result = {**saves, "peak_mib_without_saving": without["peak_mib"]}
-    print(f"{result['megabytes']:.0f} MB: held up {result['held_up_seconds']['median']:.2f} s, "
-          f"written in {result['write_seconds']['median']:.2f} s, meanwhile at "
+    print(f"{result['megabytes']:.0f} MB: held up {result['held_up_seconds']['median']:.2f} s "
+          f"(floor {result['copy_floor_seconds']:.2f}), written in "
+          f"{result['write_seconds']['median']:.2f} s (floor {result['write_floor_seconds']:.2f}), "
+          f"meanwhile at "
           f"{result['speed_while_writing']:.2f} of the speed; peak {result['peak_mib']:.0f} MiB, "
           f"without saving {result['peak_mib_without_saving']:.0f} MiB")
     return harness.keep("save", result, arguments.quick)
@@ -64,6 +69,7 @@ def measure(quick, rounds):
             found["held_up_seconds"].append(held_up)
             found["write_seconds"].append(seconds)
             found["speeds"].append(count / seconds / alone)
+        floors = _floors(arrays, Path(folder) / "plain") if rounds else {}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if not rounds:
         return {"peak_mib": peak}
@@ -73,7 +79,25 @@ def measure(quick, rounds):
         "write_seconds": harness.spread(found["write_seconds"]),
         "speed_while_writing": sorted(found["speeds"])[len(found["speeds"]) // 2],
         "peak_mib": peak,
+        **floors,
     }
+
+
+def _floors(arrays, path):
+    """Least seconds, of three, to copy the arrays in memory and to write them to a plain file."""
+    copies, writes = [], []
+    for _ in range(3):
+        started = time.perf_counter()
+        copied = [array.copy() for array in arrays.values()]
+        copies.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        with open(path, "wb") as file:
+            for array in copied:
+                file.write(array.data)
+            file.flush()
+            os.fsync(file.fileno())
+        writes.append(time.perf_counter() - started)
+    return {"copy_floor_seconds": min(copies), "write_floor_seconds": min(writes)}
 
 
 def _state(quick):

@@ -1,15 +1,21 @@
-"""The benchmarks of saving and of the framework's share run, and keep nothing in their quick form.
+"""The benchmarks of saving, resuming and the framework's share run; quick forms keep nothing.
 
 What they time is looked at, and no time.
 """
 
+import contextlib
+import io
 import json
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow_datasets.core.registered import skip_registration
 
-from benchmarks import harness, overhead, save
+from benchmarks import harness, overhead, resume, save
+from inception_tf.commands import train
 from inception_tf.runtime.cluster import ALONE
 from tests.hooked import small_network
 
@@ -44,7 +50,38 @@ def test_quick_save_measures_a_process_with_and_one_without_saves(results, monke
     found = save.main()
     assert processes[0].keys() == {"peak_mib"} and not results.exists()
     assert found["held_up_seconds"]["min"] > 0 and found["write_seconds"]["min"] > 0
+    assert found["copy_floor_seconds"] > 0 and found["write_floor_seconds"] > 0
     assert found["megabytes"] > 0 and found["peak_mib_without_saving"] <= found["peak_mib"]
+
+
+def test_quick_resume_goes_on_from_both_ends_of_an_epoch(results, monkeypatch, tmp_path):
+    monkeypatch.setattr("inception_tf.training.loop.build_network", small_network)
+    steps = []
+
+    def in_this_process(words):
+        started, output = time.perf_counter(), io.StringIO()
+        if words[0] == "-c":
+            monkeypatch.setattr(sys, "argv", words[1:])
+            # Both formats' data sets have one name, and are made in one process here.
+            with contextlib.redirect_stdout(output), skip_registration():
+                exec(words[1], {})
+        else:
+            flags = dict(word.removeprefix("--").split("=") for word in words[3:])
+            train.main(words[3:])
+            steps.append([int(p.name.removeprefix("step_")) for p in sorted(
+                (Path(flags["model_dir"]) / "checkpoints").glob("step_*"))])
+        return {"output": output.getvalue(), "seconds": time.perf_counter() - started,
+                "peak_mib": 1.0}
+
+    monkeypatch.setattr(harness, "process", in_this_process)
+    monkeypatch.setattr(sys, "argv", ["resume", "--quick"])
+    found = resume.main()
+    assert not results.exists() and found["formats"].keys() == {"array_record", "tfrecord"}
+    for row in found["formats"].values():
+        assert row["ratio"] > 0 and row["seconds"]["95 %"]["min"] > 0
+    assert found["formats"]["tfrecord"]["index_records_per_second"] > 0
+    # Of 640 records in batches of 8: one step, then one more from 0 % and from 95 %.
+    assert steps == 2 * [[1], [1, 2], [76, 77]]
 
 
 @pytest.mark.parametrize("strategy, replicas", [("one", 1), ("mirrored", 2)])
