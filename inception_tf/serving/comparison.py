@@ -6,13 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from inception_tf.data.crops import scoring_crop
 from inception_tf.errors import StorageError
 from inception_tf.serving import fresh_process
+from inception_tf.serving.served_network import logits_and_features
 
 # Of probabilities, and of features over their standard deviation. Folding and another
 # order of sums give 1e-6; a wrong crop or a lost layer gives 1e-1.
@@ -32,9 +32,8 @@ def crops_of(classifier, encoded):
 
 def live_answers(classifier, images):
     """(probabilities [n, K], features [n, C]) of the Keras model itself."""
-    model = classifier.model
-    both = keras.Model(model.input, [model.output, model.get_layer("pre_logits").output])
-    logits, features = both(images, training=False)
+    logits, features = logits_and_features(classifier.model, tf.constant(images),
+                                           lambda layer, x: layer(x, training=False))
     return tf.nn.softmax(logits).numpy()[:, classifier.first_class:], features.numpy()
 
 
@@ -45,8 +44,8 @@ def saved_model_difference(classifier, folder, encoded):
 
     Raises: StorageError when that process fails, or a difference is above LIMIT.
     """
-    answers = _ask_in_fresh_process(folder, encoded)
-    probabilities, features = live_answers(classifier, crops_of(classifier, encoded))
+    answers, (probabilities, features) = _ask_in_fresh_process(
+        folder, encoded, meanwhile=lambda: live_answers(classifier, crops_of(classifier, encoded)))
     found = {
         "probabilities": largest_difference(answers["serving_default/probabilities"],
                                             probabilities),
@@ -70,17 +69,24 @@ def checked(difference, what):
     return float(difference)
 
 
-def _ask_in_fresh_process(folder, encoded):
+def _ask_in_fresh_process(folder, encoded, meanwhile):
+    """(its answers, what meanwhile() gives: starting TensorFlow takes seconds of one core)."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
         np.savez(inputs, lengths=[len(one) for one in encoded],
                  content=np.frombuffer(b"".join(encoded), np.uint8))
-        done = subprocess.run(
+        child = subprocess.Popen(
             [sys.executable, "-P", fresh_process.__file__, str(folder), str(inputs),
-             str(outputs)], capture_output=True, text=True,
+             str(outputs)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
-        if done.returncode:
+        try:
+            live = meanwhile()
+            _, errors = child.communicate()
+        finally:
+            child.kill()  # nothing where it has ended
+            child.wait()
+        if child.returncode:
             raise StorageError("a fresh process could not use the exported model: "
-                               f"{done.stderr.strip()[-300:]}")
+                               f"{errors.strip()[-300:]}")
         with np.load(outputs) as file:
-            return dict(file)
+            return dict(file), live

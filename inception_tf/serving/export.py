@@ -19,8 +19,8 @@ from inception_tf.evaluation.provenance import versions
 from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.new_folder import new_folder
 from inception_tf.serving import comparison, formats, samples
-from inception_tf.serving.folding import folded
 from inception_tf.serving.model_card import model_card
+from inception_tf.serving.served_network import ServedNetwork
 from inception_tf.serving.signatures import Signatures, save
 
 FORMAT = 1
@@ -66,7 +66,7 @@ def export(classifier, export_dir, request):
     formats.require(request.format)
     with new_folder(export_dir) as folder:
         if request.format == "savedmodel":
-            save(folder, Signatures(classifier, folded(classifier.model)))
+            save(folder, Signatures(classifier, ServedNetwork(classifier.model)))
             encoded = samples.encoded_images() + [r.encoded for r in samples.examples(
                 classifier.data, classifier.data.eval_split, classifier.class_names, 8)[0]]
             compared = {"images": len(encoded), "largest_difference":

@@ -38,7 +38,7 @@ def folded(model):
 
     Raises: ValueError for a model that is not functional.
     """
-    affines, absorbed = _what_folds(model)
+    affines, absorbed = what_folds(model)
     # Keras keeps the name of what is cloned: layers are known by it.
     skipped = absorbed | {layer.name for layer in model.layers
                           if isinstance(layer, keras.layers.Dropout)}
@@ -47,6 +47,8 @@ def folded(model):
         settings = layer.get_config()
         if layer.name in affines:
             settings["use_bias"] = True
+        if isinstance(layer, FOLDABLE):
+            settings["kernel_initializer"] = "zeros"  # random ones, replaced below, take seconds
         return layer.__class__.from_config(settings)
 
     def call(layer, *args, **kwargs):
@@ -55,17 +57,17 @@ def folded(model):
     network = keras.models.clone_model(model, clone_function=clone, call_function=call)
     originals = {layer.name: layer for layer in model.layers}
     for layer in (layer for layer in network.layers if layer.weights):
-        layer.set_weights(_weights(originals[layer.name], affines.get(layer.name)))
+        layer.set_weights(folded_weights(originals[layer.name], affines.get(layer.name)))
     network.trainable = False
     return network
 
 
-def _what_folds(model):
+def what_folds(model):
     """(layer name -> the Affine that goes into it, names of the layers that it replaces)."""
     readers = _readers(model)
     affines, absorbed = {}, set()
     for layer in model.layers:
-        if not isinstance(layer, FOLDABLE) or not _is_linear(layer):
+        if not isinstance(layer, FOLDABLE) or not is_linear(layer):
             continue
         follower = _only_reader(layer, readers)
         while follower is not None and (affine := _affine_of(follower, layer)) is not None:
@@ -98,7 +100,8 @@ def _only_reader(layer, readers):
     return found[0] if len(found) == 1 else None
 
 
-def _is_linear(layer):
+def is_linear(layer):
+    """Whether a FOLDABLE layer, channels last, has no activation of its own."""
     channels_first = getattr(layer, "data_format", None) == "channels_first"
     return layer.activation is keras.activations.linear and not channels_first
 
@@ -121,13 +124,14 @@ def _affine_of(layer, source):
     return Affine(factor, offset + _float64(layer.beta) if layer.center else offset)
 
 
-def _weights(layer, affine):
-    """Weights for the clone of `layer`, with `affine` in them."""
+def folded_weights(layer, affine):
+    """[kernel, bias] of `layer` with `affine` in them; its own weights when that is None."""
     if affine is None:
         return layer.get_weights()
     kernel = _float64(layer.kernel) * affine.factor
-    bias = _float64(layer.bias) * affine.factor if layer.use_bias else 0.0
-    return [kernel.astype(np.float32), (bias + affine.offset).astype(np.float32)]
+    bias = _float64(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
+    bias = bias * affine.factor + affine.offset
+    return [kernel.astype(np.float32), bias.astype(np.float32)]
 
 
 def _float64(variable):

@@ -8,7 +8,6 @@ The network is traced once and the three share it. Only operations of TensorFlow
 the file; what it needs of Keras is gone before it is written.
 """
 
-import keras
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
@@ -37,28 +36,30 @@ class Signatures(tf.Module):
 
     Args:
         classifier: a classifier.Classifier.
-        network: its model or a folded form of it, with the layer "pre_logits".
+        network: a served_network.ServedNetwork of its model.
     """
 
     def __init__(self, classifier, network):
         super().__init__()
-        # tf.Module saves the variables it can see; the Keras model itself stays out.
-        self.network_variables = [weight.value for weight in network.weights]
+        # tf.Module saves the variables it can see.
+        self.network_variables = network.variables
         size = classifier.preprocessing.image_size
         self._images = tf.TensorSpec([None, size, size, 3], tf.float32, "images")
         self._bytes = tf.TensorSpec([None], tf.string, "image_bytes")
-        self._network = _logits_and_features(network, self._images)
         self._preprocessing = classifier.preprocessing
         self._max_pixels = classifier.data.max_image_pixels
         self._first_class = classifier.first_class
         self._labels = classifier.class_names
+        # Traced once: TensorFlow traces a tf.function once more when it is saved.
+        self._network = _traced(network, self._images)
+        self._decoded = _traced(self._decode, self._bytes, autograph=True)
 
     def functions(self):
         """Name -> concrete function, for tf.saved_model.save."""
         kinds = {"serving_default": (self._classes_of_bytes, self._bytes),
                  "images": (self._classes_of_images, self._images),
                  "features": (self._features_of_bytes, self._bytes)}
-        return {name: tf.function(call, input_signature=[spec]).get_concrete_function()
+        return {name: _traced(call, spec)
                 for name, (call, spec) in kinds.items()}
 
     def _classes_of_bytes(self, image_bytes):
@@ -75,7 +76,7 @@ class Signatures(tf.Module):
         logits, features = self._network(self._decoded(image_bytes))
         return {"features": features, "logits": logits}
 
-    def _decoded(self, image_bytes):
+    def _decode(self, image_bytes):
         size = self._preprocessing.image_size
         return tf.map_fn(
             lambda encoded: scoring_crop(encoded, self._preprocessing, self._max_pixels),
@@ -120,7 +121,5 @@ def operations(content):
     return found
 
 
-def _logits_and_features(network, images):
-    both = keras.Model(network.input, [network.output, network.get_layer("pre_logits").output])
-    return tf.function(lambda x: both(x, training=False), input_signature=[images],
-                       autograph=False)
+def _traced(call, spec, autograph=False):
+    return tf.function(call, input_signature=[spec], autograph=autograph).get_concrete_function()

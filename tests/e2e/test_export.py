@@ -22,8 +22,9 @@ from inception_tf.runtime import checkpoint
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_keras, open_run
 from inception_tf.serving.export import read_manifest
-from inception_tf.serving.folding import folded
+from inception_tf.serving.folding import folded_weights
 from inception_tf.serving.formats import FORMATS, packages_of
+from inception_tf.serving.served_network import ServedNetwork
 from inception_tf.serving.signatures import Signatures, save
 from tests.bad_images import bomb, encode, jpeg, pixels
 from tests.pictures import write_image_folder
@@ -189,16 +190,14 @@ def test_bad_flags_are_one_line(run, tmp_path, capsys, flags, message):
 
 
 def test_an_export_that_differs_is_not_kept(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("inception_tf.serving.export.folded", wrongly_folded)
+    monkeypatch.setattr("inception_tf.serving.served_network.folded_weights", wrongly_folded)
     folder = tmp_path / "1"
     assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}"]) == 4
     assert "differ by" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
-def wrongly_folded(model):
-    network = folded(model)
-    network.set_weights([value * 1.01 for value in network.get_weights()])
-    return network
+def wrongly_folded(layer, affine):
+    return [1.01 * value for value in folded_weights(layer, affine)]
 
 
 @pytest.mark.parametrize("settings", [
@@ -209,7 +208,7 @@ def wrongly_folded(model):
 def test_every_kind_of_network_keeps_to_the_list_of_operations(tmp_path, settings):
     run = write_run(tmp_path / "run", CLASSES, prepare=randomize_statistics, **settings)
     classifier = open_run(run)
-    save(tmp_path / "1", Signatures(classifier, folded(classifier.model)))
+    save(tmp_path / "1", Signatures(classifier, ServedNetwork(classifier.model)))
     encoded = tf.constant(mixed())
     answers = tf.saved_model.load(str(tmp_path / "1")).signatures["features"](image_bytes=encoded)
     crops = comparison.crops_of(classifier, mixed())

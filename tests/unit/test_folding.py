@@ -6,6 +6,7 @@ import pytest
 
 from inception_tf import nets
 from inception_tf.serving.folding import folded
+from inception_tf.serving.served_network import ServedNetwork
 from tests.runs import randomize_statistics
 
 SMALL = {"width": 0.07, "repeats": (1, 1, 1), "classes": 5, "classifier_activation": None,
@@ -36,6 +37,21 @@ def test_networks_answer_the_same_without_batch_norm(name, gamma):
     gone = {keras.layers.BatchNormalization, keras.layers.Rescaling, keras.layers.Dropout}
     assert not kinds(network) & gone
     assert not network.trainable_weights
+
+
+@pytest.mark.parametrize("name", nets.NETWORKS)
+def test_served_networks_answer_the_same_from_kernels_alone(name):
+    options = {"final_batch_norm": True} if "resnet" in name else {}
+    model = nets.build(name, batch_norm_gamma=True, **options, **SMALL)
+    randomize_statistics(model)
+    network = ServedNetwork(model)
+    logits, features = network(images())
+    expected = np.asarray(model(images(), training=False))
+    np.testing.assert_allclose(logits, expected, atol=1e-5 * expected.std(), rtol=0)
+    assert features.shape == (2, *model.get_layer("pre_logits").output.shape[1:])
+    kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    left = model.get_layer("final_bn").weights if options else []
+    assert len(network.variables) == len(kernels) + len(left)
 
 
 def test_batch_norm_in_front_of_the_pool_stays():
