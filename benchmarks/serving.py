@@ -4,14 +4,16 @@
 
 keras.applications' InceptionResNetV2 with random weights, as it is (a tf.function, and Keras'
 own SavedModel export), beside our exports of the same weights and timm's network in PyTorch
-(its own random weights: only time is compared). Each is a process of its own that waits while
-another has its turn; rounds A B C A B C at each batch size, float32 images in, probabilities
+(its own random weights: only time is compared). Both SavedModels also with oneDNN switched on,
+and with one inter-op thread. Each is a process of its own that waits while another has its
+turn; rounds A B C A B C at each batch size, float32 images in, probabilities
 out. The floor is the multiply-adds of the network at the matrix rate measured in the same run.
 Of the exports, the answers are compared too.
 """
 
 import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -25,18 +27,28 @@ BATCH_SIZES = (1, 8, 32)
 ROUNDS = 3
 # A turn takes at least this long, in as many passes as that needs.
 TURN_SECONDS = 2.0
-# name: what loads it (a function below), the format it needs.
-CASES = {
-    "keras.applications, tf.function": ("keras_function", None),
-    "keras.applications, SavedModel": ("keras_saved_model", None),
-    "ours, SavedModel": ("exported", "savedmodel"),
-    "ours, ONNX Runtime": ("exported", "onnx"),
-    "ours, OpenVINO": ("exported", "openvino"),
-    "ours, LiteRT": ("exported", "litert"),
-    "ours, LiteRT, 8-bit weights": ("exported", "litert-dynamic"),
-    "timm, PyTorch": ("timm_network", None),
-}
 BASE = "keras.applications, SavedModel"
+OURS = "ours, SavedModel"
+# What a user can set around a SavedModel of anybody's: name -> environment.
+SETTINGS = {
+    "oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "one inter-op thread": {"TF_NUM_INTEROP_THREADS": "1"},
+}
+# name: what loads it (a function below), the format it needs, its environment.
+CASES = {
+    "keras.applications, tf.function": ("keras_function", None, {}),
+    BASE: ("keras_saved_model", None, {}),
+    OURS: ("exported", "savedmodel", {}),
+    **{f"{name}, {setting}": (*case, environment)
+       for setting, environment in SETTINGS.items()
+       for name, case in ((BASE, ("keras_saved_model", None)),
+                          (OURS, ("exported", "savedmodel")))},
+    "ours, ONNX Runtime": ("exported", "onnx", {}),
+    "ours, OpenVINO": ("exported", "openvino", {}),
+    "ours, LiteRT": ("exported", "litert", {}),
+    "ours, LiteRT, 8-bit weights": ("exported", "litert-dynamic", {}),
+    "timm, PyTorch": ("timm_network", None, {}),
+}
 # Of the released network at 299x299; tests/unit/test_nets_counts.py.
 MULTIPLY_ADDS = 13_156_000_000
 
@@ -57,8 +69,8 @@ def run(quick):
         preparation = harness.process(["-c", PREPARE, folder, "tiny" if quick else "full"])
         exports = json.loads(preparation["output"].splitlines()[-1])
         cases, missing = {}, {}
-        for name, (loader, kind) in CASES.items():
-            child = Child(loader, str(Path(folder) / kind) if kind else folder)
+        for name, (loader, kind, environment) in CASES.items():
+            child = Child(loader, str(Path(folder) / kind) if kind else folder, environment)
             stack.callback(child.close)
             (missing if child.error else cases)[name] = child.error or child
         for name, why in missing.items():
@@ -73,7 +85,11 @@ def run(quick):
 
 
 def measure(cases, batch_size, quick):
-    """Images per second of each case, and its ratio to BASE, over rounds."""
+    """Images per second of each case, and its ratio to BASE, over rounds.
+
+    Of our SavedModel under a setting also `ratio_alike`: to BASE under the same setting.
+    """
+    alike = {f"{OURS}, {setting}": f"{BASE}, {setting}" for setting in SETTINGS}
     turn = 0.0 if quick else TURN_SECONDS
     seconds = {name: [] for name in cases}
     for number in range(1 + (1 if quick else ROUNDS)):
@@ -87,6 +103,8 @@ def measure(cases, batch_size, quick):
             "images_per_second": harness.spread([batch_size / s for s in values]),
             "ratio": harness.ratio(seconds[BASE], values),
         }
+        if name in alike:
+            rows[name]["ratio_alike"] = harness.ratio(seconds[alike[name]], values)
         print(f"batch {batch_size:2}  {name:34} "
               f"{rows[name]['images_per_second']['median']:8.2f} images/s  "
               f"{rows[name]['ratio']:.2f} x {BASE}", flush=True)
@@ -96,11 +114,11 @@ def measure(cases, batch_size, quick):
 class Child:
     """A process that holds one case; `error` says why it does not."""
 
-    def __init__(self, loader, folder):
+    def __init__(self, loader, folder, environment=None):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.serving", f"--load={loader}",
              f"--folder={folder}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True)
+            stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(environment or {})})
         self.error = self.ask("error")
 
     def ask(self, *question):
@@ -223,7 +241,7 @@ def prepare(folder, size):
     seconds = {"Keras' SavedModel": _seconds(
         lambda: model.export(folder / "keras_saved_model", verbose=False))}
     classifier = _classifier(model)
-    for kind in sorted({kind for _, kind in CASES.values() if kind}):
+    for kind in sorted({kind for _, kind, _ in CASES.values() if kind}):
         format_name, _, quantize = kind.partition("-")
         seconds[kind] = _export(classifier, folder / kind, format_name, quantize or "none")
     print("\n" + json.dumps({"seconds": seconds}))
@@ -249,9 +267,16 @@ def _network(size):
 
     keras.utils.set_random_seed(0)
     if size == "full":
-        return keras.applications.InceptionResNetV2(weights=None)
-    return nets.build("inception_resnet_v2_released", width=0.07, repeats=(1, 1, 1), classes=5,
-                      input_shape=(75, 75, 3))
+        model = keras.applications.InceptionResNetV2(weights=None)
+    else:
+        model = nets.build("inception_resnet_v2_released", width=0.07, repeats=(1, 1, 1),
+                           classes=5, input_shape=(75, 75, 3))
+    for layer in model.layers:
+        # As trained: biases of zero, which no network keeps, are left out by TensorFlow.
+        for weight in (getattr(layer, name, None) for name in ("beta", "bias")):
+            if weight is not None:
+                weight.assign(keras.random.normal(weight.shape, stddev=0.1))
+    return model
 
 
 def _classifier(model):

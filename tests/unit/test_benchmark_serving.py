@@ -10,7 +10,7 @@ from benchmarks import predict, serving
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("serving")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving, "CASES", {"ours": ("exported", "savedmodel")})
+        patch.setattr(serving, "CASES", {serving.OURS: ("exported", "savedmodel", {})})
         serving.prepare(folder, "tiny")
     return folder
 
@@ -29,12 +29,15 @@ def test_forms_of_one_network_answer_alike(folder):
 
 
 def test_a_case_in_a_process_of_its_own_answers_or_says_why_not(folder):
-    ours = serving.Child("exported", str(folder / "savedmodel"))
+    ours = serving.Child("exported", str(folder / "savedmodel"), {"TF_ENABLE_ONEDNN_OPTS": "1"})
     missing = serving.Child("exported", str(folder / "nothing"))
     try:
         assert ours.error == "" and "No such file" in missing.error
-        rows = serving.measure({serving.BASE: ours}, 1, quick=True)
+        names = (serving.BASE, f"{serving.BASE}, oneDNN", f"{serving.OURS}, oneDNN")
+        assert set(names) <= set(serving.CASES)
+        rows = serving.measure({name: ours for name in names}, 1, quick=True)
         assert rows[serving.BASE]["ratio"] == 1.0 and ours.ask("peak") > 100
+        assert [name for name in names if "ratio_alike" in rows[name]] == [names[2]]
     finally:
         ours.close(), missing.close()
 
