@@ -7,7 +7,7 @@ runs that led to it).
 from inception_tf.config import preset
 
 RECIPE = {
-    "image_size": 107, "width": 0.2, "epochs": 6.0, "global_batch": 16, "learning_rate": 0.0005,
+    "image_size": 107, "width": 0.2, "epochs": 8.0, "global_batch": 16, "learning_rate": 0.0005,
     "warmup_epochs": 0.3, "decay_epochs": 0.3, "ema_decay": 0.99, "log_every_steps": 75,
 }
 # Every part of a run once, for the plumbing.

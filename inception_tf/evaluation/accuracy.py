@@ -17,7 +17,7 @@ class Scorer:
 
     def __init__(self, strategy, predict):
         self.strategy, self.predict = strategy, predict
-        self._sums = tf.function(self._batch_sums)
+        self._sums = tf.function(self._batch_sums, autograph=False)
 
     def score(self, stream, num_examples, stop=None):
         """Error rates over `stream`, which holds `num_examples` images and padding.

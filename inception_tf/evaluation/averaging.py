@@ -96,7 +96,7 @@ def _statistics(config, source, arrays, kind, num_batches):
         variable.assign(arrays[f"{kind}/{variable.path}"])
     layers = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
 
-    @tf.function
+    @tf.function(autograph=False)
     def batch_statistics(images):
         model(images, training=True)
         return [(tf.identity(v.moving_mean.value), tf.identity(v.moving_variance.value))

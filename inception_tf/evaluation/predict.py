@@ -124,7 +124,7 @@ class ViewStep:
     def __init__(self, on, model, passes, protocol, first_class):
         self._on, self._model = on, model
         self._passes, self._protocol, self._first_class = passes, protocol, first_class
-        self._rows = tf.function(self._gathered_rows)
+        self._rows = tf.function(self._gathered_rows, autograph=False)
 
     def load(self, member):
         """Takes the weights of another checkpoint of the same network."""

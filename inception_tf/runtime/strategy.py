@@ -75,7 +75,7 @@ def local(strategy, value):
 
 def gather_equal(strategy, number):
     """Whether all workers called this with the same int (below 2**31)."""
-    @tf.function
+    @tf.function(autograph=False)
     def spread():
         def on_replica():
             context = tf.distribute.get_replica_context()
@@ -91,7 +91,7 @@ def gather_equal(strategy, number):
 
 def from_first(strategy, number):
     """The int (below 2**31) that the first worker called this with, on every worker."""
-    @tf.function
+    @tf.function(autograph=False)
     def spread():
         def on_replica():
             context = tf.distribute.get_replica_context()

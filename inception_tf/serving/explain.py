@@ -30,7 +30,8 @@ class Explainer:
         grid = keras.Model(model.input, model.get_layer("pre_logits").input)
         self.grid_shape = tuple(grid.output.shape[1:3])
         spec = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
-        self._grid = tf.function(lambda x: grid(x, training=False), input_signature=[spec])
+        self._grid = tf.function(lambda x: grid(x, training=False), input_signature=[spec],
+                                 autograph=False)
 
     def maps(self, image, classes):
         """What each cell of the last grid says for a class, against the mean of all classes.

@@ -50,7 +50,7 @@ def culprits(train_step, batches):
     """
     state, strategy = train_step.state, train_step.strategy
 
-    @tf.function
+    @tf.function(autograph=False)
     def look(parts):
         def on_replica(part):
             return [train_step.replica_pass.finite({k: v[0, i] for k, v in part.items()}, i)
