@@ -28,35 +28,36 @@ def make_slots(optimization, variables):
     }
 
 
-def apply_update(optimization, variable, slots, gradient, learning_rate):
-    """Updates one variable and its slots in place with TF1's fused kernel.
+def make_update(optimization):
+    """Function that updates one variable and its slots in place with TF1's fused kernel.
 
-    Args:
-        optimization: config.Optimization with the optimizer's constants.
-        variable: a tf.Variable on this device.
-        slots: slot name -> tf.Variable of the same shape.
-        gradient: float tensor of the variable's shape.
-        learning_rate: float32 scalar.
+    Its arguments: a tf.Variable on this device; slot name -> tf.Variable of its shape; the
+    gradient; the learning rate, a float32 scalar. All the updates of a graph share the
+    optimizer's constants, which are made here.
     """
-    constant = lambda value: tf.constant(value, variable.dtype)  # noqa: E731
-    if optimization.optimizer.startswith("rmsprop"):
-        return tf.raw_ops.ResourceApplyRMSProp(
+    momentum = tf.constant(optimization.momentum)
+    rho, epsilon = tf.constant(optimization.rmsprop_decay), tf.constant(optimization.epsilon)
+
+    def rmsprop(variable, slots, gradient, learning_rate):
+        tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle, ms=slots["mean_square"].handle, mom=slots["momentum"].handle,
-            lr=learning_rate, rho=constant(optimization.rmsprop_decay),
-            momentum=constant(optimization.momentum), epsilon=constant(optimization.epsilon),
-            grad=gradient,
-        )
-    return tf.raw_ops.ResourceApplyMomentum(
-        var=variable.handle, accum=slots["momentum"].handle, lr=learning_rate, grad=gradient,
-        momentum=constant(optimization.momentum), use_nesterov=False,
-    )
+            lr=learning_rate, rho=rho, momentum=momentum, epsilon=epsilon, grad=gradient)
+
+    def with_momentum(variable, slots, gradient, learning_rate):
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle, accum=slots["momentum"].handle, lr=learning_rate, grad=gradient,
+            momentum=momentum, use_nesterov=False)
+
+    return rmsprop if optimization.optimizer.startswith("rmsprop") else with_momentum
 
 
-def apply_average(shadow, variable, decay):
-    """shadow <- shadow - (1 - decay) (shadow - variable), TF1's order of operations."""
-    return tf.raw_ops.ResourceApplyGradientDescent(
-        var=shadow.handle, alpha=1.0 - decay, delta=shadow - variable
-    )
+def apply_average(shadow, variable, share):
+    """shadow <- shadow - share (shadow - variable), TF1's order of operations.
+
+    `share` is 1 - decay.
+    """
+    tf.raw_ops.ResourceApplyGradientDescent(
+        var=shadow.handle, alpha=share, delta=shadow - variable)
 
 
 def clip_scale(norm, clip_norm):

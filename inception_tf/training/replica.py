@@ -31,7 +31,9 @@ class ReplicaPass:
     def __init__(self, model, state, optimization, seed, num_replicas, xla=False, color="none"):
         self.model, self.state, self.optimization = model, state, optimization
         self.seed, self.num_replicas, self.color = seed, num_replicas, color
-        self._compute = tf.function(self._gradients, jit_compile=True) if xla else self._gradients
+        self._compute = self._gradients
+        if xla:
+            self._compute = tf.function(self._gradients, jit_compile=True, autograph=False)
 
     def __call__(self, batch, index, statistics, loss_scale=1.0):
         """(gradients, statistics after the pass, sums) of this replica's examples.

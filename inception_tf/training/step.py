@@ -12,9 +12,10 @@ An update is applied as a whole or not at all.
 import tensorflow as tf
 
 from inception_tf.nets.stages import stage_of
+from inception_tf.runtime.graphs import as_traced
 from inception_tf.runtime.strategy import local, same_on_replicas, split_batches
 from inception_tf.training.losses import is_decayed, weight_decay_loss
-from inception_tf.training.optimizer import apply_average, apply_update, clip_scale
+from inception_tf.training.optimizer import apply_average, clip_scale, make_update
 from inception_tf.training.replica import PARTS, ReplicaPass
 
 # What an update reports, in the order of its row of numbers.
@@ -39,7 +40,8 @@ class TrainStep:
         self.optimization, self.execution = schedule.optimization, execution
         self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
                                         strategy.num_replicas_in_sync, execution.xla, color)
-        self._call = tf.function(self._updates)
+        # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
+        self._call = tf.function(self._updates, autograph=False)
 
     def __call__(self, batches, stop=False):
         """One update from a list of batches that together are the global batch.
@@ -69,7 +71,8 @@ class TrainStep:
         # Always as many as traced for: another number would be another graph.
         padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
         batches = split_batches(self.strategy, [*steps, *padding], PARTS)
-        rows, done = self._call(batches, tf.constant(len(steps)), stop)
+        with as_traced():
+            rows, done = self._call(batches, tf.constant(len(steps)), stop)
         return [_metrics(row) for row in rows.numpy()[:int(done)]]
 
     def _updates(self, batches, count, stop):
@@ -141,12 +144,14 @@ class TrainStep:
     def _replica_sum(self, gradients, statistics, sums, stop):
         """Global gradients (decayed and clipped), mean statistics and metrics, on each replica."""
         context = tf.distribute.get_replica_context()
-        # Arguments of a tf.function have no device; all_reduce takes its destination from it.
-        gradients, statistics, sums = tf.nest.map_structure(
-            tf.identity, (gradients, statistics, {**sums, "stop": stop}))
-        gradients = context.all_reduce("SUM", gradients)
-        statistics = context.all_reduce("MEAN", statistics)
-        sums = context.all_reduce("SUM", sums)
+        sums = {**sums, "stop": stop}
+        if context.num_replicas_in_sync > 1:
+            # Arguments of a tf.function have no device; all_reduce takes its destination from it.
+            gradients, statistics, sums = tf.nest.map_structure(
+                tf.identity, (gradients, statistics, sums))
+            gradients = context.all_reduce("SUM", gradients)
+            statistics = context.all_reduce("MEAN", statistics)
+            sums = context.all_reduce("SUM", sums)
         gradients, decay_loss = self._with_weight_decay(self._unscaled(gradients))
         norm = tf.linalg.global_norm(gradients)
         scale = clip_scale(norm, self.optimization.clip_norm)
@@ -155,43 +160,41 @@ class TrainStep:
         metrics["stop"] = stop > 0
         metrics["loss"] += decay_loss
         metrics["grad_norm"] = norm
-        is_finite = [tf.math.is_finite(metrics["loss"]), tf.math.is_finite(norm)]
-        is_finite.append(tf.math.is_finite(tf.linalg.global_norm(statistics)))
-        metrics["is_finite"] = tf.reduce_all(is_finite)
+        metrics["is_finite"] = _all_finite([metrics["loss"], norm, *statistics])
         return [g * scale for g in gradients], statistics, metrics
 
     def _with_weight_decay(self, gradients):
         decay = self.optimization.weight_decay
         if not decay:
             return gradients, 0.0
-        decayed = [is_decayed(v.path) for v in self.state.trainable]
-        values = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
-        loss = weight_decay_loss([v for v, d in zip(values, decayed, strict=True) if d], decay)
-        triples = zip(gradients, values, decayed, strict=True)
-        return [g + decay * v if d else g for g, v, d in triples], loss
+        kernels = {i: tf.convert_to_tensor(v.value) for i, v in enumerate(self.state.trainable)
+                   if is_decayed(v.path)}
+        loss = weight_decay_loss(list(kernels.values()), decay)
+        decay = tf.constant(decay)
+        return [g + decay * kernels[i] if i in kernels else g
+                for i, g in enumerate(gradients)], loss
 
     def _apply(self, gradients, statistics, rate):
         """Optimizer, statistics, averages, step: once per replica's copy of each variable."""
         update = self.strategy.extended.update
         slots = [dict(zip(self.state.slots, group, strict=True))
                  for group in zip(*self.state.slots.values(), strict=True)]
+        one = make_update(self.optimization)
+        head_rate = rate * self.optimization.head_lr_multiplier
         for variable, own, gradient in zip(self.state.trainable, slots, gradients, strict=True):
-            own_rate = rate * self.optimization.head_lr_multiplier if _is_head(variable) else rate
-            update(variable.value, self._apply_one, args=(own, gradient, own_rate), group=False)
+            own_rate = head_rate if _is_head(variable) else rate
+            update(variable.value, one, args=(own, gradient, own_rate), group=False)
         for variable, value in zip(self.state.statistics, statistics, strict=True):
             if variable.path in self.state.frozen:
                 continue
             update(variable.value, lambda v, new: v.assign(new), args=(value,), group=False)
-        decay = self.schedule.ema_decay(self.state.step)
+        share = 1.0 - self.schedule.ema_decay(self.state.step)
         for shadow, variable in zip(self.state.ema, self.state.weights, strict=True):
-            update(shadow, apply_average, args=(variable.value, decay), group=False)
+            update(shadow, apply_average, args=(variable.value, share), group=False)
         if self.state.loss_scale is not None:
             self.state.loss_scale.after_finite_update()
         self.state.step.assign_add(1)
         return tf.constant(True)
-
-    def _apply_one(self, variable, slots, gradient, rate):
-        apply_update(self.optimization, variable, slots, gradient, rate)
 
     def _pass_over(self):
         """After numbers that are not finite: nothing, or on to the next examples."""
@@ -220,6 +223,12 @@ class TrainStep:
 def _metrics(row):
     values = dict(zip(METRICS, row, strict=True))
     return {**values, "is_finite": bool(values["is_finite"]), "stop": bool(values["stop"])}
+
+
+def _all_finite(tensors):
+    """Whether every element is finite: three operations, however many tensors there are."""
+    flat = [t if t.shape.rank == 1 else tf.reshape(t, [-1]) for t in tensors]
+    return tf.reduce_all(tf.math.is_finite(tf.concat(flat, 0)))
 
 
 def _is_head(variable):

@@ -7,9 +7,9 @@ import tensorflow as tf
 from inception_tf.config import Optimization
 from inception_tf.training.optimizer import (
     apply_average,
-    apply_update,
     clip_scale,
     make_slots,
+    make_update,
 )
 
 STEPS = 200
@@ -40,9 +40,9 @@ def _tf1_path(make_optimizer):
 def _our_path(optimization):
     variable = tf.Variable(tf.ones((7, 5)))
     slots = {name: values[0] for name, values in make_slots(optimization, [variable]).items()}
-    path = []
+    update, path = make_update(optimization), []
     for gradient in _gradients():
-        apply_update(optimization, variable, slots, gradient, tf.constant(0.045))
+        update(variable, slots, gradient, tf.constant(0.045))
         path.append(variable.numpy())
     return path
 
@@ -81,7 +81,7 @@ def test_rmsprop_first_step_starts_from_a_mean_square_of_one():
     optimization = Optimization(momentum=0.0)
     variable = tf.Variable([1.0])
     slots = {name: values[0] for name, values in make_slots(optimization, [variable]).items()}
-    apply_update(optimization, variable, slots, tf.constant([2.0]), tf.constant(0.1))
+    make_update(optimization)(variable, slots, tf.constant([2.0]), tf.constant(0.1))
     assert variable.numpy()[0] == pytest.approx(1 - 0.1 * 2 / np.sqrt(0.9 + 0.1 * 4 + 1.0))
 
 
@@ -106,7 +106,8 @@ def test_average_over_steps_equals_tf1():
     schedule = Schedule(Optimization(), 1000)
     for number, value in enumerate(values):
         variable.assign(value)
-        apply_average(shadow, variable, schedule.ema_decay(tf.constant(number, tf.int64)))
+        decay = schedule.ema_decay(tf.constant(number, tf.int64))
+        apply_average(shadow, variable, 1.0 - decay)
     np.testing.assert_allclose(shadow.numpy(), expected, rtol=1e-6)
 
 

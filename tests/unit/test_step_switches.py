@@ -1,5 +1,6 @@
 """Several updates a call, XLA, float16, and numbers that are not finite."""
 
+import collections
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ import tensorflow as tf
 
 from inception_tf.config import Execution
 from inception_tf.data.color import finished
+from inception_tf.runtime.graphs import as_traced
 from inception_tf.training.non_finite import culprits
+from inception_tf.training.step import _all_finite
 from tests.updates import (
     assert_close,
     batches_of,
@@ -126,3 +129,31 @@ def test_images_that_come_as_bytes_are_coloured_in_the_step(replicas, passes):
 def _graph_of(step):
     (concrete,) = step._call._list_all_concrete_functions()
     return str(concrete.graph.as_graph_def())
+
+
+def test_update_has_one_kernel_a_variable_and_constants_that_all_share():
+    step, state = step_and_state()
+    step(next(batches_of(1, 1)))
+    (concrete,) = step._call._list_all_concrete_functions()
+    (applied,) = (f for f in concrete.graph.as_graph_def().library.function
+                  if f.signature.name.startswith("cond_true"))
+    kinds = collections.Counter(node.op for node in applied.node_def)
+    assert kinds["ResourceApplyRMSProp"] == len(state.trainable)
+    assert kinds["ResourceApplyGradientDescent"] == len(state.ema)
+    assert kinds["Const"] < len(state.trainable) + len(state.ema)
+
+
+def test_step_on_a_cpu_runs_as_traced_and_what_follows_it_is_optimized_again():
+    options = tf.config.optimizer.get_experimental_options
+    before = options()
+    with pytest.raises(ValueError, match="inside"), as_traced():
+        assert options()["disable_meta_optimizer"]
+        raise ValueError("inside")
+    assert options() == before and not before["disable_meta_optimizer"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_element_that_is_not_finite_is_seen_in_any_tensor(value):
+    tensors = [tf.ones([3]), tf.ones([2, 2]), tf.constant(1.0)]
+    assert _all_finite(tensors)
+    assert not _all_finite([*tensors, tf.constant([[1.0, value]])])
