@@ -140,7 +140,7 @@ def test_update_has_one_kernel_a_variable_and_constants_that_all_share():
     kinds = collections.Counter(node.op for node in applied.node_def)
     assert kinds["ResourceApplyRMSProp"] == len(state.trainable)
     assert kinds["ResourceApplyGradientDescent"] == len(state.ema)
-    assert kinds["Const"] < len(state.trainable) + len(state.ema)
+    assert kinds["Const"] <= 12  # of the schedules and the optimizer, however many variables
 
 
 def test_step_on_a_cpu_runs_as_traced_and_what_follows_it_is_optimized_again():
