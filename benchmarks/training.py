@@ -1,0 +1,171 @@
+"""A training step of Inception-ResNet-v2 (released): ours, Keras', PyTorch's; and the demo's.
+
+    python -m benchmarks.training [--quick]
+
+Ours with all that training adds (averages, clipping, weight decay, label smoothing, the look for
+non-finite numbers) beside keras.applications' network with Keras' RMSprop in a bare tf.function,
+the same under `fit`, and timm's with PyTorch's RMSprop, channels last. Random images of 299 x 299,
+no input pipeline. Each is a process of its own that waits while another has its turn: rounds
+A B C A B C at batch 8. From each start of a process: seconds to its first completed step. Peak
+memory of ours and Keras' also at batch 16. The floor is three times the multiply-adds of a forward
+pass at the matrix rate measured in the same run.
+
+Shares: one step of ours under TensorFlow's profiler, seconds of each operation by what it is for.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+from benchmarks import harness, training_cases
+from benchmarks.serving import MULTIPLY_ADDS, matrix_rate
+
+ROUNDS, STARTS = 4, 2
+BASE = "keras.applications, tf.function"
+# name: what makes it (training_cases.py), batch.
+CASES = {
+    "ours": ("ours", 8),
+    BASE: ("keras_function", 8),
+    "keras.applications, fit": ("keras_fit", 8),
+    "timm, PyTorch, channels last": ("timm_network", 8),
+}
+LARGE = {"ours": ("ours", 16), BASE: ("keras_function", 16)}
+DEMO = {"demo network": ("demo", 1), "demo network, 20 updates a call": ("demo", 20)}
+# Another of keras.applications' networks would be none of ours: the quick form has no peer.
+QUICK = {"ours": ("tiny", 8)}
+
+
+def main():
+    """Prints a line a case; keeps the result."""
+    arguments = harness.arguments(__doc__, load="", batch=0)
+    if arguments.load:
+        training_cases.serve(arguments.load, arguments.batch)
+        return None
+    return harness.keep("training", run(arguments.quick), arguments.quick)
+
+
+def run(quick):
+    """The whole comparison; a dict for the results file."""
+    rate = matrix_rate(256 if quick else 4096)
+    result = {"not_measured": {}, "matrix_gflops": rate,
+              "floor_images_per_second": 1e9 * rate / (2 * 3 * MULTIPLY_ADDS)}
+    result["starts"] = starts(QUICK if quick else {n: CASES[n] for n in ("ours", BASE)},
+                              1 if quick else STARTS)
+    result["cases"], result["shares"] = steps(QUICK if quick else CASES, 1 if quick else ROUNDS,
+                                              result["not_measured"])
+    result["large"] = {} if quick else large()
+    result["demo"] = {} if quick else steps(DEMO, ROUNDS, result["not_measured"])[0]
+    return result
+
+
+def starts(cases, rounds):
+    """Seconds from the start of a process to its first completed step, wall and CPU, in turn."""
+    found = {name: {"wall": [], "cpu": []} for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            with Child(*case) as child:
+                if child.error:
+                    raise RuntimeError(f"{name}: {child.error}")
+                for clock, seconds in child.start.items():
+                    found[name][clock].append(seconds)
+    for name, clocks in found.items():
+        print(f"start to first step  {name:34} {min(clocks['wall']):6.1f} s, "
+              f"{min(clocks['cpu']):6.1f} CPU s", flush=True)
+    return {name: {clock: harness.spread(values) for clock, values in clocks.items()}
+            for name, clocks in found.items()}
+
+
+def steps(cases, rounds, not_measured):
+    """(rows, shares of ours): images a second of each case in turn; those that failed are named."""
+    with contextlib.ExitStack() as stack:
+        children = {}
+        for name, case in cases.items():
+            child = stack.enter_context(Child(*case))
+            (not_measured if child.error else children)[name] = child.error or child
+            if child.error:
+                print(f"{name}: not measured: {child.error}", flush=True)
+        seconds = {name: {"wall": [], "cpu": []} for name in children}
+        for _ in range(rounds):
+            for name, child in list(children.items()):
+                answer = child.ask("step")
+                if isinstance(answer, str):
+                    not_measured[name] = answer
+                    children.pop(name), seconds.pop(name)
+                    continue
+                for clock, value in answer.items():
+                    seconds[name][clock].append(value)
+        rows = {name: _row(children[name], seconds, name) for name in seconds}
+        shares = children["ours"].ask("shares") if "ours" in children else {}
+    for part, share in shares.items():
+        print(f"share of a step  {part:24} {100 * share:5.1f} %", flush=True)
+    return rows, shares
+
+
+def _row(child, seconds, name):
+    clocks = seconds[name]
+    row = {"seconds": {clock: harness.spread(values) for clock, values in clocks.items()},
+           "images_per_second": harness.spread([child.batch / s for s in clocks["wall"]]),
+           "peak_mib": child.ask("peak"), "start": child.start}
+    if BASE in seconds:
+        row["ratio"] = {clock: harness.ratio(seconds[BASE][clock], values)
+                        for clock, values in clocks.items()}
+    print(f"{name:34} {row['images_per_second']['median']:8.2f} images/s, "
+          f"{row['peak_mib']:6.0f} MiB"
+          + (f", {row['ratio']['wall']:.2f} x {BASE}" if "ratio" in row else ""), flush=True)
+    return row
+
+
+def large():
+    """Peak memory at batch 16, one process after the other."""
+    rows = {}
+    for name, case in LARGE.items():
+        with Child(*case) as child:
+            peak = child.error or child.ask("peak")
+        rows[name] = {"not_measured": peak} if isinstance(peak, str) else {"peak_mib": peak}
+        print(f"batch 16: {name:34} {rows[name]}", flush=True)
+    return rows
+
+
+class Child:
+    """A process that has trained one step of a case; `error` says why it has not.
+
+    Attributes:
+        start: {"wall", "cpu"}: seconds from its start to the end of that step.
+        batch: images of a step.
+    """
+
+    def __init__(self, case, batch):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.training", f"--load={case}", f"--batch={batch}"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, training_cases.STARTED: str(time.time())})
+        answer = self.ask("start")
+        self.error = answer if isinstance(answer, str) else ""
+        self.start, self.batch = ({}, 0) if self.error else (answer["start"], answer["batch"])
+
+    def ask(self, question):
+        """Its answer; a text when its process has ended, as one killed for memory does."""
+        try:
+            print(question, file=self._process.stdin, flush=True)
+            for line in self._process.stdout:
+                if line.startswith("answer "):
+                    return json.loads(line.removeprefix("answer "))
+        except BrokenPipeError:
+            pass
+        code = self._process.wait()
+        return f"its process ended with code {code}" + (" (memory?)" if code == -9 else "")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.exit(not main())
