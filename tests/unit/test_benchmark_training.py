@@ -28,7 +28,7 @@ def test_process_of_a_case_answers_with_its_step(answers):
     assert answers["start"]["batch"] == 8 and answers["start"]["start"]["cpu"] > 0
     assert answers["step"]["wall"] > 0 and answers["peak"] > 100
     assert sum(answers["shares"].values()) == pytest.approx(1.0)
-    assert {"convolution", "batch norm", "optimizer", "averages"} <= answers["shares"].keys()
+    assert {"convolution", "optimizer", "averages"} <= answers["shares"].keys()
 
 
 def test_quick_form_has_a_start_and_a_case_and_is_not_kept(answers, monkeypatch, tmp_path):
