@@ -75,6 +75,32 @@ def serving(result):
     return _markdown(rows) + f"\n{_where(result)} {note}\n"
 
 
+def training(result):
+    """A step of each trainer, its start and memory; where a step of ours goes."""
+    rows = [["", "images/s", "ratio", "ratio by CPU time", "peak MiB", "peak MiB at batch 16",
+             "start to first step", "by CPU time"]]
+    for name, row in result["cases"].items():
+        start = result["starts"].get(name)
+        start = {k: v["median"] for k, v in start.items()} if start else row["start"]
+        ratio = row.get("ratio", {})
+        large = result["large"].get(name, {})
+        rows.append([
+            name, f"{row['images_per_second']['median']:.2f}",
+            *(f"{ratio[clock]:.2f}" if ratio else "" for clock in ("wall", "cpu")),
+            f"{row['peak_mib']:.0f}",
+            f"{large['peak_mib']:.0f}" if "peak_mib" in large else large.get("not_measured", ""),
+            f"{start['wall']:.0f} s", f"{start['cpu']:.0f} s"])
+    rows += [[name, why, *[""] * 6] for name, why in result["not_measured"].items()]
+    for name, row in result["demo"].items():
+        rows.append([name, f"{row['images_per_second']['median']:.0f}", "", "",
+                     f"{row['peak_mib']:.0f}", *[""] * 3])
+    parts = [["part of a step", "share"]]
+    parts += [[part, f"{100 * share:.1f} %"] for part, share in result["shares"].items()]
+    note = (f"Floor: {result['floor_images_per_second']:.2f} images/s, three times the "
+            f"multiply-adds at {result['matrix_gflops']:.0f} GFLOP/s.")
+    return f"{_markdown(rows)}\n{_markdown(parts)}\n{_where(result)} {note}\n"
+
+
 def resume(result):
     """Time to the first step and peak memory of going on at 0 % and 95 % of an epoch."""
     rows = [["records as", "0 %", "95 %", "ratio", "peak memory, ratio"]]
@@ -144,7 +170,7 @@ def gpu(result):
         f"(the floor's rate); {versions}.\n")
 
 
-TABLES = {f.__name__: f for f in (serving, resume, input, growth, predict, gpu)}
+TABLES = {f.__name__: f for f in (serving, training, resume, input, growth, predict, gpu)}
 
 
 def _where(result):

@@ -49,7 +49,21 @@ def _growth(kind):
                               for axis in result["axes"].values() for row in axis["rows"][1:])
 
 
+_KERAS = "keras.applications, tf.function"
+
+
 TARGETS = (
+    Target("update / keras.applications' in a tf.function with RMSprop", "training",
+           lambda result: result["cases"]["ours"]["ratio"]["wall"], 1.0),
+    Target("start to first step / of that", "training",
+           lambda result: result["starts"]["ours"]["wall"]["median"]
+           / result["starts"][_KERAS]["wall"]["median"], 0.7, at_least=False),
+    Target("peak memory / of that, batch 8", "training",
+           lambda result: result["cases"]["ours"]["peak_mib"]
+           / result["cases"][_KERAS]["peak_mib"], 1.05, at_least=False),
+    Target("the same, batch 16", "training",
+           lambda result: result["large"]["ours"]["peak_mib"]
+           / result["large"][_KERAS]["peak_mib"], 1.05, at_least=False),
     Target("input, fast colour / TF-slim's as published", "input",
            _input("ours, fast", "TF-slim, fast"), 1.4),
     Target("input, full colour / TF-slim's as published", "input",
