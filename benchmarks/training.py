@@ -25,14 +25,16 @@ from benchmarks.serving import MULTIPLY_ADDS, matrix_rate
 
 ROUNDS, STARTS = 4, 2
 BASE = "keras.applications, tf.function"
+REMAT = "ours, --remat"
 # name: what makes it (training_cases.py), batch.
 CASES = {
     "ours": ("ours", 8),
+    REMAT: ("ours_remat", 8),
     BASE: ("keras_function", 8),
     "keras.applications, fit": ("keras_fit", 8),
     "timm, PyTorch, channels last": ("timm_network", 8),
 }
-LARGE = {"ours": ("ours", 16), BASE: ("keras_function", 16)}
+LARGE = {"ours": ("ours", 16), REMAT: ("ours_remat", 16), BASE: ("keras_function", 16)}
 DEMO = {"demo network": ("demo", 1), "demo network, 20 updates a call": ("demo", 20)}
 # Another of keras.applications' networks would be none of ours: the quick form has no peer.
 QUICK = {"ours": ("tiny", 8)}

@@ -44,8 +44,17 @@ def _cpu_seconds():
 
 def ours(batch):
     """An update with everything `inception-tf train` does in it, but the auxiliary head."""
+    return _released(batch)
+
+
+def ours_remat(batch):
+    """The same, activations computed again."""
+    return _released(batch, remat=True)
+
+
+def _released(batch, **settings):
     return _ours("paper", {"net": "inception_resnet_v2_released", "aux_head": False,
-                           "global_batch": batch, "replica_batch": batch})
+                           "global_batch": batch, "replica_batch": batch, **settings})
 
 
 def tiny(batch):
@@ -143,7 +152,8 @@ def _random(batch):
     return images, random.integers(0, CLASSES, batch).astype(np.int32)
 
 
-CASES = {f.__name__: f for f in (ours, tiny, demo, keras_function, keras_fit, timm_network)}
+CASES = {f.__name__: f for f in (
+    ours, ours_remat, tiny, demo, keras_function, keras_fit, timm_network)}
 
 # What an operation is for, by "name:type"; the first that fits.
 PARTS = {

@@ -150,6 +150,8 @@ class Execution:
     precision: str = option("float32", "type of activations; weights stay float32",
                             ("float32", "mixed_bfloat16", "mixed_float16"))
     xla: bool = option(False, "compile forward and backward pass with XLA (half the speed on CPU)")
+    remat: bool = option(False, "compute activations inside blocks again for the backward pass "
+                         "instead of keeping them: less memory, more time")
     steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
                                  "Python is what they wait for", low=1)
     color_on: str = option("auto", "what colours and scales training images: the host, which "

@@ -48,8 +48,12 @@ def check_execution(config):
     """Refuses what TensorFlow would refuse later, in a traceback.
 
     Raises:
-        UsageError: XLA with batch norm that is synchronized inside the compiled part.
+        UsageError: XLA with batch norm that is synchronized inside the compiled part, or with
+            --remat.
     """
+    if config.execution.xla and config.execution.remat:
+        raise UsageError("--xla with --remat: XLA merges what is computed twice, so nothing would "
+                         "be saved; drop one of the two")
     if config.execution.xla and config.network.batch_norm == "synchronized":
         raise UsageError("--xla with --batch_norm=synchronized: XLA compiles each replica's pass "
                          "by itself, and there is no all-reduce inside it; drop one of the two")

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from inception_tf.data.color import finished
 from inception_tf.training.losses import cross_entropy
+from inception_tf.training.remat import Rematerialized
 from inception_tf.training.state import is_seed
 
 # What a replica takes of a batch (data/batches.py).
@@ -24,15 +25,17 @@ class ReplicaPass:
         optimization: config.Optimization with the losses' constants.
         seed: int, of dropout.
         num_replicas: of all workers.
+        execution: config.Execution; under `xla` loss and gradients are compiled, what follows
+            them (collectives, TF1's kernels) is not.
         color: form of the distortion of images that come as bytes.
-        xla: compile loss and gradients; what follows them (collectives, TF1's kernels) is not.
     """
 
-    def __init__(self, model, state, optimization, seed, num_replicas, xla=False, color="none"):
+    def __init__(self, model, state, optimization, seed, num_replicas, execution, color="none"):
         self.model, self.state, self.optimization = model, state, optimization
         self.seed, self.num_replicas, self.color = seed, num_replicas, color
+        self._network = Rematerialized(model) if execution.remat else model
         self._compute = self._gradients
-        if xla:
+        if execution.xla:
             self._compute = tf.function(self._gradients, jit_compile=True, autograph=False)
 
     def __call__(self, batch, index, statistics, loss_scale=1.0):
@@ -65,7 +68,8 @@ class ReplicaPass:
     def _gradients(self, weights, others, images, labels, example_weights, loss_scale):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            outputs, changed = self.model.stateless_call(weights, others, images, training=True)
+            outputs, changed = self._network.stateless_call(
+                weights, others, images, training=True)
             values = self.per_example(outputs, labels)
             total = tf.reduce_sum(values["loss"] * example_weights)
             loss = total / self.optimization.global_batch * loss_scale

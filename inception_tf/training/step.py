@@ -39,7 +39,7 @@ class TrainStep:
         self.strategy, self.state, self.schedule = strategy, state, schedule
         self.optimization, self.execution = schedule.optimization, execution
         self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
-                                        strategy.num_replicas_in_sync, execution.xla, color)
+                                        strategy.num_replicas_in_sync, execution, color)
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
 
