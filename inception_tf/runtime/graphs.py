@@ -9,9 +9,9 @@ import tensorflow as tf
 def as_traced():
     """Graphs first called inside run as they were traced, without Grappler's passes over them.
 
-    For the CPU's training step: the passes find nothing that makes it faster, and take longer
-    the larger the graph (docs/training.md has the figures). Where there is a GPU or TPU they
-    choose layouts, and are left on.
+    For the CPU's training step: the passes make an update a few percent faster at most, and the
+    first call slower the larger the graph (docs/training.md has the figures). Where there is a
+    GPU or TPU they choose layouts, and are left on.
     """
     if any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")):
         yield
