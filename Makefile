@@ -31,9 +31,10 @@ data: $(VENV)/ready
 test: $(VENV)/ready
 	$(PYTEST) -m "not faults"
 
+# FAULTS: files of them; default all.
 faults: $(VENV)/ready
 	rm -f faults.json
-	$(PYTEST) -m faults --fault-results=faults.json
+	$(PYTEST) $(FAULTS) -m faults --fault-results=faults.json
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .

@@ -19,7 +19,6 @@ import logging
 import sys
 
 from benchmarks import harness
-from benchmarks.serving import matrix_rate
 from inception_tf.commands.shell import import_tensorflow
 
 CLASSES = 1000
@@ -51,7 +50,7 @@ KINDS = {"update": 3, "inference": 1}
 def main():
     """Prints a line a point; keeps the result and the picture."""
     arguments = harness.arguments(__doc__)
-    rate = matrix_rate(256 if arguments.quick else 4096)
+    rate = harness.matrix_rate(256 if arguments.quick else 4096)
     result = {"matrix_gflops": rate, "axes": {}}
     axes, rounds = (QUICK, 1) if arguments.quick else (AXES, ROUNDS)
     built = functools.cache(calls_of)

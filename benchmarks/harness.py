@@ -59,6 +59,15 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def matrix_rate(side):
+    """GFLOP/s of a float32 matrix product, the best of a few: the rate of every floor."""
+    import numpy as np
+
+    a = np.ones((side, side), np.float32)
+    seconds = interleaved({"product": lambda: a @ a}, rounds=5, warmup=0)["product"]
+    return 2 * side**3 / min(seconds) / 1e9
+
+
 def ratio(numerators, denominators):
     """Median of the ratios pair by pair: it holds when the machine's speed drifts."""
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))

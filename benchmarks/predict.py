@@ -19,7 +19,6 @@ from matplotlib import cbook
 from PIL import Image
 
 from benchmarks import harness
-from benchmarks.serving import matrix_rate
 from inception_tf.commands.shell import import_tensorflow
 
 # name: preset fields, files, rounds.
@@ -31,7 +30,7 @@ QUICK = {"tiny network at 75": ({"width": 0.07}, 40, 1)}
 def main():
     """Prints a line a case; keeps the result."""
     arguments = harness.arguments(__doc__)
-    result = {"matrix_gflops": matrix_rate(256 if arguments.quick else 4096), "cases": {}}
+    result = {"matrix_gflops": harness.matrix_rate(256 if arguments.quick else 4096), "cases": {}}
     for name, case in (QUICK if arguments.quick else CASES).items():
         result["cases"][name] = row = measure(*case)
         floor = row["floor_images_per_second"] = (

@@ -79,7 +79,7 @@ def run(quick):
         for batch_size in BATCH_SIZES[:1] if quick else BATCH_SIZES:
             result["batch_sizes"][str(batch_size)] = measure(cases, batch_size, quick)
         result["peak_mib"] = {name: child.ask("peak") for name, child in cases.items()}
-        result["matrix_gflops"] = matrix_rate(256 if quick else 4096)
+        result["matrix_gflops"] = harness.matrix_rate(256 if quick else 4096)
         result["floor_images_per_second"] = 1e9 * result["matrix_gflops"] / (2 * MULTIPLY_ADDS)
         return result
 
@@ -212,15 +212,6 @@ def timm_network(folder):
 
 
 LOADERS = {f.__name__: f for f in (keras_function, keras_saved_model, exported, timm_network)}
-
-
-def matrix_rate(side):
-    """GFLOP/s of a float32 matrix product, the best of a few."""
-    import numpy as np
-
-    a = np.ones((side, side), np.float32)
-    best = min(_seconds(lambda: a @ a) for _ in range(5))
-    return 2 * side**3 / best / 1e9
 
 
 def _seconds(call):

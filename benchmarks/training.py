@@ -21,7 +21,7 @@ import sys
 import time
 
 from benchmarks import harness, training_cases
-from benchmarks.serving import MULTIPLY_ADDS, matrix_rate
+from benchmarks.serving import MULTIPLY_ADDS
 
 ROUNDS, STARTS = 4, 2
 BASE = "keras.applications, tf.function"
@@ -51,7 +51,7 @@ def main():
 
 def run(quick):
     """The whole comparison; a dict for the results file."""
-    rate = matrix_rate(256 if quick else 4096)
+    rate = harness.matrix_rate(256 if quick else 4096)
     result = {"not_measured": {}, "matrix_gflops": rate,
               "floor_images_per_second": 1e9 * rate / (2 * 3 * MULTIPLY_ADDS)}
     result["starts"] = starts(QUICK if quick else {n: CASES[n] for n in ("ours", BASE)},
