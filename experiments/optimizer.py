@@ -18,32 +18,32 @@ from inception_tf.commands.shell import exit_code_of
 
 # label -> (settings, learning rates tried)
 ARMS = {
-    "RMSProp of TF1, epsilon 1": ({"optimizer": "rmsprop", "epsilon": 1.0}, (0.045, 0.15, 0.45)),
+    "RMSProp of TF1, epsilon 1": ({"optimizer": "rmsprop", "epsilon": 1.0}, (0.015, 0.045, 0.15)),
     "RMSProp of Keras, epsilon 1": ({"optimizer": "rmsprop_keras", "epsilon": 1.0},
-                                    (0.045, 0.15, 0.45)),
+                                    (0.015, 0.045, 0.15)),
     "RMSProp of TF1, epsilon 1e-6": ({"optimizer": "rmsprop", "epsilon": 1e-6},
                                      (0.00015, 0.0005, 0.0015)),
     "RMSProp of Keras, epsilon 1e-6": ({"optimizer": "rmsprop_keras", "epsilon": 1e-6},
                                        (0.00015, 0.0005, 0.0015)),
-    "momentum": ({"optimizer": "momentum"}, (0.045, 0.15, 0.45)),
+    "momentum": ({"optimizer": "momentum"}, (0.015, 0.045, 0.15)),
 }
 # The rate is chosen on seed 0 and judged on the others, so that no error is the least of three.
 SEEDS = (1, 2, 3)
-EPOCHS = 4.0
+SEARCH_EPOCHS, EPOCHS = 2.0, 3.0
 
 
 def search(settings):
     """Every arm at every rate, seed 0."""
     for label, rates in _arms(settings).items():
         for rate in rates:
-            yield _run(settings, label, rate, 0)
+            yield _run(settings, label, rate, 0, SEARCH_EPOCHS)
 
 
 def confirm(settings, rows):
     """Every arm at its best rate in `rows`, the other seeds."""
     for seed in SEEDS[:1] if settings.quick else SEEDS:
         for label in _arms(settings):
-            yield _run(settings, label, best_rate(rows, label), seed)
+            yield _run(settings, label, best_rate(rows, label), seed, EPOCHS)
 
 
 def _arms(settings):
@@ -52,9 +52,9 @@ def _arms(settings):
     return {label: arms[label][:1] for label in list(arms)[::4]} if settings.quick else arms
 
 
-def _run(settings, label, rate, seed):
+def _run(settings, label, rate, seed, epochs):
     arm = ARMS[label][0]
-    config = base(settings, net="inception_v3", repeats=(1, 2, 1), epochs=EPOCHS,
+    config = base(settings, net="inception_v3", repeats=(1, 2, 1), epochs=epochs,
                   learning_rate=rate, **arm).replace(seed=seed)
     name = f"{arm['optimizer']}_{config.optimization.epsilon:g}_{rate:g}_seed{seed}"
     return Run(name, config, {"label": label, "rate": rate, "seed": seed})

@@ -15,28 +15,26 @@ import sys
 import numpy as np
 
 from experiments import figures
-from experiments.recipe import base
+from experiments.recipe import RECIPE, base
 from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
-WIDTHS = (0.1, 0.2, 0.4, 0.8)
+WIDTHS = (0.1, 0.2, 0.4)
 SCALES = (1.0, 0.3, 0.2, 0.1)
-# name: (settings, residual scale). Of the rates: `rate` is put in by `grid`.
+# The rates are shares of the recipe's.
 REMEDIES = {
     "rate / 10": {"learning_rate": 0.1},
     "batch norm before the pool": {"final_batch_norm": True},
     "two phases": {"warmup_epochs": 0.5, "warmup_rate": 0.01},
 }
-# Ten times the demo's, to be harder on them; not tuned yet.
-RATE = 0.005
-EPOCHS = 3.0
+EPOCHS = 2.0
 PROBE_IMAGES = 200
 
 
 def grid(settings):
     """Scales at every width, then the remedies without scaling."""
     start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0,
-                 dropout=0.0, clip_norm=0.0, learning_rate=RATE, checkpoint_every_epochs=0.5,
+                 dropout=0.0, clip_norm=0.0, checkpoint_every_epochs=0.5,
                  eval_every_epochs=0.5, keep=100, keep_best=0)
     widths, scales = ((0.07,), SCALES[::3]) if settings.quick else (WIDTHS, SCALES)
     for width in widths:
@@ -47,8 +45,7 @@ def grid(settings):
 
 
 def _at_rate(changes):
-    """The rates of a remedy are shares of RATE."""
-    return {k: v * RATE if k in ("learning_rate", "warmup_rate") else v
+    return {k: v * RECIPE["learning_rate"] if k in ("learning_rate", "warmup_rate") else v
             for k, v in changes.items()}
 
 
@@ -136,24 +133,30 @@ def _of(rows, width, scale, remedy):
 
 
 def draw(rows, path):
-    """Heat map of dead units; loss, and activations after the last block, of the widest network."""
+    """Heat map of dead units; of the widest network loss, and activations by time and by block."""
     widths = sorted({row["facts"]["width"] for row in rows})
-    figure, axes = figures.new_figure(1, 3, width=16, height=4.5)
-    heat, loss, size = axes[0]
+    figure, axes = figures.new_figure(2, 2, width=14, height=5)
+    (heat, loss), (over_time, by_block) = axes
     shares = [[_dead(_of(rows, width, scale, remedy)) for scale, remedy, _ in arms(rows)]
               for width in widths]
     _heat_map(figure, heat, shares, widths, [label for *_, label in arms(rows)])
+    blocks = list(next((row["probe"][-1]["rms"] for row in rows if row["probe"]), []))
     for number, (scale, remedy, label) in enumerate(arms(rows)):
         row = _of(rows, widths[-1], scale, remedy)
-        loss.plot(*_column(row["train"], "epoch", "loss"), color=f"C{number}", label=label)
+        style = {"color": f"C{number}", "label": label, "markersize": 3}
+        loss.plot(*_column(row["train"], "epoch", "loss"), **style)
         if row["probe"]:
-            last = list(row["probe"][0]["rms"])[-1]
-            size.plot([p["step"] for p in row["probe"]], [p["rms"][last] for p in row["probe"]],
-                      "o-", color=f"C{number}", label=label, markersize=3)
+            over_time.plot([p["step"] for p in row["probe"]],
+                           [p["rms"][blocks[-1]] for p in row["probe"]], "o-", **style)
+            by_block.plot(range(len(blocks)), row["probe"][-1]["rms"].values(), "o-", **style)
+    by_block.set_xticks(range(len(blocks)),
+                        [b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
     loss.set(xlabel="epochs", ylabel="training loss", yscale="log",
              title=f"width {widths[-1]:g}")
-    size.set(xlabel="updates", ylabel="root mean square", yscale="log",
-             title=f"activations after the last block, width {widths[-1]:g}")
+    over_time.set(xlabel="updates", ylabel="root mean square", yscale="log",
+                  title=f"activations after the last block, width {widths[-1]:g}")
+    by_block.set(xlabel="block", ylabel="root mean square", yscale="log",
+                 title=f"activations after each block at the end, width {widths[-1]:g}")
     return figures.finish(figure, axes, path)
 
 
