@@ -121,15 +121,15 @@ def test_speedup_is_told_by_epochs_to_a_threshold(tmp_path):
 
 def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose_it(tmp_path):
     settings = runner.Settings(False, False, 1, tmp_path, tmp_path / "r.jsonl", {})
-    tried = [row(run, [0.9, 0.2 if run.facts["rate"] in (0.045, 0.0005) else 0.6])
+    tried = [row(run, [0.9, 0.2 if run.facts["rate"] in (0.15, 0.0005) else 0.6])
              for run in optimizer.search(settings)]
     judged = [row(run, [0.9, 0.3]) for run in optimizer.confirm(settings, tried)]
-    assert [r["facts"]["rate"] for r in judged] == [0.045, 0.045, 0.0005, 0.0005, 0.045] * 3
+    assert [r["facts"]["rate"] for r in judged] == [0.15, 0.15, 0.0005, 0.0005, 0.15] * 3
     text = optimizer.table(tried + judged).splitlines()[-1]
-    assert text == ("| momentum | 0.015: 60.00 %, 0.045: 20.00 %, 0.15: 60.00 % | "
-                    "0.045: 30.00 (30.00 to 30.00) % | 3 |")
+    assert text == ("| momentum | 0.045: 60.00 %, 0.15: 20.00 %, 0.45: 60.00 % | "
+                    "0.15: 30.00 (30.00 to 30.00) % | 3 |")
     tried[0]["outcome"] = "non-finite"
-    assert "0.015: not finite, 0.045: 20.00 %" in optimizer.table(tried + judged)
+    assert "0.045: not finite, 0.15: 20.00 %" in optimizer.table(tried + judged)
     assert drawn(optimizer.draw(tried + judged, tmp_path / "o.png"))
 
 
