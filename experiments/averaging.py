@@ -9,7 +9,7 @@ scoring the raw and the averaged weights of the very same step are compared.
 import sys
 
 from experiments import figures, residual_speedup, statistics
-from experiments.runner import run_experiment
+from experiments.runner import finished, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 NETS = tuple(residual_speedup.NAMES)
@@ -26,7 +26,7 @@ def table(rows):
     lines = ["| network | seeds | raw weights | averaged weights | gain in points "
              "(95 % interval) |", "|---|---|---|---|---|"]
     for net in NETS:
-        own = [r for r in rows if r["facts"]["net"] == net]
+        own = finished(r for r in rows if r["facts"]["net"] == net)
         ends = [statistics.mean_and_interval([100 * statistics.curve(r, c)[1][-1] for r in own])[0]
                 for c in ("raw_top1_error", "ema_top1_error")]
         lines.append("| {} | {} | {:.2f} % | {:.2f} % | {} |".format(
@@ -42,7 +42,7 @@ def draw(rows, path):
         figures.band(panel, own, "raw weights", "0.5", column="raw_top1_error")
         figures.band(panel, own, "averaged weights", "C3")
         panel.set(xlabel="epochs", ylabel="top-1 error (%)", ylim=(0, 100),
-                  title=residual_speedup.NAMES[net])
+                  title=f"{residual_speedup.NAMES[net]} (95 % intervals)")
     return figures.finish(figure, axes, path)
 
 

@@ -4,16 +4,21 @@
 
 The networks are runs of `residual_speedup` (trained if they are not there): Inception-v4 and
 three seeds of Inception-ResNet-v2 (paper), each scored with 1, 12 and 144 crops, and together as
-the paper's ensemble. Scorings are kept beside the runs and go on where they stopped.
+the paper's ensemble. Gains are paired by image. Scorings are kept beside the runs and go on
+where they stopped.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
 
-from experiments import figures, residual_speedup
+import numpy as np
+
+from experiments import figures, residual_speedup, statistics
 from experiments.runner import RunFailed, Settings, read_rows, run_grid
 from inception_tf.commands.shell import exit_code_of, import_tensorflow
+from inception_tf.errors import UsageError
 
 MEMBERS = ("inception_v4_seed0", "inception_resnet_v2_seed0", "inception_resnet_v2_seed1",
            "inception_resnet_v2_seed2")
@@ -30,6 +35,8 @@ def main(argv):
     if not settings.draw:
         _run(settings)
     rows = read_rows(settings.results)
+    if not rows:
+        raise UsageError(f"--draw: there are no results in {settings.results}; run it first")
     print(table(rows))
     print(f"figure: {draw(rows, settings.results.with_suffix('.png'))}")
 
@@ -39,56 +46,89 @@ def _run(settings):
 
     trainings = residual_speedup.settings_of(settings)
     runs = [run for run in residual_speedup.grid(trainings) if run.name in MEMBERS]
-    run_grid(runs, trainings)
-    folders = [str(trainings.folder / run.name) for run in runs]
-    rows = [row for protocol in PROTOCOLS[:2 if settings.quick else 3]
-            for row in _scores(protocol, [run.name for run in runs], folders, settings)]
+    # A result alone, as a clone has it, is no network to score: only what lies here counts.
+    run_grid(runs, dataclasses.replace(trainings, results=trainings.folder / "members.jsonl"))
+    rows = [row for crops in PROTOCOLS[:2 if settings.quick else 3]
+            for row in _scores(crops, runs, trainings.folder, settings.folder)]
     settings.results.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(settings.results, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _scores(protocol, names, folders, settings):
-    """A row for each network and for all together, at one protocol."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    output = settings.folder / f"{protocol}_crops.json"
-    files = ",".join(str(settings.folder / f"{name}_{protocol}.predictions") for name in names)
+def _scores(crops, runs, networks, folder):
+    """A row for each of `runs`, whose folders are in `networks`, and for all together."""
+    from inception_tf.evaluation.predictions import open_predictions
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{run.name}_{crops}.predictions" for run in runs]
     done = subprocess.run(
-        [sys.executable, "-m", "inception_tf", "eval", f"--model_dir={','.join(folders)}",
-         f"--protocol={protocol}", f"--predictions={files}", f"--output={output}"],
+        [sys.executable, "-m", "inception_tf", "eval", f"--protocol={crops}",
+         f"--model_dir={','.join(str(networks / run.name) for run in runs)}",
+         f"--predictions={','.join(map(str, files))}", f"--output={folder / f'{crops}.json'}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        raise RunFailed(f"scoring with {protocol} crops ended with code {done.returncode}: "
+        raise RunFailed(f"scoring with {crops} crops ended with code {done.returncode}: "
                         f"{done.stderr.strip()[-300:]}")
-    known = dict(zip(folders, names, strict=True))
-    for row in json.loads(output.read_text())["rows"]:
-        single = len(row["models"]) == 1
-        yield {"name": known[row["models"][0]] if single else ENSEMBLE, "crops": protocol,
-               **{key: row[key] for key in ("top1_error", "top5_error", "top1_interval",
-                                            "num_examples")}}
+    predictions = [open_predictions(file) for file in files]
+    rows = [_row(run.name, crops, [one]) for run, one in zip(runs, predictions, strict=True)]
+    return [*rows, _row(ENSEMBLE, crops, predictions)]
+
+
+def _row(name, crops, predictions):
+    """Errors of the mean of some networks' probabilities; `wrong`: 1 for each image it missed."""
+    from inception_tf.evaluation.scores import mean_probabilities, target_ranks
+
+    labels = predictions[0].labels
+    means = mean_probabilities([p.probabilities for p in predictions], slice(None))
+    ranks, _ = target_ranks(means, labels[:, np.newaxis])
+    return {"name": name, "crops": crops, "top1_error": float((ranks >= 1).mean()),
+            "top5_error": float((ranks >= 5).mean()), "num_examples": len(labels),
+            "wrong": "".join("01"[int(rank >= 1)] for rank in ranks)}
+
+
+def wrong(row):
+    """1.0 for each image of a row's split that was missed, 0.0 for the others."""
+    return np.array(list(row["wrong"]), float)
+
+
+def gain(before, after):
+    """Text: fewer images missed, in percentage points, and the 95 % interval over images."""
+    return statistics.text(100 * (before - after))
 
 
 def table(rows):
-    """Markdown: top-1 and top-5 error of each network and of all, by crops."""
+    """Markdown: errors by crops, and what crops and the ensemble gain."""
     protocols = sorted({row["crops"] for row in rows})
-    lines = ["| network | " + " | ".join(f"{n} crop{'s' * (n > 1)}" for n in protocols) + " |",
-             "|---" * (1 + len(protocols)) + "|"]
-    for name in dict.fromkeys(row["name"] for row in rows):
-        own = {row["crops"]: row for row in rows if row["name"] == name}
-        lines.append(f"| {NAMES.get(name, name)} | " + " | ".join(
-            f"{100 * own[n]['top1_error']:.2f} / {100 * own[n]['top5_error']:.2f}"
-            for n in protocols) + " |")
-    return "\n".join([*lines, "", f"Top-1 / top-5 error in % of {rows[0]['num_examples']} images."])
+    found = {(row["name"], row["crops"]): row for row in rows}
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    head = [f"{n} crop{'s' * (n > 1)}" for n in protocols]
+    head += [f"gain of {n} crops" for n in protocols[1:]]
+    lines = ["| network | " + " | ".join(head) + " |", "|---" * (1 + len(head)) + "|"]
+    for name in names:
+        own = [found[name, n] for n in protocols]
+        cells = [f"{100 * r['top1_error']:.2f} / {100 * r['top5_error']:.2f}" for r in own]
+        cells += [gain(wrong(own[0]), wrong(row)) for row in own[1:]]
+        lines.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
+    members = [name for name in names if name != ENSEMBLE]
+    gains = [gain(np.mean([wrong(found[name, n]) for name in members], axis=0),
+                  wrong(found[ENSEMBLE, n])) for n in protocols]
+    lines.append("| gain over the members' mean | " + " | ".join(gains) + " |"
+                 + " |" * len(protocols[1:]))
+    return "\n".join([*lines, "", f"Top-1 / top-5 error in % of {rows[0]['num_examples']} images; "
+                      "gains in points of top-1 error, paired by image, with 95 % intervals."])
 
 
 def draw(rows, path):
     """Top-1 error of each network and of all against crops, with 95 % intervals."""
+    from inception_tf.evaluation.scores import wilson_interval
+
     figure, axes = figures.new_figure(1, 1, width=8, height=5)
     panel = axes[0][0]
     for number, name in enumerate(dict.fromkeys(row["name"] for row in rows)):
         own = [row for row in rows if row["name"] == name]
         errors = [100 * row["top1_error"] for row in own]
-        margins = [[abs(100 * row["top1_interval"][end] - error)
-                    for row, error in zip(own, errors, strict=True)] for end in (0, 1)]
+        ends = [wilson_interval(wrong(row).sum(), row["num_examples"]) for row in own]
+        margins = [[abs(100 * end[side] - error) for end, error in zip(ends, errors, strict=True)]
+                   for side in (0, 1)]
         places = [i + 0.06 * number for i in range(len(own))]
         panel.errorbar(places, errors, yerr=margins, fmt="o-", capsize=3,
                        color="black" if name == ENSEMBLE else f"C{number}",

@@ -1,6 +1,7 @@
 """What the experiments' figures share: a mean over seeds with its interval, a saved picture."""
 
 from experiments import statistics
+from experiments.runner import finished
 
 
 def new_figure(rows, columns, width=13.0, height=4.0):
@@ -15,8 +16,11 @@ def new_figure(rows, columns, width=13.0, height=4.0):
 
 
 def band(axes, rows, label, color, column="ema_top1_error", per_epoch=1.0):
-    """Mean error in % of runs over seeds and its 95 % interval, against epochs (times
+    """Mean error in % over the seeds that finished and its 95 % interval, against epochs (times
     `per_epoch`)."""
+    rows = finished(rows)
+    if not rows:
+        return
     curves = [statistics.curve(row, column) for row in rows]
     xs = [per_epoch * e for e in curves[0][0]]
     points = [statistics.mean_and_interval([100 * v for v in values])

@@ -13,7 +13,7 @@ import sys
 
 from experiments import figures, statistics
 from experiments.recipe import base
-from experiments.runner import Run, run_experiment
+from experiments.runner import Run, finished, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 # label -> (settings, learning rates tried)
@@ -74,26 +74,34 @@ def confirmed(rows, label):
 def table(rows):
     """Markdown: each arm at its best rate."""
     lines = ["| optimizer | rates tried on seed 0: top-1 error | best rate, other seeds: "
-             "top-1 error (95 % interval) | seeds |", "|---|---|---|---|"]
+             "top-1 error (95 % interval) | less than the first, in points | seeds |",
+             "|---|---|---|---|---|"]
+    first = confirmed(rows, rows[0]["facts"]["label"])
     for label in _labels(rows):
         tried = [f"{r['facts']['rate']:g}: {_text([r])}" for r in rows
                  if r["facts"]["label"] == label and not r["facts"]["seed"]]
         judged = confirmed(rows, label)
         lines.append(f"| {label} | {', '.join(tried)} | {judged[0]['facts']['rate']:g}: "
-                     f"{_text(judged)} | {len(judged)} |")
+                     f"{_text(judged)} | {_less(first, judged)} | {len(judged)} |")
     return "\n".join(lines)
+
+
+def _less(first, judged):
+    """Text: how much less the error of `judged` is, seed by seed; empty for `first` itself."""
+    pairs = zip(first, judged, strict=True)
+    gains = [100 * (_final(a) - _final(b)) for a, b in pairs if len(finished((a, b))) == 2]
+    return statistics.text(gains) if gains and judged != first else ""
 
 
 def draw(rows, path):
     """Error against epochs, each arm at its best rate."""
     figure, axes = figures.new_figure(1, 1, width=8, height=5)
     for number, label in enumerate(_labels(rows)):
-        judged = [r for r in confirmed(rows, label) if r["outcome"] == "finished"]
-        if judged:
-            figures.band(axes[0][0], judged, f"{label}, rate {judged[0]['facts']['rate']:g}",
-                         f"C{number}")
+        judged = confirmed(rows, label)
+        figures.band(axes[0][0], judged, f"{label}, rate {judged[0]['facts']['rate']:g}",
+                     f"C{number}")
     axes[0][0].set(xlabel="epochs", ylabel="top-1 error (%)", ylim=(0, 100),
-                   title="a small Inception-v3, each optimizer at its best rate")
+                   title="a small Inception-v3, each optimizer at its best rate (95 % intervals)")
     return figures.finish(figure, axes, path)
 
 

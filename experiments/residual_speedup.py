@@ -7,17 +7,17 @@ Matched pairs at one reduced width and image size, cost within 10 %, the same re
 Inception-v3 and Inception-ResNet-v1, Inception-v4 and Inception-ResNet-v2 (paper).
 """
 
-import dataclasses
+import math
 import sys
 
 from experiments import figures, statistics
 from experiments.paper_curves import EPOCHS_TO, TOP1
 from experiments.recipe import base
-from experiments.runner import RESULTS, Run, run_experiment
+from experiments.runner import Run, finished, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
-# (plain, residual): repeats of blocks so that the costs meet; the paper's Table 1 and figures
-# have 3/4/2 (v3), 5/10/5, 4/7/3 (v4) and 5/10/5.
+# (plain, residual): repeats of blocks so that the costs meet; the full networks have 3/4/2 (v3),
+# 5/10/5, 4/7/3 (v4) and 5/10/5.
 PAIRS = (
     (("inception_v3", (2, 2, 1)), ("inception_resnet_v1", (1, 3, 1))),
     (("inception_v4", (1, 2, 1)), ("inception_resnet_v2", (2, 4, 2))),
@@ -28,14 +28,6 @@ NAMES = {"inception_v3": "Inception-v3", "inception_resnet_v1": "Inception-ResNe
          "inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2"}
 COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
           "inception_v4": "C0", "inception_resnet_v2": "C3"}
-
-
-def settings_of(other):
-    """Settings under which another experiment finds the runs of this one."""
-    name = "residual_speedup_quick" if other.quick else "residual_speedup"
-    folder = other.folder.with_name(name)
-    results = folder / "results.jsonl" if other.quick else RESULTS / "residual_speedup.jsonl"
-    return dataclasses.replace(other, folder=folder, results=results)
 
 
 def grid(settings):
@@ -74,36 +66,53 @@ def table(rows):
     for pair in PAIRS:
         plain, residual = ([r for r in rows if r["facts"]["net"] == net] for net, _ in pair)
         lines += _pair_table(*(net for net, _ in pair), plain, residual) + [""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "Means over seeds with 95 % intervals; differences and ratios seed "
+                      "by seed. A run that does not reach a threshold counts as reaching it at its "
+                      "end, which makes a ratio too small: at least."])
 
 
 def _pair_table(plain_net, residual_net, plain, residual):
-    head = f"| | {NAMES[plain_net]} | {NAMES[residual_net]} | ratio (95 % interval) |"
     costs = [group[0]["facts"]["multiply_adds"] for group in (plain, residual)]
     sizes = [group[0]["facts"]["parameters"] for group in (plain, residual)]
-    finals = [statistics.text([100 * statistics.curve(r)[1][-1] for r in group])
-              for group in (plain, residual)]
-    lines = [head, "|---|---|---|---|",
-             "| multiply-adds per image | {:.2f} M | {:.2f} M | {:.3f} |".format(
+    lines = [f"| | {NAMES[plain_net]} | {NAMES[residual_net]} | |", "|---|---|---|---|",
+             "| multiply-adds per image | {:.2f} M | {:.2f} M | {:.3f} times |".format(
                  *(c / 1e6 for c in costs), costs[1] / costs[0]),
-             "| parameters | {:,} | {:,} | {:.3f} |".format(*sizes, sizes[1] / sizes[0]),
-             "| final top-1 error in % | {} | {} | |".format(*finals)]
+             "| parameters | {:,} | {:,} | {:.3f} times |".format(*sizes, sizes[1] / sizes[0])]
+    # A pair of which one broke off has no difference and no ratio.
+    whole = [pair for pair in zip(plain, residual, strict=True) if len(finished(pair)) == 2]
+    if broken := len(plain) - len(whole):
+        lines.append(f"| pairs left out, not finite | {broken} | | |")
+    plain, residual = ([pair[side] for pair in whole] for side in (0, 1))
+    finals = [[100 * statistics.curve(r)[1][-1] for r in group] for group in (plain, residual)]
+    lines.append("| final top-1 error in % | {} | {} | {} less |".format(
+        *map(statistics.text, finals),
+        statistics.text([a - b for a, b in zip(*finals, strict=True)])))
     lines += [_threshold_line(t, plain, residual) for t in THRESHOLDS]
     papers = EPOCHS_TO[plain_net], EPOCHS_TO[residual_net]
     return lines + [f"| the paper: epochs to {t} % on ImageNet | {papers[0][t]} | {papers[1][t]} "
-                    f"| {papers[0][t] / papers[1][t]:.2f} |" for t in papers[0]]
+                    f"| {papers[0][t] / papers[1][t]:.2f} times as fast |" for t in papers[0]]
 
 
 def _threshold_line(threshold, plain, residual):
     name = f"| epochs to {100 * threshold:.0f} % error"
     ours, theirs = epochs_to(plain, threshold), epochs_to(residual, threshold)
-    reached = [f"{sum(e is not None for e in g)} of {len(g)} runs" for g in (ours, theirs)]
-    if None in ours or None in theirs:
-        return f"{name} | {reached[0]} | {reached[1]} | not all runs reach it |"
-    means = [statistics.mean_and_interval(g)[0] for g in (ours, theirs)]
-    ratio = statistics.ratio_and_interval(ours, theirs)
-    interval = " ({:.2f} to {:.2f})".format(*ratio[1:]) if len(ours) > 1 else ""
-    return "{} | {:.2f} | {:.2f} | {:.2f}{} |".format(name, *means, ratio[0], interval)
+    cells = [_reached(epochs) for epochs in (ours, theirs)]
+    if None in theirs or all(e is None for e in ours):
+        return f"{name} | {cells[0]} | {cells[1]} | |"
+    at_least = "at least " if None in ours else ""
+    ends = [statistics.curve(row)[0][-1] for row in plain]
+    ours = [end if e is None else e for e, end in zip(ours, ends, strict=True)]
+    ratio, low, high = statistics.ratio_and_interval(ours, theirs)
+    interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
+    return f"{name} | {cells[0]} | {cells[1]} | {at_least}{ratio:.2f}{interval} times as fast |"
+
+
+def _reached(epochs):
+    """Their mean; where some are None, how many are not."""
+    known = [e for e in epochs if e is not None]
+    if len(known) < len(epochs):
+        return f"{len(known)} of {len(epochs)} runs"
+    return f"{statistics.mean_and_interval(known)[0]:.2f}"
 
 
 def draw(rows, path):
@@ -116,10 +125,11 @@ def draw(rows, path):
             figures.band(by_cost, own, NAMES[net], COLORS[net], per_epoch=_cost_of_epoch(own[0]))
             papers.plot(*zip(*TOP1[net].items(), strict=True), "o-", color=COLORS[net],
                         label=NAMES[net], markersize=3)
-        by_epochs.set(xlabel="epochs", ylim=(0, 100), title="this experiment, by epochs")
+        by_epochs.set(xlabel="epochs", ylim=(0, 100),
+                      title="this experiment, by epochs (95 % intervals)")
         by_cost.set(xlabel="multiply-adds of training / 10$^{12}$", ylim=(0, 100),
-                    title="this experiment, by cost")
-        papers.set(xlabel="epochs", title="the paper, ImageNet", ylim=(15, 35))
+                    title="this experiment, by cost (95 % intervals)")
+        papers.set(xlabel="epochs", ylim=(15, 35), title="the paper, 48,238 ImageNet images")
         for panel in (by_epochs, by_cost, papers):
             panel.set_ylabel("top-1 error (%)")
     return figures.finish(figure, axes, path)
@@ -127,9 +137,8 @@ def draw(rows, path):
 
 def _cost_of_epoch(row):
     """10^12 multiply-adds of an epoch; backward passes cost twice a forward pass."""
-    last, batch = row["validation"][-1], row["config"]["optimization"]["global_batch"]
-    images = batch * last["step"] / last["epoch"]
-    return 3 * row["facts"]["multiply_adds"] * images / 1e12
+    last, batch = row["train"][-1], row["config"]["optimization"]["global_batch"]
+    return 3 * row["facts"]["multiply_adds"] * batch * last["step"] / last["epoch"] / 1e12
 
 
 def main(argv):

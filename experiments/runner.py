@@ -8,6 +8,8 @@ where it stopped: finished runs are skipped by their line, unfinished ones by th
 import dataclasses
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -69,9 +71,12 @@ class Settings:
         own = arguments.own
         if own["jobs"] < 1:
             raise UsageError(f"--jobs={own['jobs']} is below 1")
-        kind = f"{experiment}_quick" if own["quick"] else experiment
+        # Results of other data lie beside the committed ones, not over them.
+        given = {k: v for k, v in arguments.given.items() if k != "data_dir"}
+        name = "_".join([experiment, *(re.sub(r"\W+", "-", str(v)) for v in given.values())])
+        kind = f"{name}_quick" if own["quick"] else name
         folder = Path(own["folder"] or Path("runs", "experiments", kind))
-        kept = RESULTS / f"{experiment}.jsonl"
+        kept = RESULTS / f"{name}.jsonl"
         return cls(own["quick"], own["draw"], own["jobs"], folder,
                    folder / "results.jsonl" if own["quick"] else kept, arguments.given)
 
@@ -91,6 +96,7 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
     """
     settings = Settings.parse(name, summary, argv)
     import_tensorflow()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     rows = run_grid(list(grid(settings)), settings)
     if then:
         rows += run_grid(list(then(settings, rows)), settings)
@@ -106,11 +112,14 @@ def run_grid(runs, settings):
         RunFailed: a run ended with another code than 0 or 5 (non-finite, which is a result).
     """
     rows = {row["name"]: row for row in read_rows(settings.results)}
+    if settings.draw:
+        missing = sum(run.name not in rows for run in runs)
+        if missing:
+            raise UsageError(f"--draw: {missing} of {len(runs)} runs have no result in "
+                             f"{settings.results}; run them first")
+        return [rows[run.name] for run in runs]
     waiting = [run for run in runs if not _is_done(run, rows)]
-    if settings.draw and waiting:
-        raise UsageError(f"--draw: {len(waiting)} of {len(runs)} runs have no result in "
-                         f"{settings.results}; run them first")
-    for number, (run, row) in enumerate(_finished(waiting, settings), start=1):
+    for number, (run, row) in enumerate(_results(waiting, settings), start=1):
         rows[run.name] = row
         _write_rows(settings.results, rows)
         log.info("%d of %d  %s: %s in %s", number, len(waiting), run.name, row["outcome"],
@@ -122,6 +131,11 @@ def read_rows(path):
     """The rows of a results file; none when it is not there."""
     path = Path(path)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def finished(rows):
+    """Those of `rows` whose run came to its end, not to numbers that are not finite."""
+    return [row for row in rows if row["outcome"] == "finished"]
 
 
 def _is_done(run, rows):
@@ -138,7 +152,7 @@ def _write_rows(path, rows):
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
 
 
-def _finished(runs, settings):
+def _results(runs, settings):
     """(run, row) of each of `runs` as it ends, `settings.jobs` of them at once."""
     waiting, running = list(runs), {}
     try:

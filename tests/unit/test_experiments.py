@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -86,12 +87,12 @@ def test_a_grid_skips_what_has_a_result_of_the_same_config(tmp_path, monkeypatch
     settings.results.write_text("".join(json.dumps(r) + "\n" for r in rows))
     started = []
 
-    def finished(waiting, _):
+    def results(waiting, _):
         for run in waiting:
             started.append(run.name)
             yield run, row(run, [0.8, 0.4])
 
-    monkeypatch.setattr(runner, "_finished", finished)
+    monkeypatch.setattr(runner, "_results", results)
     found = runner.run_grid(runs, settings)
     assert started == [runs[1].name]
     assert [r["validation"][-1]["ema_top1_error"] for r in found] == [0.5, 0.4, 0.5, 0.5]
@@ -112,11 +113,34 @@ def test_speedup_is_told_by_epochs_to_a_threshold(tmp_path):
               "inception_v4": [0.9, 0.9, 0.9], "inception_resnet_v2": [0.5, 0.1, 0.1]}
     rows = [row(run, errors[run.facts["net"]]) for run in runs]
     text = residual_speedup.table(rows)
-    assert "| epochs to 50 % error | 2.00 | 1.00 | 2.00 |" in text
-    assert "| epochs to 50 % error | 0 of 1 runs | 1 of 1 runs | not all runs reach it |" in text
+    assert "| epochs to 50 % error | 2.00 | 1.00 | 2.00 times as fast |" in text
+    assert "| final top-1 error in % | 50.00 | 10.00 | 40.00 less |" in text
+    assert "| epochs to 50 % error | 0 of 1 runs | 1.00 | |" in text
     assert drawn(residual_speedup.draw(rows, tmp_path / "speedup.png"))
     assert "| 10.00 |" in averaging.table(rows).splitlines()[2]
     assert drawn(averaging.draw(rows, tmp_path / "averaging.png"))
+
+
+def test_a_run_that_never_reaches_a_threshold_makes_the_speedup_a_lower_bound():
+    def curve(*errors):
+        points = [{"epoch": i + 1.0, "ema_top1_error": e} for i, e in enumerate(errors)]
+        return {"outcome": "finished", "validation": points}
+
+    line = residual_speedup._threshold_line(
+        0.5, [curve(0.9, 0.5, 0.4), curve(0.9, 0.8, 0.7)], [curve(0.5, 0.4, 0.3)] * 2)
+    # sqrt(2 * 3) with the run that did not reach it at its end, epoch 3.
+    assert line.startswith("| epochs to 50 % error | 1 of 2 runs | 1.00 | at least 2.45 (")
+
+
+def test_a_pair_with_a_run_that_broke_off_is_left_out_and_counted(tmp_path):
+    settings = runner.Settings(False, False, 1, tmp_path, tmp_path / "r.jsonl", {})
+    rows = [row(run, [0.9, 0.3 if "resnet" in run.name else 0.5])
+            for run in residual_speedup.grid(settings)]
+    rows[1].update(outcome="non-finite", validation=[])
+    text = residual_speedup.table(rows)
+    assert "| pairs left out, not finite | 1 | | |" in text
+    assert "20.00 (20.00 to 20.00) less" in text
+    assert drawn(residual_speedup.draw(rows, tmp_path / "speedup.png"))
 
 
 def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose_it(tmp_path):
@@ -127,7 +151,7 @@ def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose
     assert [r["facts"]["rate"] for r in judged] == [0.15, 0.15, 0.0005, 0.0005, 0.15] * 3
     text = optimizer.table(tried + judged).splitlines()[-1]
     assert text == ("| momentum | 0.045: 60.00 %, 0.15: 20.00 %, 0.45: 60.00 % | "
-                    "0.15: 30.00 (30.00 to 30.00) % | 3 |")
+                    "0.15: 30.00 (30.00 to 30.00) % | 0.00 (0.00 to 0.00) | 3 |")
     tried[0]["outcome"] = "non-finite"
     assert "0.045: not finite, 0.15: 20.00 %" in optimizer.table(tried + judged)
     assert drawn(optimizer.draw(tried + judged, tmp_path / "o.png"))
@@ -139,23 +163,53 @@ def test_death_is_told_by_units_before_the_pool(tmp_path):
     rows = []
     for run in runs:
         dead = 1.0 if run.facts["scale"] == 1.0 else 0.05
-        probe = [{"step": s, "dead_units": dead, "rms": {"inception_resnet_c_1": 1.0}}
+        probe = [{"step": s, "units": 150, "dead_units": dead, "rms": {"inception_resnet_c_1": 1.0}}
                  for s in (3, 5)]
         rows.append(row(run, [0.9], probe=probe))
     rows[2]["outcome"] = "non-finite"
-    line = residual_scaling.table(rows).splitlines()[2]
-    assert line.startswith("| 0.07 | 100 % dead, 100 % error | 5 % dead, 100 % error | not finite")
+    cells = residual_scaling.table(rows).splitlines()[2].split(" | ")
+    assert cells[:4] == ["| 0.07, 150 units", "100 % dead, 100 % error", "5 % dead, 100 % error",
+                         "not finite"]
     assert drawn(residual_scaling.draw(rows, tmp_path / "s.png"))
 
 
-def test_crops_and_ensembles_side_by_side(tmp_path):
-    rows = [{"name": name, "crops": n, "top1_error": e / n, "top5_error": 0.01,
-             "top1_interval": [e / n - 0.01, e / n + 0.01], "num_examples": 40}
-            for name, e in (("inception_v4_seed0", 0.3), (crops.ENSEMBLE, 0.2)) for n in (1, 12)]
-    text = crops.table(rows)
-    assert "| Inception-v4 | 30.00 / 1.00 | 2.50 / 1.00 |" in text
-    assert "| all of them | 20.00 / 1.00 | 1.67 / 1.00 |" in text
+def test_gains_of_crops_and_of_the_ensemble_are_paired_by_image(tmp_path):
+    missed = {("inception_v4_seed0", 1): "1111100000", ("inception_v4_seed0", 12): "1110000000",
+              ("inception_resnet_v2_seed0", 1): "0000011100",
+              ("inception_resnet_v2_seed0", 12): "0000011000",
+              (crops.ENSEMBLE, 1): "1000010000", (crops.ENSEMBLE, 12): "1000000000"}
+    rows = [{"name": name, "crops": n, "wrong": wrong, "top1_error": wrong.count("1") / 10,
+             "top5_error": 0.01, "num_examples": 10} for (name, n), wrong in missed.items()]
+    lines = crops.table(rows).splitlines()
+    # Two of ten images: 20 points, t(0.975, 9) = 2.262 times a standard error of 13.33.
+    assert lines[2] == ("| Inception-v4 | 50.00 / 1.00 | 30.00 / 1.00 | "
+                        "20.00 (-10.16 to 50.16) |")
+    assert lines[5].startswith("| gain over the members' mean | 20.00 (")
     assert drawn(crops.draw(rows, tmp_path / "c.png"))
+
+
+def test_what_was_missed_is_kept_image_by_image():
+    class Stored:
+        labels = np.array([0, 1, 2])
+
+        def __init__(self, *rows):
+            self.probabilities = np.array(rows, np.float32)
+
+    one = Stored([0.6, 0.2, 0.2], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7])
+    two = Stored([0.1, 0.6, 0.3], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7])
+    assert crops._row("x", 1, [one])["wrong"] == "010"
+    assert crops._row("x", 1, [two])["wrong"] == "100"
+    both = crops._row("all", 1, [one, two])
+    assert both["wrong"] == "100" and both["top1_error"] == pytest.approx(1 / 3)
+
+
+def test_other_data_have_results_of_their_own():
+    ours = runner.Settings.parse("crops", "", [])
+    other = runner.Settings.parse("crops", "", ["--dataset=imagenette", "--eval_split=test[:9]"])
+    assert ours.results.name == "crops.jsonl" and ours.folder.name == "crops"
+    assert other.results.name == "crops_imagenette_test-9-.jsonl"
+    assert other.folder.name == "crops_imagenette_test-9-"
+    assert other.data == {"dataset": "imagenette", "eval_split": "test[:9]"}
 
 
 def test_probe_sees_dead_units_and_sizes(tmp_path):
