@@ -37,12 +37,14 @@ def grid(settings):
     start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0,
                  dropout=0.0, clip_norm=0.0, checkpoint_every_epochs=0.5,
                  eval_every_epochs=0.5, keep=100, keep_best=0)
-    widths, scales = ((0.07,), SCALES[::3]) if settings.quick else (WIDTHS, SCALES)
+    widths, scales, remedies = WIDTHS, SCALES, list(REMEDIES)
+    if settings.quick:
+        widths, scales, remedies = (0.07,), SCALES[::3], remedies[1:2]
     for width in widths:
         for scale in scales:
             yield _run(start, width, scale, "none", {})
-        for name, changes in REMEDIES.items():
-            yield _run(start, width, 1.0, name, _at_rate(changes))
+        for name in remedies:
+            yield _run(start, width, 1.0, name, _at_rate(REMEDIES[name]))
 
 
 def _at_rate(changes):
