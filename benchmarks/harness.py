@@ -6,6 +6,7 @@ from one run are meant to be quoted, absolute times are not.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -95,6 +96,34 @@ def process(words, environment=None):
             "peak_mib": usage.ru_maxrss / 1024}
 
 
+class Child:
+    """A process of `python WORDS` that answers every line it gets with `answer JSON`."""
+
+    def __init__(self, words, environment=None):
+        self._process = subprocess.Popen(
+            [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(environment or {})})
+
+    def ask(self, question):
+        """Its answer; a text when its process has ended, as one killed for memory does."""
+        try:
+            print(question, file=self._process.stdin, flush=True)
+            for line in self._process.stdout:
+                if line.startswith("answer "):
+                    return json.loads(line.removeprefix("answer "))
+        except BrokenPipeError:
+            pass
+        code = self._process.wait()
+        return f"its process ended with code {code}" + (" (memory?)" if code == -9 else "")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+
+
 def version(package):
     """Its version, or None where it is not installed."""
     try:
@@ -104,13 +133,16 @@ def version(package):
 
 
 def machine():
-    """What ran it: processor, cores, memory, versions."""
+    """What ran it: processor, cores, memory, versions, commit, settings of threads."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES if version(name)},
+        "commit": _commit(),
+        "threads": {name: value for name, value in sorted(os.environ.items())
+                    if name.startswith(("TF_NUM_", "OMP_"))},
     }
 
 
@@ -121,6 +153,16 @@ def keep(name, result, quick):
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _commit():
+    """Of the checkout this file lies in; "unknown" outside of one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS.parent, text=True,
+                               capture_output=True)
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"
 
 
 def _processor():

@@ -1,10 +1,11 @@
-"""A folder of JPEGs to top-5 beside the network alone: what decoding and printing cost.
+"""A folder of JPEGs to sorted classes beside the network alone: what reading and decoding cost.
 
     python -m benchmarks.predict [--quick]
 
 A round times two things after each other, in one process:
   network   the compiled network on as many images, in the same batches, that lie ready
-  predict   the files, through `serving.predict.predictions`: read, decode, cut, network
+  predict   the files, through `serving.predict.predictions`: read, decode, cut, network; classes
+            sorted, as for the five best, and nothing printed
 and the ratio of the two, on the clock and in seconds of the processor (of all threads); medians
 over rounds. Photographs of 500x375 pixels. The network alone is the floor of what the files can
 take; its own is the multiply-adds at the rate of a matrix product in the same run.

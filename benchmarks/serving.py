@@ -2,20 +2,18 @@
 
     python -m benchmarks.serving [--quick]
 
-keras.applications' InceptionResNetV2 with random weights, as it is (a tf.function, and Keras'
-own SavedModel export), beside our exports of the same weights and timm's network in PyTorch
-(its own random weights: only time is compared). Both SavedModels also with oneDNN switched on,
-and with one inter-op thread. Each is a process of its own that waits while another has its
-turn; rounds A B C A B C at each batch size, float32 images in, probabilities
-out. The floor is the multiply-adds of the network at the matrix rate measured in the same run.
-Of the exports, the answers are compared too.
+keras.applications' InceptionResNetV2 with random weights, as it is (a tf.function, and Keras' own
+SavedModel export), beside our exports of the same weights and timm's network in PyTorch (its own
+random weights: only time is compared). Both SavedModels also with oneDNN switched on, and with one
+inter-op thread. Each is a process of its own that waits while another has its turn; rounds A B C A
+B C at each batch size, float32 images in, probabilities out. A process that ends, as one killed for
+memory does, is not measured from then on; the others go on. The floor is the multiply-adds of the
+network at the matrix rate measured in the same run. Of the exports, the answers are compared too.
 """
 
 import contextlib
 import json
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -70,68 +68,71 @@ def run(quick):
         exports = json.loads(preparation["output"].splitlines()[-1])
         cases, missing = {}, {}
         for name, (loader, kind, environment) in CASES.items():
-            child = Child(loader, str(Path(folder) / kind) if kind else folder, environment)
-            stack.callback(child.close)
+            child = stack.enter_context(
+                Child(loader, str(Path(folder) / kind) if kind else folder, environment))
             (missing if child.error else cases)[name] = child.error or child
-        for name, why in missing.items():
-            print(f"{name}: not measured: {why}", flush=True)
+        print("".join(f"{name}: not measured: {why}\n" for name, why in missing.items()), end="")
         result = {"exports": exports, "not_measured": missing, "batch_sizes": {}}
-        for batch_size in BATCH_SIZES[:1] if quick else BATCH_SIZES:
-            result["batch_sizes"][str(batch_size)] = measure(cases, batch_size, quick)
-        result["peak_mib"] = {name: child.ask("peak") for name, child in cases.items()}
+        for size in BATCH_SIZES[:1] if quick else BATCH_SIZES:
+            result["batch_sizes"][str(size)] = measure(cases, missing, size, quick)
+        result["peak_mib"] = dict(answers(cases, missing, "peak"))
         result["matrix_gflops"] = harness.matrix_rate(256 if quick else 4096)
         result["floor_images_per_second"] = 1e9 * result["matrix_gflops"] / (2 * MULTIPLY_ADDS)
         return result
 
 
-def measure(cases, batch_size, quick):
+def answers(cases, missing, *question):
+    """(name, answer) of each of `cases` in turn; one whose process ends goes to `missing`."""
+    for name, child in list(cases.items()):
+        answer = child.ask(*question)
+        if isinstance(answer, str):
+            missing[name] = answer
+            del cases[name]
+            print(f"{name}: not measured: {answer}", flush=True)
+        else:
+            yield name, answer
+
+
+def measure(cases, missing, batch_size, quick):
     """Images per second of each case, and its ratio to BASE, over rounds.
 
     Of our SavedModel under a setting also `ratio_alike`: to BASE under the same setting.
     """
-    alike = {f"{OURS}, {setting}": f"{BASE}, {setting}" for setting in SETTINGS}
-    turn = 0.0 if quick else TURN_SECONDS
     seconds = {name: [] for name in cases}
     for number in range(1 + (1 if quick else ROUNDS)):
-        for name, child in cases.items():
-            per_pass = child.ask("time", batch_size, turn)
+        for name, per_pass in answers(cases, missing, "time", batch_size,
+                                      0.0 if quick else TURN_SECONDS):
             if number:  # the first round warms up
                 seconds[name].append(per_pass)
     rows = {}
-    for name, values in seconds.items():
-        rows[name] = {
-            "images_per_second": harness.spread([batch_size / s for s in values]),
-            "ratio": harness.ratio(seconds[BASE], values),
-        }
-        if name in alike:
-            rows[name]["ratio_alike"] = harness.ratio(seconds[alike[name]], values)
+    for name in cases:
+        rows[name] = _row(name, {n: seconds[n] for n in cases}, batch_size)
+        ratio = f"  {rows[name]['ratio']:.2f} x {BASE}" if "ratio" in rows[name] else ""
         print(f"batch {batch_size:2}  {name:34} "
-              f"{rows[name]['images_per_second']['median']:8.2f} images/s  "
-              f"{rows[name]['ratio']:.2f} x {BASE}", flush=True)
+              f"{rows[name]['images_per_second']['median']:8.2f} images/s{ratio}", flush=True)
     return rows
 
 
-class Child:
+def _row(name, seconds, batch_size):
+    row = {"images_per_second": harness.spread([batch_size / s for s in seconds[name]])}
+    alike = {f"{OURS}, {setting}": f"{BASE}, {setting}" for setting in SETTINGS}
+    for key, base in (("ratio", BASE), ("ratio_alike", alike.get(name))):
+        if base in seconds:
+            row[key] = harness.ratio(seconds[base], seconds[name])
+    return row
+
+
+class Child(harness.Child):
     """A process that holds one case; `error` says why it does not."""
 
     def __init__(self, loader, folder, environment=None):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.serving", f"--load={loader}",
-             f"--folder={folder}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(environment or {})})
+        super().__init__(["-m", "benchmarks.serving", f"--load={loader}", f"--folder={folder}"],
+                         environment)
         self.error = self.ask("error")
 
     def ask(self, *question):
-        """Its answer to one line."""
-        print(json.dumps(question), file=self._process.stdin, flush=True)
-        for line in self._process.stdout:
-            if line.startswith("answer "):
-                return json.loads(line.removeprefix("answer "))
-        return "its process ended"
-
-    def close(self):
-        """Ends the process."""
-        self._process.communicate()
+        """Its answer to one line; harness.Child's text when it has ended."""
+        return super().ask(json.dumps(question))
 
 
 def serve(loader, folder):
@@ -225,7 +226,6 @@ PREPARE = "import sys; from benchmarks import serving; serving.prepare(*sys.argv
 
 def prepare(folder, size):
     """The network, Keras' export and ours of the same weights; prints how long each took."""
-
     folder = Path(folder)
     model = _network(size)
     model.save(folder / "network.keras")

@@ -62,21 +62,33 @@ def speed():
 def serving(result):
     """Images per second of each form of one network, and its ratio to Keras' own export."""
     sizes = list(result["batch_sizes"])
-    first = result["batch_sizes"][sizes[0]]
     rows = [["form", *(f"batch {n}: images/s" for n in sizes), *(f"ratio at {n}" for n in sizes),
              "peak MiB"]]
-    for name in first:
-        cells = [result["batch_sizes"][n][name] for n in sizes]
-        rows.append([name, *(f"{c['images_per_second']['median']:.1f}" for c in cells),
-                     *map(_serving_ratio, cells), f"{result['peak_mib'][name]:.0f}"])
-    rows += [[name, "not measured", *[""] * (2 * len(sizes))] for name in result["not_measured"]]
+    measured = (name for cells in result["batch_sizes"].values() for name in cells)
+    for name in dict.fromkeys((*measured, *result["not_measured"])):
+        cells = [result["batch_sizes"][n].get(name, {}) for n in sizes]
+        peak = result["peak_mib"].get(name)
+        rows.append([name, *_serving_rates(cells, result["not_measured"].get(name, "")),
+                     *map(_serving_ratio, cells), f"{peak:.0f}" if peak else ""])
     note = (f"Floor: {result['floor_images_per_second']:.1f} images/s, the multiply-adds at "
             f"{result['matrix_gflops']:.0f} GFLOP/s of a matrix product in the same run.")
     return _markdown(rows) + f"\n{_where(result)} {note}\n"
 
 
+def _serving_rates(cells, why_not):
+    """Images per second at each batch size; where there are none, once the reason."""
+    for cell in cells:
+        if cell:
+            yield f"{cell['images_per_second']['median']:.1f}"
+        else:
+            yield why_not
+            why_not = ""
+
+
 def _serving_ratio(cell):
     """Where ours has a setting around it also the ratio to Keras' export under the same one."""
+    if "ratio" not in cell:
+        return ""
     alike = f" ({cell['ratio_alike']:.2f})" if "ratio_alike" in cell else ""
     return f"{cell['ratio']:.2f}{alike}"
 

@@ -14,9 +14,7 @@ Shares: one step of ours under TensorFlow's profiler, seconds of each operation 
 """
 
 import contextlib
-import json
 import os
-import subprocess
 import sys
 import time
 
@@ -131,7 +129,7 @@ def large():
     return rows
 
 
-class Child:
+class Child(harness.Child):
     """A process that has trained one step of a case; `error` says why it has not.
 
     Attributes:
@@ -140,32 +138,11 @@ class Child:
     """
 
     def __init__(self, case, batch):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.training", f"--load={case}", f"--batch={batch}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, training_cases.STARTED: str(time.time())})
+        super().__init__(["-m", "benchmarks.training", f"--load={case}", f"--batch={batch}"],
+                         {training_cases.STARTED: str(time.time())})
         answer = self.ask("start")
         self.error = answer if isinstance(answer, str) else ""
         self.start, self.batch = ({}, 0) if self.error else (answer["start"], answer["batch"])
-
-    def ask(self, question):
-        """Its answer; a text when its process has ended, as one killed for memory does."""
-        try:
-            print(question, file=self._process.stdin, flush=True)
-            for line in self._process.stdout:
-                if line.startswith("answer "):
-                    return json.loads(line.removeprefix("answer "))
-        except BrokenPipeError:
-            pass
-        code = self._process.wait()
-        return f"its process ended with code {code}" + (" (memory?)" if code == -9 else "")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate()
 
 
 if __name__ == "__main__":

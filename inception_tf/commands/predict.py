@@ -66,7 +66,8 @@ def _predict(predictor, paths, own):
     names = readable_names(predictor.class_names)
     width = min(48, max(map(len, paths)))
     bad = []
-    with _lines_to(own["output"]) as write, _pictures_to(own, predictor, paths) as draw:
+    draw = _pictures_to(own, predictor, paths)
+    with _lines_to(own["output"]) as write:
         stream = bar(predictions(predictor, paths), len(paths), "image", "predict")
         for prediction in stream:
             if prediction.error:
@@ -101,20 +102,34 @@ def _lines_to(path):
     if not path:
         yield lambda line: None
         return
+    with _blaming("output", path):
+        file = open(path, "x")
+
+    def write(line):
+        with _blaming("output", path):
+            print(json.dumps(line), file=file)
+
     try:
-        with open(path, "x") as file:
-            yield lambda line: print(json.dumps(line), file=file)
-    except OSError as error:
-        raise StorageError(f"--output={path!r} could not be written: {error}") from None
+        yield write
+    finally:
+        with _blaming("output", path):
+            file.close()
 
 
 @contextlib.contextmanager
+def _blaming(flag, path):
+    """Only what is written inside is blamed on `flag`: its OSError becomes a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"--{flag}={path!r} could not be written: {error}") from None
+
+
 def _pictures_to(own, predictor, paths):
     """A function that draws a prediction; it does nothing without --explain."""
     folder = own["explain"]
     if not folder:
-        yield lambda prediction: None
-        return
+        return lambda prediction: None
     if predictor.classifier is None:
         raise UsageError(f"--explain looks inside the network, --model={own['model']} gives only "
                          "its answers: take the run's folder or a .keras file")
@@ -124,10 +139,12 @@ def _pictures_to(own, predictor, paths):
     class_names = readable_names(predictor.class_names)
     if explainer.grid_shape == (1, 1):
         log.warning("the last grid of this network is 1x1: its heat maps say how much, not where")
-    try:
+    with _blaming("explain", folder):
         os.makedirs(folder)
-        yield lambda prediction: write_picture(
-            os.path.join(folder, names[prediction.path]), explainer, prediction,
-            class_names)
-    except OSError as error:
-        raise StorageError(f"--explain={folder!r} could not be written: {error}") from None
+
+    def draw(prediction):
+        with _blaming("explain", folder):
+            write_picture(os.path.join(folder, names[prediction.path]), explainer, prediction,
+                          class_names)
+
+    return draw

@@ -1,6 +1,7 @@
 """How a command ends: one line and an exit code, never a traceback for a user's mistake."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -11,18 +12,36 @@ from inception_tf.runtime.memory import keep_freed_memory
 
 
 def exit_code_of(main, argv):
-    """Runs `main(argv)`: 0, or the exit code of an InceptionError whose line it prints."""
+    """Runs `main(argv)`: 0, or the exit code of an InceptionError whose line it prints.
+
+    A reader of standard output that leaves early ends the command with 0, without a word.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for library in ("absl", "tensorflow", "tf2onnx"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As standard error: names of files and classes need not be text of the terminal's.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = 0
     try:
         main(argv)
     except InceptionError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        code = error.exit_code
     except BrokenPipeError:
-        return 0
-    return 0
+        pass
+    _flush_standard_output()
+    return code
+
+
+def _flush_standard_output():
+    """Python's own flush at the end of the process would complain of a reader that left."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def import_tensorflow():

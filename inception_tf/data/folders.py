@@ -9,7 +9,10 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
 class FolderSource(Source):
-    """Files sorted by class, then by name; classes are those of the train split."""
+    """Files sorted by class, then by name; classes are those of the train split.
+
+    Of a name that is not UTF-8, class names and ids have the other bytes as `\\udcXX`.
+    """
 
     def __init__(self, data, split):
         root = os.path.expanduser(data.data_dir)
@@ -23,15 +26,20 @@ class FolderSource(Source):
             for file_name, size in _images(os.path.join(self._folder, name)):
                 self._files.append((os.path.join(name, file_name), label))
                 sizes.append((name, file_name, size))
-        super().__init__("folder", split, len(self._files), classes, sizes)
+        super().__init__("folder", split, len(self._files), map(_text, classes), sizes)
 
     def describe(self, index):
-        return f"{self.split}/{self._files[index][0]}"
+        return _text(f"{self.split}/{self._files[index][0]}")
 
     def _read(self, index):
         path, label = self._files[index]
         with open(os.path.join(self._folder, path), "rb") as file:
             return Record(file.read(), label, self.describe(index))
+
+
+def _text(name):
+    """`name` as standard output has it: TensorFlow and files take no half of a character."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _split_folder(root, split):

@@ -74,6 +74,7 @@ def write(folder, config, arrays, manifests, num_images):
         "averaged": [{"step": m["step"], "sha256": m["files"][checkpoint.ARRAYS]["sha256"]}
                      for m in manifests],
         "recalibrated_on_images": num_images,
+        **({"origin": newest["origin"]} if "origin" in newest else {}),
     }
     write_run_folder(folder, config, newest["step"], arrays, {
         "class_names": newest["class_names"], "data": newest["data"], "origin": origin})

@@ -14,12 +14,14 @@ STEP = 0
 def facts_of(conversion, network, path):
     """Facts of what a Conversion of the file at `path` gives: its network, crops and classes.
 
-    `network` is the config.Network whose width and image size were asked for.
+    `network` is the config.Network whose width and image size were asked for. Where the
+    classes may be ImageNet's, that is what `eval` takes unless told otherwise.
     """
     source = conversion.source
     background = conversion.classes == 1001
     config = Config(network=network).replace(
-        dataset="imagenet2012", background_class=background, batch_norm_gamma=conversion.gamma,
+        dataset="imagenet2012" if _may_be_imagenet(conversion.classes) else "folder",
+        background_class=background, batch_norm_gamma=conversion.gamma,
         **preprocessing_of(source, conversion.net))
     origin = {"source": source, "files": hashes(source, path),
               "averaged": bool(conversion.averages)}
@@ -28,9 +30,20 @@ def facts_of(conversion, network, path):
 
 def class_names_of(num_outputs):
     """ImageNet's WordNet ids of 1000 or 1001 outputs; numbers of any other count."""
-    if num_outputs in (1000, 1001):
+    if _may_be_imagenet(num_outputs):
         return tuple(wordnet_id for wordnet_id, _ in imagenet_classes())
     return tuple(map(str, range(num_outputs)))
+
+
+def _may_be_imagenet(num_outputs):
+    return num_outputs in (1000, 1001)
+
+
+def converted_origin(origin):
+    """The part of a run's `origin` that `facts_of` wrote, also behind an average; None: trained."""
+    while origin and "source" not in origin:
+        origin = origin.get("origin")
+    return origin
 
 
 def write_run(folder, conversion, facts):
@@ -45,5 +58,5 @@ def write_run(folder, conversion, facts):
               for path, array in conversion.arrays(averaged=kind == "ema").items()}
     write_run_folder(folder, facts.config, STEP, arrays, {
         "class_names": list(facts.class_names),
-        "data": {"name": facts.config.data.dataset, "fingerprint": ""},
+        "data": {"name": "", "fingerprint": ""},  # files do not say what they were trained on
         "origin": facts.origin})

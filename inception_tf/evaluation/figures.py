@@ -1,6 +1,7 @@
 """The pictures of a scoring, each a matplotlib Figure drawn from Outcomes alone.
 
-Names of classes are untrusted text here: never parsed as formulas, cut where they are long.
+Names of classes are untrusted text here: `short` cuts them, and `plain` is all of them that
+matplotlib may see.
 """
 
 import collections
@@ -33,10 +34,15 @@ def readable(class_names):
         f" ({name})" if shared[names[name]] > 1 else "") for name in class_names]
 
 
-def short(name, length=24):
-    """`name` in at most `length` characters, all of them printable."""
+def plain(name):
+    """`name` for matplotlib to draw as it stands: printable, and no formula between `$`."""
     name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    return name if len(name) <= length else f"{name[:length - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return name.replace("$", r"\$")
+
+
+def short(name, length=24):
+    """At most `length` characters of `name`, `plain`."""
+    return plain(name if len(name) <= length else f"{name[:length - 1]}\N{HORIZONTAL ELLIPSIS}")
 
 
 def draw_class_errors(outcomes, names):
@@ -61,8 +67,7 @@ def _class_lines(axes, order, numbers, errors, names):
     places = np.arange(len(order))
     axes.errorbar(rates, places, xerr=(rates - low, high - rates), fmt="o", color=RED,
                   ecolor=GREY, markersize=4, capsize=2, linewidth=1)
-    axes.set_yticks(places, [f"{short(names[k])}  ({numbers[k]})" for k in order],
-                    parse_math=False, fontsize=8)
+    axes.set_yticks(places, [f"{short(names[k])}  ({numbers[k]})" for k in order], fontsize=8)
     end = 1.03 * high.max()
     axes.set(xlabel="top-1 error, 95 % interval (number of images)", xlim=(-0.015 * end, end),
              ylim=(len(order) - 0.4, -0.6))
@@ -107,7 +112,7 @@ def _pair_bars(axes, pairs, names):
     axes.bar_label(bars, [f"{p.images} of {p.total}" for p in pairs], padding=3, fontsize=8)
     axes.set_yticks(places, [f"{short(names[p.true], 22)} \N{RIGHTWARDS ARROW} "
                              f"{short(names[p.predicted], 22)}" for p in pairs],
-                    parse_math=False, fontsize=8)
+                    fontsize=8)
     axes.set(xlabel="images of the first class called the second", ylim=(len(pairs) - 0.4, -0.6),
              xlim=(0, 1.3 * max(counts)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -122,16 +127,18 @@ def _matrix(axes, counts, numbers, names):
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7,
                       color="white" if shares[row, column] > 0.6 else "black")
     places = range(len(names))
-    axes.set_xticks(places, [short(name, 18) for name in names], rotation=90, parse_math=False,
-                    fontsize=8)
-    axes.set_yticks(places, [short(name, 18) for name in names], parse_math=False, fontsize=8)
+    axes.set_xticks(places, [short(name, 18) for name in names], rotation=90, fontsize=8)
+    axes.set_yticks(places, [short(name, 18) for name in names], fontsize=8)
     axes.set(xlabel="predicted", ylabel="true class",
              title="images, coloured by share of the true class")
     axes.title.set_fontsize(9)
 
 
 def draw_mistakes(tiles):
-    """A sheet of images: `tiles` are (pixels [h, w, 3] uint8, caption above, caption below)."""
+    """A sheet of images: `tiles` are (pixels [h, w, 3] uint8, caption above, caption below).
+
+    What captions say of names is `plain`.
+    """
     rows = max(1, -(-len(tiles) // SHEET_COLUMNS))
     figure = _figure(2.05 * rows)
     for axes in figure.subplots(rows, SHEET_COLUMNS, squeeze=False).flat:
@@ -139,9 +146,9 @@ def draw_mistakes(tiles):
     for axes, (pixels, above, below) in zip(figure.axes, tiles, strict=False):
         axes.imshow(pixels)
         axes.text(0.5, 1.03, above, transform=axes.transAxes, ha="center", va="bottom",
-                  fontsize=7.5, color=BLUE, parse_math=False)
+                  fontsize=7.5, color=BLUE)
         axes.text(0.5, -0.03, below, transform=axes.transAxes, ha="center", va="top",
-                  fontsize=7.5, color=RED, parse_math=False)
+                  fontsize=7.5, color=RED)
     return figure
 
 

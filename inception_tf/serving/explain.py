@@ -12,6 +12,8 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
+from inception_tf.evaluation.figures import plain, short
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -55,14 +57,14 @@ def write_picture(path, explainer, prediction, class_names):
     picture = (prediction.image + 1) / 2
     size = len(picture)
     axes[0].imshow(picture)
-    axes[0].set_title(Path(prediction.path).name[-28:], fontsize=9)
+    axes[0].set_title(plain(Path(prediction.path).name[-28:]), fontsize=9)
     grey = 0.5 + picture.mean(axis=2) / 2  # pale, so that the map stands out
     for axis, number, values in zip(axes[1:], best, maps, strict=True):
         axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
         shown = axis.imshow(values, cmap="coolwarm", vmin=-limit, vmax=limit, alpha=0.6,
                             interpolation="bilinear", extent=(-0.5, size - 0.5, size - 0.5, -0.5))
-        axis.set_title(f"{class_names[number]}\n{100 * prediction.probabilities[number]:.1f} %",
-                       fontsize=9)
+        axis.set_title(f"{short(class_names[number], 40)}\n"
+                       f"{100 * prediction.probabilities[number]:.1f} %", fontsize=9)
     for axis in axes:
         axis.set_axis_off()
     figure.colorbar(shown, ax=axes, shrink=0.8, label="logit of the cell, less that of all classes")

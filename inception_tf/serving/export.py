@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from inception_tf.errors import UsageError
+from inception_tf.evaluation.converted import converted_origin
 from inception_tf.evaluation.provenance import versions
 from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.new_folder import new_folder
@@ -88,7 +89,7 @@ def _manifest(classifier, request, compared):
         "parameters": classifier.model.count_params(),
         "weights": classifier.weights,
         "origin": classifier.origin,
-        "data": {"dataset": classifier.data.dataset, "train_split": classifier.data.train_split},
+        "data": _trained_on(classifier),
         "score": classifier.score,
         "preprocessing": dataclasses.asdict(classifier.preprocessing),
         "max_image_pixels": classifier.data.max_image_pixels,
@@ -98,6 +99,13 @@ def _manifest(classifier, request, compared):
         "versions": {**versions(), **formats.versions(request.format)},
         "exported": datetime.date.today().isoformat(),
     }
+
+
+def _trained_on(classifier):
+    """None of converted weights: their file does not say."""
+    if converted_origin(classifier.origin):
+        return None
+    return {"dataset": classifier.data.dataset, "train_split": classifier.data.train_split}
 
 
 def _write_beside(folder, classifier, manifest):

@@ -1,5 +1,7 @@
 """What an exported network is, for people: the manifest as Markdown."""
 
+from inception_tf.evaluation.converted import converted_origin
+
 
 def model_card(manifest):
     """Markdown text of the manifest (export._manifest's dict)."""
@@ -18,10 +20,10 @@ _LIMITS = (
 
 def _facts(manifest):
     network = manifest["network"]
-    yield "network", (f"{network['net']} of arXiv 1602.07261, width {network['width']:g}, "
-                      f"{manifest['parameters']:,} parameters")
-    yield "weights", f"{manifest['weights']}; {_origin(manifest['origin'])}"
-    yield "trained on", f"{manifest['data']['dataset']}, split {manifest['data']['train_split']}"
+    yield "network", (f"{network['net']} of arXiv {_PAPERS.get(network['net'], _PAPER)}, width "
+                      f"{network['width']:g}, {manifest['parameters']:,} parameters")
+    yield "weights", "; ".join([manifest["weights"], *_origin(manifest)])
+    yield "trained on", _trained_on(manifest)
     yield "score", _score(manifest["score"])
     yield "written", (f"{manifest['exported']} as {manifest['kind']}, quantization "
                       f"{manifest['quantize']}, by "
@@ -29,11 +31,37 @@ def _facts(manifest):
     yield "against the original", _comparison(manifest["comparison"])
 
 
-def _origin(origin):
-    if "step" in origin:
-        return (f"step {origin['step']}, checkpoint sha256 "
-                f"{origin['checkpoint_sha256'][:16]}...")
-    return f"converted from {origin.get('source', 'elsewhere')}"
+_PAPER = "1602.07261"
+_PAPERS = {"inception_v3": "1512.00567"}
+
+
+def _origin(manifest):
+    """Where the weights come from, a phrase each of training or conversion, and of `average`."""
+    origin = manifest["origin"]
+    if converted := converted_origin(origin):
+        averages = manifest["weights"] == "ema" and converted["averaged"]
+        files = ", ".join(f"{name} (sha256 {digest[:16]}...)"
+                          for name, digest in converted["files"].items())
+        yield (f"converted from {converted['source']}'s {files}, "
+               + ("moving averages" if averages else "weights as they are"))
+    else:
+        yield (f"step {origin['step']}, checkpoint sha256 "
+               f"{origin['checkpoint_sha256'][:16]}...")
+    made = origin.get("origin", {})
+    if "recalibrated_on_images" in made:
+        steps, images = [one["step"] for one in made["averaged"]], made["recalibrated_on_images"]
+        if len(steps) > 1:
+            yield f"mean of steps {', '.join(map(str, steps))}"
+        if images:
+            yield f"batch statistics of {images} images"
+
+
+def _trained_on(manifest):
+    if manifest["data"]:
+        return f"{manifest['data']['dataset']}, split {manifest['data']['train_split']}"
+    named = len(manifest["class_names"]) == 1000
+    return "what the converted file does not say" + (
+        ": its outputs are taken for ImageNet's classes" * named)
 
 
 def _score(score):

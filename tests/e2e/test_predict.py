@@ -1,6 +1,9 @@
 """`inception-tf predict` on files, folders and models of each kind."""
 
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import keras
@@ -68,6 +71,38 @@ def test_unreadable_files_are_named_and_skipped(run, pictures, tmp_path, capsys)
     assert "2 of 5 pictures could not be read" in error and "empty.png: empty" in error
 
 
+def test_name_that_is_no_utf_8_is_printed_and_written_so_that_it_is_found_again(
+        run, pictures, tmp_path, capsys):
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.jpg")
+    shutil.copy(pictures / "y" / "class_0" / "000.jpg", path)
+    output = tmp_path / "o.jsonl"
+    words = [os.fsdecode(path), str(pictures / "y"), f"--model={run}", f"--output={output}"]
+    assert exit_code_of(main, words) == 0
+    assert "caf\\udce9.jpg  " in capsys.readouterr().out.splitlines()[0]
+    images = [os.fsencode(line["image"]) for line in lines_of(output)]
+    assert images[0] == path and len(images) == 4
+
+
+@pytest.mark.parametrize("buffering", [1, -1], ids=["at once", "at the end"])
+def test_reader_that_leaves_ends_it_quietly_and_is_not_blamed_on_a_flag(
+        run, pictures, tmp_path, capsys, monkeypatch, buffering):
+    reader, writer = os.pipe()
+    os.close(reader)
+    flags = [f"--output={tmp_path / 'o.jsonl'}", f"--explain={tmp_path / 'why'}"]
+    with open(writer, "w", buffering) as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert exit_code_of(main, [str(pictures / "y"), f"--model={run}", *flags]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("flag", ["output", "explain"])
+def test_what_cannot_be_written_is_blamed_on_its_flag(run, pictures, tmp_path, capsys, flag):
+    (tmp_path / "file").touch()
+    words = [str(pictures / "y"), f"--model={run}", f"--{flag}={tmp_path / 'file' / 'x'}"]
+    assert exit_code_of(main, words) == 4
+    assert f"error: --{flag}=" in capsys.readouterr().err
+
+
 def test_exported_folders_and_keras_files_answer_the_same(run, pictures, tmp_path, capsys):
     exported = {kind: tmp_path / kind for kind in ("savedmodel", "keras")}
     for kind, folder in exported.items():
@@ -102,6 +137,15 @@ def test_explain_draws_each_picture_under_a_name_of_its_own(run, pictures, tmp_p
     drawn = sorted(folder.iterdir())
     assert [p.name for p in drawn] == ["000.png", "000_2.png"]
     assert all(np.asarray(Image.open(p)).std() > 10 for p in drawn)
+
+
+def test_explain_draws_names_that_would_be_formulas_or_no_text(pictures, tmp_path):
+    run = write_run(tmp_path / "run", ["a$_$b", "$\\frac{$", "c\udce9"], image_size=139)
+    name = os.path.join(os.fsencode(tmp_path), b"a$_$b\xe9.jpg")
+    shutil.copy(pictures / "y" / "class_0" / "000.jpg", name)
+    words = [os.fsdecode(name), f"--model={run}", f"--explain={tmp_path / 'why'}"]
+    assert exit_code_of(main, words) == 0
+    assert [os.fsencode(p.name) for p in (tmp_path / "why").iterdir()] == [b"a$_$b\xe9.png"]
 
 
 @pytest.mark.parametrize(("words", "message"), [

@@ -6,6 +6,8 @@ What they time is looked at, and no time.
 import contextlib
 import io
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -32,7 +34,23 @@ def test_what_is_kept_has_its_machine_and_a_quick_form_is_not_kept(results):
     assert harness.keep("x", {"ratio": 2.0}, quick=True)["ratio"] == 2.0
     assert not results.exists()
     harness.keep("x", {"ratio": 2.0}, quick=False)
-    assert json.loads((results / "x.json").read_text()).keys() == {"machine", "ratio"}
+    kept = json.loads((results / "x.json").read_text())
+    assert kept.keys() == {"machine", "ratio"}
+
+
+def test_machine_names_the_commit_and_settings_of_threads(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith(("TF_NUM_", "OMP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "1")
+    monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
+    found = harness.machine()
+    assert found["threads"] == {"TF_NUM_INTEROP_THREADS": "1"} and found["commit"] == "unknown"
+    for words in (["init", "-q"], ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit",
+                                   "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True,
+                          text=True, check=True).stdout.strip()
+    assert harness.machine()["commit"] == head
 
 
 def test_quick_save_measures_a_process_with_and_one_without_saves(results, monkeypatch):

@@ -29,17 +29,42 @@ def test_forms_of_one_network_answer_alike(folder):
 
 
 def test_a_case_in_a_process_of_its_own_answers_or_says_why_not(folder):
-    ours = serving.Child("exported", str(folder / "savedmodel"), {"TF_ENABLE_ONEDNN_OPTS": "1"})
-    missing = serving.Child("exported", str(folder / "nothing"))
-    try:
+    place = str(folder / "savedmodel")
+    with (serving.Child("exported", place, {"TF_ENABLE_ONEDNN_OPTS": "1"}) as ours,
+          serving.Child("exported", str(folder / "nothing")) as missing):
         assert ours.error == "" and "No such file" in missing.error
         names = (serving.BASE, f"{serving.BASE}, oneDNN", f"{serving.OURS}, oneDNN")
         assert set(names) <= set(serving.CASES)
-        rows = serving.measure({name: ours for name in names}, 1, quick=True)
+        rows = serving.measure(dict.fromkeys(names, ours), {}, 1, quick=True)
         assert rows[serving.BASE]["ratio"] == 1.0 and ours.ask("peak") > 100
         assert [name for name in names if "ratio_alike" in rows[name]] == [names[2]]
-    finally:
-        ours.close(), missing.close()
+
+
+class Answering:
+    """A case that answers, but ends as one killed for memory does at a batch size."""
+
+    def __init__(self, ends_at=None):
+        self.ends_at = ends_at
+
+    def ask(self, kind, batch_size=0, turn=0.0):
+        return "its process ended with code -9" if batch_size == self.ends_at else 2.0
+
+
+@pytest.mark.parametrize("ended, ratios", [("x", {serving.BASE: 1.0}), (serving.BASE, {})])
+def test_a_case_that_ends_between_two_sizes_is_not_measured_and_the_others_go_on(ended, ratios):
+    cases, missing = {name: Answering() for name in (serving.BASE, "x")}, {}
+    cases[ended].ends_at = 32
+    assert serving.measure(cases, missing, 8, quick=False).keys() == {serving.BASE, "x"}
+    rows = serving.measure(cases, missing, 32, quick=False)
+    assert missing == {ended: "its process ended with code -9"}
+    assert {name: row["ratio"] for name, row in rows.items() if "ratio" in row} == ratios
+    assert rows.keys() == dict(serving.answers(cases, missing, "peak")).keys() == {
+        serving.BASE, "x"} - {ended}
+
+
+def test_a_case_whose_process_has_ended_says_so_each_time():
+    with serving.Child("nothing", "") as child:
+        assert child.error == child.ask("time", 1, 0.0) == "its process ended with code 1"
 
 
 def test_files_and_network_are_timed_in_turn():

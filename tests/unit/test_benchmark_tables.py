@@ -38,3 +38,16 @@ def test_speed_says_of_each_target_whether_it_is_met_or_not_run(tmp_path, monkey
     assert "| 1.24 | at least 1.25 | not met | [input.json]" in full
     assert "| not run | at least 0.6 |" in plain
     assert len(others) == len(targets.TARGETS) - 3 and all("| not run |" in row for row in others)
+
+
+def test_serving_says_of_a_form_that_was_not_measured_why():
+    row = {"images_per_second": {"median": 4.0}, "ratio": 1.0}
+    table = tables.serving({
+        "machine": harness.machine(), "matrix_gflops": 90.0, "floor_images_per_second": 3.0,
+        "batch_sizes": {"1": {"ours": row, "large": row}, "32": {"ours": row}},
+        "peak_mib": {"ours": 900.0},
+        "not_measured": {"large": "its process ended", "timm": "No module named 'timm'"}})
+    assert table.splitlines()[2:5] == [
+        "| ours | 4.0 | 4.0 | 1.00 | 1.00 | 900 |",
+        "| large | 4.0 | its process ended | 1.00 |  |  |",
+        "| timm | No module named 'timm' |  |  |  |  |"]

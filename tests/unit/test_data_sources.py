@@ -1,6 +1,7 @@
 """Sources: TFDS sets in both formats, folders, and what users get wrong."""
 
 import dataclasses
+import os
 import resource
 import shutil
 
@@ -110,6 +111,14 @@ def test_folder_gives_sorted_images_of_known_extensions(folder):
         ("cat/0.jpg", "cat/1.jpg", "cat/2.jpg", "cat/3.PNG", "dog/0.jpg", "dog/1.jpg", "dog/2.jpg")]
     assert [r.label for r in records] == [0, 0, 0, 0, 1, 1, 1]
     assert records[5].encoded == jpeg(seed=1)
+
+
+def test_folder_with_names_that_are_no_utf_8_gives_them_as_text(folder):
+    train = os.path.join(os.fsencode(folder.data_dir), b"train")
+    os.rename(os.path.join(train, b"dog"), os.path.join(train, b"d\xf6g"))
+    source, records = _records(folder)
+    assert source.class_names == ("cat", "d\\udcf6g")
+    assert records[-1].example_id.startswith("train/d\\udcf6g/") and records[-1].encoded
 
 
 def test_folder_of_a_split_without_some_class_keeps_the_labels_of_train(folder):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from inception_tf.evaluation import figures
 from inception_tf.evaluation.calibration import NUM_BINS, reliability
@@ -99,3 +101,14 @@ def test_class_names_are_read_as_their_users_do():
     assert figures.readable(["n01440764", "n02012849", "dots"]) == [
         "tench", "crane (n02012849)", "dots"]
     assert figures.short("a\nb" + 30 * "c", 6) == "a\ufffdbcc\u2026"
+
+
+@pytest.mark.parametrize("name", ["a$_$b", "$\\frac{$", "\\$5", "x\\"])
+def test_plain_names_are_drawn_as_they_stand(name):
+    drawn = []
+    for text, parse_math in ((figures.plain(name), True), (name, False)):
+        canvas = FigureCanvasAgg(Figure(figsize=(2, 1)))
+        canvas.figure.text(0.1, 0.5, text, parse_math=parse_math)
+        canvas.draw()
+        drawn.append(np.asarray(canvas.buffer_rgba()))
+    np.testing.assert_array_equal(*drawn)

@@ -5,8 +5,12 @@ import pytest
 
 from inception_tf import nets
 from inception_tf.commands.convert import main
+from inception_tf.commands.export import main as export
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import load_model
+from inception_tf.evaluation import averaging
+from inception_tf.evaluation.models import CHECKPOINTS, load_model, read_config
+from inception_tf.runtime import checkpoint
+from inception_tf.serving.export import read_manifest
 from inception_tf.training import manifest
 from inception_tf.training.init_from import start_from
 from inception_tf.weights.facts import read_facts
@@ -77,6 +81,38 @@ def test_file_carries_preprocessing_and_the_weights_asked_for(
         == (weights == "ema")
 
 
+@pytest.fixture(scope="module")
+def five_classes(tmp_path_factory):
+    """A run's folder converted from slim's checkpoint of five classes, without averages."""
+    folder = tmp_path_factory.mktemp("five")
+    path = write_checkpoint(folder / "model.ckpt", arrays(NET, "slim", 5))
+    return convert(path, folder / "run", "--classes=as_found")
+
+
+def exported(folder, export_dir):
+    """(manifest, model card) of an export."""
+    export([f"--model_dir={folder}", f"--export_dir={export_dir}", "--format=keras",
+            "--check_images=0"])
+    return read_manifest(export_dir), (export_dir / "model_card.md").read_text()
+
+
+def test_export_of_converted_weights_names_their_file_and_no_data(five_classes, tmp_path):
+    facts, card = exported(five_classes, tmp_path / "1")
+    (name, digest), = facts["origin"]["origin"]["files"].items()
+    assert facts["data"] is None and read_config(five_classes).data.dataset == "folder"
+    assert f"ema; converted from slim's {name} (sha256 {digest[:16]}...), weights as they" in card
+    assert "trained on**: what the converted file does not say\n" in card
+    assert "step 0" not in card and "arXiv 1512.00567" in card
+
+
+def test_average_of_converted_weights_is_still_of_their_file(five_classes, tmp_path):
+    loaded, newest = checkpoint.load(five_classes / CHECKPOINTS, 0)
+    averaging.write(tmp_path / "run", read_config(five_classes), loaded, [newest], 64)
+    facts, card = exported(tmp_path / "run", tmp_path / "1")
+    assert facts["data"] is None and "converted from slim's model.ckpt" in card
+    assert "weights as they are; batch statistics of 64 images\n" in card
+
+
 def test_converted_file_starts_a_run_with_a_new_classifier(source, tmp_path, named):
     output = convert(source, tmp_path / "x.keras", "--weights=raw")
     model = nets.build(NET, classes=3, width=WIDTH, input_shape=(96, 96, 3), aux_head=True)
@@ -84,8 +120,6 @@ def test_converted_file_starts_a_run_with_a_new_classifier(source, tmp_path, nam
     np.testing.assert_array_equal(model.get_layer("stem_2").kernel.numpy(), named[KERNEL])
     assert "new: logits/kernel (3 classes, there 1000)" in table
     assert "new: aux_1x1/kernel (no auxiliary head there)" in table
-
-
 
 
 def test_converted_file_opens_in_plain_keras_of_another_backend_without_this_package(
