@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inception_tf.serving.signatures import refuse_unknown_ops
+from inception_tf.serving.operations import refuse_unknown_ops
 
 
 def load(folder, kind, first_class=0):
