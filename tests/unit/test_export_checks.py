@@ -98,7 +98,7 @@ def test_saved_model_that_only_its_own_saver_writes_is_run(tmp_path):
     (writer, "SaveV2"), (reader, "RestoreV2"), (behind_a_call, "SaveV2"),
     (in_a_branch, "SaveV2"), (in_the_place_of_another, "SaveV2"),
 ])
-def test_f48_saved_model_that_reads_or_writes_files_when_asked_is_refused(tmp_path, body, op):
+def test_saved_model_that_reads_or_writes_files_when_asked_is_refused(tmp_path, body, op):
     folder = write_saved_model(tmp_path / "1", body)
     with pytest.raises(UsageError, match=f"no exported network has there: .*{op}"):
         runtimes.load(folder, "savedmodel")
@@ -123,7 +123,7 @@ def without_objects(meta):
     (save_as_a_function_to_call, "SaveV2"), (save_in_the_graph, "SaveV2"),
     (without_objects, "not written by TensorFlow 2"),
 ])
-def test_f48_saved_model_with_a_way_to_its_saver_is_refused(tmp_path, change, words):
+def test_saved_model_with_a_way_to_its_saver_is_refused(tmp_path, change, words):
     folder = write_saved_model(tmp_path / "1", harmless, change)
     with pytest.raises(UsageError, match=words):
         runtimes.load(folder, "savedmodel")
