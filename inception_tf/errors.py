@@ -7,6 +7,7 @@ SIGTERM after a saved checkpoint; 128 plus its number is any signal that killed 
 A message is one line: what was wrong, the value received, what to do.
 """
 
+import contextlib
 import signal
 
 
@@ -20,6 +21,15 @@ class UsageError(InceptionError):
     """A flag, a configuration or a file that the user can correct."""
 
     exit_code = 2
+
+
+@contextlib.contextmanager
+def usage_errors_of(kind):
+    """Errors of class `kind` inside become UsageErrors of the same text."""
+    try:
+        yield
+    except kind as error:
+        raise UsageError(str(error)) from None
 
 
 class CheckpointError(InceptionError):

@@ -2,11 +2,11 @@
 
 import os
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from inception_tf.serving.signatures import refuse_unknown_ops
+from inception_tf.serving.classifier import open_keras
+from inception_tf.serving.operations import refuse_unknown_ops
 
 
 def load(folder, kind, first_class=0):
@@ -33,7 +33,7 @@ def _saved_model(folder):
 
 
 def _keras(folder, first_class):
-    return probabilities_of(keras.saving.load_model(folder / "model.keras"), first_class)
+    return probabilities_of(open_keras(str(folder / "model.keras")).model, first_class)
 
 
 def probabilities_of(model, first_class):

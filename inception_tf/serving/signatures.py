@@ -9,26 +9,11 @@ the file; what it needs of Keras is gone before it is written.
 """
 
 import tensorflow as tf
-from google.protobuf import message
-from tensorflow.core.protobuf import saved_model_pb2
 
 from inception_tf.data.crops import scoring_crop
-from inception_tf.errors import UsageError
+from inception_tf.serving.operations import refuse_unknown_ops
 
 TOP = 5
-# What a model of ours consists of; predict refuses a file with anything else, which could
-# read and write files where it is loaded.
-ALLOWED_OPS = frozenset("""
-    Abs AddV2 Assert AssignVariableOp AvgPool BiasAdd Cast ConcatV2 Const Conv2D
-    DecodeAndCropJpeg DecodeImage DecodePaddedRaw DisableCopyOnRead EnsureShape Equal ExpandDims
-    ExtractJpegShape GatherV2 Greater Identity If Less LessEqual LogicalAnd
-    MatMul MaxPool Maximum Mean MergeV2Checkpoints Minimum Mul NoOp Pack PartitionedCall
-    Placeholder ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear RestoreV2 Rsqrt
-    SaveV2 ScaleAndTranslate Select SelectV2 Shape ShardedFilename Softmax Squeeze
-    StatefulPartitionedCall StatelessIf StaticRegexFullMatch StridedSlice StringJoin StringLength
-    Sub Substr TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem
-    TensorListStack TopKV2 Unpack VarHandleOp While
-""".split())
 
 
 class Signatures(tf.Module):
@@ -93,32 +78,6 @@ def save(folder, signatures):
     tf.saved_model.save(signatures, str(folder), signatures=signatures.functions(),
                         options=options)
     refuse_unknown_ops(folder)
-
-
-def refuse_unknown_ops(folder):
-    """Raises UsageError when the SavedModel in `folder` is damaged, or has an operation that
-    no model of ours has."""
-    content = saved_model_pb2.SavedModel()
-    try:
-        content.ParseFromString((folder / "saved_model.pb").read_bytes())
-    except (OSError, message.DecodeError) as error:
-        raise UsageError(f"{folder / 'saved_model.pb'} cannot be read: {error}") from None
-    unknown = sorted(operations(content) - ALLOWED_OPS)
-    if unknown:
-        raise UsageError(f"{folder} holds operations that no exported network has: "
-                         f"{', '.join(unknown)[:200]}")
-
-
-def operations(content):
-    """Names of all operations in a SavedModel protocol buffer, those of functions included."""
-    found = set()
-    for graph in (meta.graph_def for meta in content.meta_graphs):
-        own = {function.signature.name for function in graph.library.function}
-        nodes = list(graph.node)
-        for function in graph.library.function:
-            nodes += function.node_def
-        found |= {node.op for node in nodes} - own
-    return found
 
 
 def _traced(call, spec, autograph=False):

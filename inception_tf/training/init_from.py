@@ -6,18 +6,17 @@ import math
 import os
 from pathlib import Path
 
-from inception_tf.config import Config
-from inception_tf.errors import UsageError
+from inception_tf.errors import UsageError, usage_errors_of
 from inception_tf.evaluation.models import CHECKPOINTS, CONFIG, read_config
+from inception_tf.nets.hdf5 import keras_arrays
 from inception_tf.nets.stages import STAGES, stage_of
+from inception_tf.nets.stored import Refused, Stored, read
+from inception_tf.nets.weights_file import ENDINGS
 from inception_tf.runtime import checkpoint
-from inception_tf.weights.facts import Facts, read_facts
-from inception_tf.weights.hdf5 import keras_arrays
-from inception_tf.weights.stored import Stored, read
+from inception_tf.weights.facts import read_facts
 
 log = logging.getLogger("inception_tf")
 
-ENDINGS = (".keras", ".weights.h5")
 # What the weights decide of a run's config, unless flags say otherwise.
 CARRIED = (
     "net", "image_size", "width", "repeats", "residual_scales", "final_batch_norm", "aux_head",
@@ -28,27 +27,30 @@ CARRIED = (
 def with_settings_carried(config, given):
     """`config` with the network and the preprocessing that belong to its --init_from.
 
-    `given` are the fields that were flags: they stay. A run that goes on takes them from
-    its own config.json: the file it started from may be gone.
+    `given` are the fields that were flags: they stay, and so do all where --init_from says
+    nothing of itself. A run that goes on takes them from its own config.json: the file it
+    started from may be gone.
 
     Raises: UsageError when --init_from cannot be read.
     """
     if not config.network.init_from:
         return config
-    theirs = _own_config(config) or facts_of(config.network.init_from).config
+    theirs = _own_config(config) or _config_of(config.network.init_from) or config
     carried = {field.name: getattr(group, field.name) for group in (theirs.network, theirs.data)
                for field in dataclasses.fields(group)
                if field.name in CARRIED and field.name not in given}
     return config.replace(**carried)
 
 
-def facts_of(path):
-    """The Facts of what --init_from names; of a file without any, defaults.
+def _config_of(path):
+    """The Config that belongs to what --init_from names; None, with a warning, where there is
+    none.
 
     Raises: UsageError when it is no run's folder and no file of Keras.
     """
     if os.path.isdir(path):
-        return _read_run(path)[1]
+        _read_run(path)  # complains before anything is built
+        return read_config(path)
     if not path.endswith(ENDINGS):
         raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
                          "folder")
@@ -56,7 +58,8 @@ def facts_of(path):
     if facts is None:
         log.warning("%s does not say which network it is, nor how its images were cut: flags "
                     "and presets decide", path)
-    return facts or Facts(Config())
+        return None
+    return facts.config
 
 
 def start_new_run(config, model, class_names):
@@ -81,11 +84,10 @@ def start_from(path, model, class_names):
 
     Raises: UsageError for weights of another network; the model is then untouched.
     """
-    arrays, facts = _read_run(path) if os.path.isdir(path) else (
-        keras_arrays(path), facts_of(path))
-    reason = _why_new_head(facts.class_names, class_names)
-    found, new = _matched(path, model, arrays, reason)
-    numbers = {name: read(arrays, name) for name in found}
+    with usage_errors_of(Refused):
+        arrays, theirs = _read_run(path) if os.path.isdir(path) else _read_file(path)
+        found, new = _matched(path, model, arrays, _why_new_head(theirs, class_names))
+        numbers = {name: read(arrays, name) for name in found}
     for variable in model.weights:
         if variable.path in numbers:
             variable.assign(numbers[variable.path])
@@ -101,15 +103,20 @@ def _own_config(config):
 
 
 def _read_run(path):
-    """(name -> Stored, Facts) of the averaged weights in a run's newest checkpoint."""
-    config = read_config(path)
+    """(name -> Stored, class names) of the averaged weights in a run's newest checkpoint."""
     found = checkpoint.load_newest(Path(path) / CHECKPOINTS, log.warning)
     if found is None:
         raise UsageError(f"--init_from={path} has no checkpoint yet")
     arrays, manifest = found
     stored = {name.removeprefix("ema/"): Stored(array.shape, lambda array=array: array)
               for name, array in arrays.items() if name.startswith("ema/")}
-    return stored, Facts(config, tuple(manifest["class_names"]), {"run": str(path)})
+    return stored, manifest["class_names"]
+
+
+def _read_file(path):
+    """(name -> Stored, class names) of a file; no names where it says nothing of itself."""
+    facts = read_facts(path)
+    return keras_arrays(path), facts.class_names if facts else ()
 
 
 def _why_new_head(theirs, ours):

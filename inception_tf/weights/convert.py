@@ -1,16 +1,17 @@
 """Weights of TF-slim, Keras or timm put into a network of ours, every array accounted for."""
 
 import dataclasses
+import math
 import re
 
 import numpy as np
 
 from inception_tf import nets
-from inception_tf.errors import UsageError
+from inception_tf.errors import UsageError, usage_errors_of
+from inception_tf.nets.stored import Refused, read
 from inception_tf.weights import facenet, keras_applications, slim, timm
 from inception_tf.weights.assign import assign
 from inception_tf.weights.readers import arrays_of
-from inception_tf.weights.stored import read
 
 TABLES = {"slim": slim, "facenet": facenet, "keras": keras_applications, "timm": timm}
 
@@ -31,8 +32,8 @@ IGNORED = {
     "keras": {r"optimizer.*": "state of the optimizer"},
     "timm": {r".+\.num_batches_tracked": "counter of torch's batch norm"},
 }
-# The network is built before the numbers are read; ImageNet has 21,841 classes in all.
-MAX_CLASSES = 100_000
+# Every network here has more features before its classifier, at width 1.
+MIN_FEATURES = 1000
 
 _SHADOW = "{}/ExponentialMovingAverage"
 # Without a shadow of every one of these a network would be half averaged.
@@ -80,7 +81,7 @@ class Conversion:
         self.net, self.source = net, source
         self.stored = arrays_of(source, path)
         self.table = _names(net, source, self.stored, aux_head)
-        self.classes_found = _classes(self.stored, self.table)
+        self.classes_found = _classes(self.stored, self.table, options.get("width", 1.0))
         self.classes = _classes_wanted(self.classes_found, classes)
         self.unit_gammas = self._unit_gammas()
         self.averages = {} if weights == "raw" else _averages(self.stored, self.table)
@@ -114,14 +115,18 @@ class Conversion:
         name = self.table[path]
         if averaged:
             name = self.averages.get(name, name)
-        array = TABLES[self.source].layout(path, read(self.stored, name))
+        array = TABLES[self.source].layout(path, self._read(name))
         background = self.classes_found - self.classes
         return array[..., background:] if _is_head(path) else array
+
+    def _read(self, name):
+        with usage_errors_of(Refused):
+            return read(self.stored, name)
 
     def _unit_gammas(self):
         """Names of the scales if all are there and 1: the network then needs none."""
         names = [name for path, name in self.table.items() if path.endswith("/gamma")]
-        if all(name in self.stored and np.all(read(self.stored, name) == 1) for name in names):
+        if all(name in self.stored and np.all(self._read(name) == 1) for name in names):
             return set(names)
         return set()
 
@@ -205,14 +210,20 @@ def _names(net, source, stored, aux_head):
     return TABLES[source].names(net, stored)
 
 
-def _classes(stored, table):
-    """Size of the classifier (or embedding) in the file; ImageNet's where it is missing."""
+def _classes(stored, table, width):
+    """Size of the classifier (or embedding) in the file; ImageNet's where it is missing.
+
+    Raises: UsageError for more than its kernel can be for: the network is built before
+        the shapes of all arrays are compared.
+    """
     name = table.get("logits/bias") or table["bottleneck_bn/beta"]
-    if name not in stored or not stored[name].shape:
+    kernel = table.get("logits/kernel") or table["bottleneck/kernel"]
+    if name not in stored or kernel not in stored or not stored[name].shape:
         return 1000
-    classes = stored[name].shape[-1]
-    if not 1 <= classes <= MAX_CLASSES:
-        raise UsageError(f"array {name} claims {classes} classes: 1 to {MAX_CLASSES} are built")
+    classes, shape = stored[name].shape[-1], stored[kernel].shape
+    if not 0 < classes * MIN_FEATURES * width < math.prod(shape):
+        raise UsageError(f"array {name} claims {classes} classes, for which {kernel} of shape "
+                         f"{shape} is too small")
     return classes
 
 

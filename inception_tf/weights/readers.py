@@ -1,22 +1,27 @@
 """Names, shapes and numbers in files of TF-slim and torch; no object is ever rebuilt.
 
-Every reader returns name -> `Stored` and raises UsageError for a file it cannot read.
+Every reader returns name -> `Stored` and raises UsageError or Refused
+for a file it cannot read.
 """
 
 import os
 
-from inception_tf.errors import UsageError
+from inception_tf.errors import UsageError, usage_errors_of
+from inception_tf.nets.hdf5 import keras_arrays
+from inception_tf.nets.stored import Refused, Stored, check_sizes
 from inception_tf.runtime.hashes import sha256_of
-from inception_tf.weights.hdf5 import keras_arrays
-from inception_tf.weights.stored import Stored, check_sizes
 
 # Where training scripts for torch put the weights among other things.
 _STATE_DICT_KEYS = ("state_dict", "model")
 
 
 def arrays_of(source, path):
-    """All arrays of `path`, which holds weights of `source` (a key of READERS)."""
-    stored = READERS[source](path)
+    """All arrays of `path`, which holds weights of `source` (a key of READERS).
+
+    Raises: UsageError when it holds none, or cannot be read.
+    """
+    with usage_errors_of(Refused):
+        stored = READERS[source](path)
     if not stored:
         raise UsageError(f"{path}: holds no arrays")
     return stored
@@ -92,9 +97,14 @@ def _torch(path):
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise UsageError(f"{path}: is no state dict (name -> tensor): save model.state_dict()")
     return {
-        str(name): Stored(tuple(tensor.shape), lambda tensor=tensor: tensor.float().numpy())
+        str(name): Stored(tuple(tensor.shape), lambda tensor=tensor: _numbers(tensor))
         for name, tensor in state.items()
     }
+
+
+def _numbers(tensor):
+    """NumPy knows no bfloat16; what is no float is left for `read` to refuse."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _keras(path):

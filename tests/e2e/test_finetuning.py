@@ -139,6 +139,15 @@ def test_settings_of_a_file_give_way_to_flags_alone(file):
     assert carried.network.image_size == config.network.image_size
 
 
+def test_file_without_facts_leaves_every_setting_to_flags_and_preset(origin, tmp_path, caplog):
+    path = str(tmp_path / "plain.weights.h5")
+    load_model(origin)[0].save_weights(path)
+    config = preset("demo").replace(init_from=path, crop_fraction=0.5)
+    assert config.network != Config().replace(init_from=path).network
+    assert with_settings_carried(config, {"crop_fraction": 0.5}) == config
+    assert "flags and presets decide" in caplog.text
+
+
 def test_damaged_facts_of_a_file_are_refused_in_one_line(tmp_path):
     path = tmp_path / "x.keras"
     with zipfile.ZipFile(path, "w") as archive:

@@ -1,7 +1,6 @@
 """Hostile and damaged weight files (F42): refused, nothing run, little memory taken."""
 
 import pickle
-import resource
 from pathlib import Path
 
 import h5py
@@ -11,6 +10,7 @@ import pytest
 
 from inception_tf.commands.convert import main
 from inception_tf.commands.shell import exit_code_of
+from tests.hostile_files import HOSTILE, peak_bytes, write_secrets
 from tests.weight_files import WIDTH, arrays, write_keras_2, write_keras_archive
 
 KERNEL = "conv2d/conv2d/kernel:0"
@@ -30,7 +30,7 @@ def hdf5(tmp_path, named):
         if change:
             with h5py.File(path, "r+") as file:
                 del file[KERNEL]
-                change(file)
+                change(file, KERNEL)
         return path
 
     return write
@@ -41,87 +41,23 @@ def refused(tmp_path, capsys):
     """Converts a file in this process: exit 2, one line with these words, nothing left."""
 
     def check(path, *words, source="keras", net="inception_v3"):
-        before = _peak_bytes()
+        before = peak_bytes()
         code = exit_code_of(main, [
             f"--net={net}", f"--from={source}", f"--input={path}", f"--width={WIDTH}",
             "--image_size=75", f"--output={tmp_path / 'out.keras'}"])
         message = capsys.readouterr().err
         assert code == 2 and len(message.splitlines()) == 1, message
         assert all(word in message for word in words), message
-        assert _peak_bytes() - before < 256 * 2**20
+        assert peak_bytes() - before < 256 * 2**20
         assert not list(tmp_path.glob("out*"))
 
     return check
 
 
-def _peak_bytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def external_link(file):
-    file[KERNEL] = h5py.ExternalLink("secret.h5", "kernel")
-
-
-def soft_link(file):
-    file[KERNEL] = h5py.SoftLink("/conv2d_1/conv2d_1/kernel:0")
-
-
-def virtual(file):
-    layout = h5py.VirtualLayout((3, 3, 3, 2), "f4")
-    layout[:] = h5py.VirtualSource("secret.h5", "kernel", (3, 3, 3, 2))
-    file.create_virtual_dataset(KERNEL, layout)
-
-
-def external_storage(file):
-    file.create_dataset(KERNEL, (3, 3, 3, 2), "f4", external=[("secret.bin", 0, 216)])
-
-
-def bomb(file):
-    file.create_dataset(KERNEL, (2**20, 2**20), "f4")
-
-
-def compressed_bomb(file):
-    file.create_dataset(KERNEL, (2**20, 2**20), "f4", chunks=(2**10, 2**10), compression="gzip")
-
-
-def lambda_layer(file):
-    file[KERNEL] = np.zeros((3, 3, 3, 2), "f4")
-    file.attrs["model_config"] = '{"layers": [{"class_name": "Lambda", "config": {}}]}'
-
-
-def loop(file):
-    file["conv2d/conv2d/again"] = file["conv2d"]
-
-
-def array_for_group(file):
-    file["layers"] = np.zeros(3, "f4")
-
-
-def group_for_array(file):
-    file["layers/x/vars/1"] = np.zeros(3, "f4")
-    file.create_group("layers/x/vars/0")
-    file["layers/x/vars"].attrs["name"] = "conv2d"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (external_link, (KERNEL, "ExternalLink")),
-        (soft_link, (KERNEL, "SoftLink")),
-        (virtual, (KERNEL, "another file")),
-        (external_storage, (KERNEL, "another file")),
-        (bomb, (KERNEL, "(1048576, 1048576)", "0 bytes")),
-        (compressed_bomb, (KERNEL, "compressed")),
-        (lambda_layer, ("Lambda", "save_weights")),
-        (loop, ("conv2d/conv2d/again", "twice")),
-        (array_for_group, ("no Keras file",)),
-        (group_for_array, ("no Keras file",)),
-    ],
-)
-def test_f42_hdf5_that_holds_more_than_arrays_is_refused(tmp_path, hdf5, refused, change, words):
-    with h5py.File(tmp_path / "secret.h5", "w") as secret:
-        secret["kernel"] = np.ones((3, 3, 3, 2), "f4")
-    (tmp_path / "secret.bin").write_bytes(bytes(216))
+@HOSTILE
+def test_f42_hdf5_that_holds_more_than_arrays_is_refused(
+        tmp_path, hdf5, refused, change, words):
+    write_secrets(tmp_path)
     refused(hdf5(change), *words)
 
 
@@ -173,6 +109,22 @@ def test_f42_torch_tensor_larger_than_its_file_is_refused(tmp_path, refused):
             net="inception_v4")
 
 
+def test_f42_torch_kernel_of_integers_is_refused(tmp_path, refused):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    state = {name: torch.from_numpy(a) for name, a in arrays("inception_v4", "timm").items()}
+    state["features.1.conv.weight"] = state["features.1.conv.weight"].to(torch.int32)
+    torch.save(state, tmp_path / "x.pth")
+    refused(tmp_path / "x.pth", "features.1.conv.weight", "int32", source="timm",
+            net="inception_v4")
+
+
+def test_f42_classes_that_the_kernel_has_not_are_refused_before_the_network_is_built(
+        tmp_path, named, refused, monkeypatch):
+    monkeypatch.setattr("inception_tf.nets.build", lambda *_, **__: pytest.fail("built"))
+    path = write_keras_2(tmp_path / "x.h5", named | {"predictions/bias": np.zeros(90_000, "f4")})
+    refused(path, "predictions/bias", "90000 classes", "predictions/kernel")
+
+
 def test_f42_npz_that_needs_pickle_is_no_format_here(tmp_path, refused):
     np.savez(tmp_path / "x.npz", evil=np.array([Gadget(tmp_path / "canary")], dtype=object))
     refused(tmp_path / "x.npz", "x.npz")
@@ -202,7 +154,7 @@ def test_f42_hdf5_cut_short_is_refused(hdf5, refused):
 
 
 def test_f42_array_of_nan_in_a_keras_file_is_named(hdf5, refused):
-    def spoil(file):
+    def spoil(file, _):
         file[KERNEL] = np.full((3, 3, 3, 2), np.nan, "f4")
 
     refused(hdf5(spoil), "conv2d/kernel (3, 3, 3, 2)", "NaN")

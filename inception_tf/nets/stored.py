@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inception_tf.errors import UsageError
+
+class Refused(ValueError):
+    """A file of weights that is damaged, or made to do more than hold arrays; one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +22,11 @@ class Stored:
 def check_sizes(stored, num_bytes, path):
     """Refuse shapes that cannot be in a file of `num_bytes`, before they are allocated.
 
-    Raises: UsageError for more than one element per byte.
+    Raises: Refused for more than one element per byte.
     """
     for name, array in stored.items():
         if math.prod(array.shape) > num_bytes:
-            raise UsageError(
+            raise Refused(
                 f"{path}: array {name} claims shape {array.shape}, more than the file's "
                 f"{num_bytes} bytes can hold: damaged, or made to exhaust memory"
             )
@@ -33,20 +35,20 @@ def check_sizes(stored, num_bytes, path):
 def read(stored, name):
     """The float32 numbers of array `name`.
 
-    Raises: UsageError when it cannot be read, holds no floats, or not finite ones.
+    Raises: Refused when it cannot be read, holds no floats, or not finite ones.
     """
     try:
         array = np.asarray(stored[name].read())
     # Each library has errors of its own for a damaged file.
     except Exception as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"array {name} {stored[name].shape} is damaged: {what}") from None
+        raise Refused(f"array {name} {stored[name].shape} is damaged: {what}") from None
     if array.dtype.kind != "f" or array.shape != stored[name].shape:
-        raise UsageError(
+        raise Refused(
             f"array {name} is {array.dtype} {array.shape}; floats of shape "
             f"{stored[name].shape} were announced"
         )
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise UsageError(f"array {name} {array.shape} holds NaN or infinite values")
+        raise Refused(f"array {name} {array.shape} holds NaN or infinite values")
     return array

@@ -11,8 +11,7 @@ import zipfile
 
 import h5py
 
-from inception_tf.errors import UsageError
-from inception_tf.weights.stored import Stored, check_sizes
+from inception_tf.nets.stored import Refused, Stored, check_sizes
 
 _WEIGHTS = "model.weights.h5"
 
@@ -20,7 +19,7 @@ _WEIGHTS = "model.weights.h5"
 def keras_arrays(path):
     """"layer/variable" -> Stored, of a .keras, .weights.h5 or .h5 file.
 
-    Raises: UsageError for a file that is damaged, that holds code (a Lambda layer), or
+    Raises: Refused for a file that is damaged, that holds code (a Lambda layer), or
         whose arrays lie elsewhere (links, external or virtual storage) or nowhere.
     """
     try:
@@ -31,14 +30,22 @@ def keras_arrays(path):
             _name(key, dataset): Stored(dataset.shape, lambda dataset=dataset: dataset[()])
             for key, dataset in datasets.items()
         }
+    except Refused:
+        raise
     # h5py and zipfile raise any of these for damage; the last two: not Keras' layout.
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, LookupError,
             AttributeError) as error:
-        raise UsageError(f"{path}: is damaged, or no Keras file: {error}") from None
+        raise Refused(f"{path}: is damaged, or no Keras file: {error}") from None
     if len(stored) != len(datasets):
-        raise UsageError(f"{path}: two arrays have the same layer and name")
+        raise Refused(f"{path}: two arrays have the same layer and name")
     check_sizes(stored, os.path.getsize(path), path)
     return stored
+
+
+def model_name(path):
+    """What the model is called in a file of Keras 3 that `keras_arrays` takes; else "?"."""
+    with h5py.File(_hdf5_of(path), "r") as file:
+        return str(file["vars"].attrs.get("name", "?")) if "vars" in file else "?"
 
 
 def _hdf5_of(path):
@@ -50,14 +57,14 @@ def _hdf5_of(path):
         member = archive.getinfo(name)
         # Keras stores without compression; what expands can exhaust the memory.
         if member.compress_type != zipfile.ZIP_STORED:
-            raise UsageError(f"{path}: {name} is compressed, which Keras does not do")
+            raise Refused(f"{path}: {name} is compressed, which Keras does not do")
     _check_no_code(path, archive.read("config.json").decode())
     return archive.open(_WEIGHTS)
 
 
 def _check_no_code(path, config):
     if re.search(r'"class_name":\s*"Lambda"', str(config)):
-        raise UsageError(
+        raise Refused(
             f"{path}: holds a Lambda layer, which is code and is not run here; save the "
             "weights alone: model.save_weights('X.weights.h5')"
         )
@@ -69,12 +76,12 @@ def _datasets(path, group, seen, prefix=""):
         name = f"{prefix}{key}"
         link = group.get(key, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise UsageError(f"{path}: {name} is a {type(link).__name__}, not an array; links "
+            raise Refused(f"{path}: {name} is a {type(link).__name__}, not an array; links "
                              "are not followed")
         value = group[key]
         address = h5py.h5o.get_info(value.id).addr
         if address in seen:
-            raise UsageError(f"{path}: {name} is in the file twice, which Keras does not do")
+            raise Refused(f"{path}: {name} is in the file twice, which Keras does not do")
         seen.add(address)
         if isinstance(value, h5py.Group):
             yield from _datasets(path, value, seen, f"{name}/")
@@ -96,14 +103,14 @@ def _check_plain(path, name, dataset):
         what = (f"claims shape {dataset.shape} and stores {dataset.id.get_storage_size()} bytes: "
                 "damaged, or made to exhaust memory")
     if what:
-        raise UsageError(f"{path}: {name} {what}")
+        raise Refused(f"{path}: {name} {what}")
 
 
 def _name(key, dataset):
-    """"layer/variable" of a dataset; optimizer state keeps its key."""
-    if key.startswith("optimizer"):
-        return key
+    """"layer/variable" of a dataset; the state of training (optimizer, metrics) keeps its key."""
     parts = key.removeprefix("model_weights/").split("/")
+    if key.startswith("optimizer") or parts[0] != "layers" and "vars" in parts:
+        return key
     if parts[0] != "layers" or parts[-2] != "vars":
         return f"{parts[0]}/{parts[-1].split(':')[0]}"
     return f"{dataset.parent.attrs['name']}/{_variable(dataset.parent, parts[-1])}"

@@ -1,0 +1,95 @@
+"""Hostile files where networks of ours are expected (F42): `weights=PATH` and `predict`."""
+
+import shutil
+import zipfile
+
+import h5py
+import pytest
+
+from inception_tf.config import Config
+from inception_tf.errors import UsageError
+from inception_tf.evaluation.models import build_network
+from inception_tf.nets.weights_file import load_weights_file
+from inception_tf.serving.predict import open_predictor
+from inception_tf.weights.facts import Facts, write_facts
+from tests.hostile_files import (
+    HOSTILE,
+    compressed_bomb,
+    external_link,
+    peak_bytes,
+    write_secrets,
+)
+from tests.weight_files import WIDTH, write_keras_archive
+
+OURS = Config().replace(net="inception_v4", image_size=75, width=WIDTH, repeats=(0, 0, 0),
+                        aux_head=False)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A small network of ours as .weights.h5."""
+    path = tmp_path_factory.mktemp("ours") / "x.weights.h5"
+    build_network(OURS.network, 3).save_weights(path)
+    return path
+
+
+@pytest.fixture
+def ours(tmp_path, saved):
+    """Copies `saved`, with its first kernel replaced by `change`; path of the copy."""
+
+    def write(change=None):
+        path = tmp_path / "x.weights.h5"
+        shutil.copy(saved, path)
+        if change:
+            with h5py.File(path, "r+") as file:
+                del file["layers/conv2d/vars/0"]
+                change(file, "layers/conv2d/vars/0")
+        return path
+
+    return write
+
+
+@HOSTILE
+def test_f42_builder_refuses_weights_that_are_more_than_arrays(
+        tmp_path, ours, change, words):
+    write_secrets(tmp_path)
+    model, path, before = build_network(OURS.network, 3), ours(change), peak_bytes()
+    with pytest.raises(ValueError) as error:
+        load_weights_file(model, path)
+    message = str(error.value)
+    assert all(word in message for word in ("x.weights.h5", *words)) and "\n" not in message
+    assert peak_bytes() - before < 256 * 2**20
+
+
+@pytest.fixture
+def opened(tmp_path, ours):
+    """Opens for `predict` a .keras file around `ours`, which says of itself `config`."""
+
+    def open_(config=OURS, change=None, compression=zipfile.ZIP_STORED):
+        path = write_keras_archive(tmp_path / "x.keras", ours(change), compression=compression)
+        write_facts(path, Facts(config, ("a", "b", "c")))
+        return open_predictor(path)
+
+    return open_
+
+
+def test_f42_good_file_is_opened_for_predict(opened):
+    assert opened().class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(("case", "words"), [
+    ({"compression": zipfile.ZIP_DEFLATED}, "model.weights.h5 is compressed"),
+    ({"change": external_link}, "ExternalLink"),
+    ({"change": compressed_bomb}, "is chunked or compressed"),
+    ({"config": OURS.replace(width=8.0)}, r"stem_1/kernel.*\(3, 3, 3, 2\)"),
+    ({"config": OURS.replace(width=8.0, repeats=(1, 1, 1))}, "another network"),
+    ({"config": OURS.replace(repeats=(10**9, 0, 0))}, "more than it has arrays"),
+])
+def test_f42_predict_refuses_a_file_that_is_not_the_network_it_claims(
+        tmp_path, opened, case, words):
+    write_secrets(tmp_path)
+    before = peak_bytes()
+    with pytest.raises(UsageError, match=words) as error:
+        opened(**case)
+    assert "\n" not in str(error.value)
+    assert peak_bytes() - before < 256 * 2**20
