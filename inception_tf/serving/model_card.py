@@ -44,7 +44,7 @@ def _origin(manifest):
                           for name, digest in converted["files"].items())
         yield (f"converted from {converted['source']}'s {files}, "
                + ("moving averages" if averages else "weights as they are"))
-    else:
+    elif "step" in origin:
         yield (f"step {origin['step']}, checkpoint sha256 "
                f"{origin['checkpoint_sha256'][:16]}...")
     made = origin.get("origin", {})

@@ -78,7 +78,7 @@ def test_f42_good_file_is_opened_for_predict(opened):
 
 
 @pytest.mark.parametrize(("case", "words"), [
-    ({"compression": zipfile.ZIP_DEFLATED}, "model.weights.h5 is compressed"),
+    ({"compression": zipfile.ZIP_DEFLATED}, "config.json is compressed"),
     ({"change": external_link}, "ExternalLink"),
     ({"change": compressed_bomb}, "is chunked or compressed"),
     ({"config": OURS.replace(width=8.0)}, r"stem_1/kernel.*\(3, 3, 3, 2\)"),
