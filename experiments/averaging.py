@@ -41,8 +41,8 @@ def draw(rows, path):
         own = [r for r in rows if r["facts"]["net"] == net]
         figures.band(panel, own, "raw weights", "0.5", column="raw_top1_error")
         figures.band(panel, own, "averaged weights", "C3")
-        panel.set(xlabel="epochs", ylabel="top-1 error (%)", ylim=(0, 100),
-                  title=f"{residual_speedup.NAMES[net]} (95 % intervals)")
+        panel.set(xlabel="epochs; 95 % intervals", ylabel="top-1 error (%)", ylim=(0, 100),
+                  title=residual_speedup.NAMES[net])
     return figures.finish(figure, axes, path)
 
 

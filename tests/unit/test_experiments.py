@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,15 @@ def test_other_data_have_results_of_their_own():
     assert other.results.name == "crops_imagenette_test-9-.jsonl"
     assert other.folder.name == "crops_imagenette_test-9-"
     assert other.data == {"dataset": "imagenette", "eval_split": "test[:9]"}
+
+
+@pytest.mark.parametrize(("module", "results"), [
+    (residual_speedup, "residual_speedup"), (averaging, "residual_speedup"),
+    (residual_scaling, "residual_scaling")])
+def test_claims_show_the_tables_of_the_committed_results(module, results):
+    rows = runner.read_rows(runner.RESULTS / f"{results}.jsonl")
+    page = Path(__file__).parents[2] / "docs" / "claims.md"
+    assert module.table(rows).strip() in page.read_text()
 
 
 def test_probe_sees_dead_units_and_sizes(tmp_path):
