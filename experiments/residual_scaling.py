@@ -106,7 +106,9 @@ def _network_to_probe(config):
 
 def arms(rows):
     """(scale, remedy, label) of the columns."""
-    found = dict.fromkeys((row["facts"]["scale"], row["facts"]["remedy"]) for row in rows)
+    order = ["none", *REMEDIES]
+    found = sorted({(row["facts"]["scale"], row["facts"]["remedy"]) for row in rows},
+                   key=lambda arm: (order.index(arm[1]), -arm[0]))
     return [(scale, remedy, f"scale {scale:g}" + f", {remedy}" * (remedy != "none"))
             for scale, remedy in found]
 
@@ -148,19 +150,23 @@ def draw(rows, path):
     blocks = list(next((row["probe"][-1]["rms"] for row in rows if row["probe"]), []))
     for number, (scale, remedy, label) in enumerate(arms(rows)):
         row = _of(rows, widths[-1], scale, remedy)
-        style = {"color": f"C{number}", "label": label, "markersize": 3}
+        style = {"color": f"C{number}", "markersize": 3}
         loss.plot(*_column(row["train"], "epoch", "loss"), **style)
         if row["probe"]:
             over_time.plot([p["step"] for p in row["probe"]],
                            [p["rms"][blocks[-1]] for p in row["probe"]], "o-", **style)
-            by_block.plot(range(len(blocks)), row["probe"][-1]["rms"].values(), "o-", **style)
+            by_block.plot(range(len(blocks)), row["probe"][-1]["rms"].values(), "o-", **style,
+                          label=label)
     by_block.set_xticks(range(len(blocks)),
                         [b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
+    loss.grid(alpha=0.3)
     loss.set(xlabel="epochs", ylabel="training loss", yscale="log",
-             title=f"width {widths[-1]:g}")
+             title=f"width {widths[-1]:g} (colours: below)")
     # A dead network's are zero, which a logarithm has no place for.
     for panel in (over_time, by_block):
         panel.set_yscale("symlog", linthresh=1e-3)
+        panel.set_ylim(bottom=0)
+        panel.grid(alpha=0.3)
     over_time.set(xlabel="updates", ylabel="root mean square",
                   title=f"activations after the last block, width {widths[-1]:g}")
     by_block.set(xlabel="block", ylabel="root mean square",

@@ -63,6 +63,8 @@ def epochs_to(rows, threshold):
 def table(rows):
     """Markdown: cost, final errors, epochs to each threshold and their ratio, per pair."""
     lines = []
+    # A file has them as they ended; pairs are of one seed.
+    rows = sorted(rows, key=lambda row: row["facts"]["seed"])
     for pair in PAIRS:
         plain, residual = ([r for r in rows if r["facts"]["net"] == net] for net, _ in pair)
         lines += _pair_table(*(net for net, _ in pair), plain, residual) + [""]
