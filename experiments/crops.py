@@ -44,12 +44,14 @@ def main(argv):
 def _run(settings):
     from inception_tf.runtime.writers import write_atomically
 
-    trainings = residual_speedup.settings_of(settings)
-    runs = [run for run in residual_speedup.grid(trainings) if run.name in MEMBERS]
+    networks = settings.folder.with_name(
+        settings.folder.name.replace("crops", "residual_speedup", 1))
+    runs = [run for run in residual_speedup.grid(settings) if run.name in MEMBERS]
     # A result alone, as a clone has it, is no network to score: only what lies here counts.
-    run_grid(runs, dataclasses.replace(trainings, results=trainings.folder / "members.jsonl"))
+    run_grid(runs, dataclasses.replace(settings, folder=networks,
+                                       results=networks / "members.jsonl"))
     rows = [row for crops in PROTOCOLS[:2 if settings.quick else 3]
-            for row in _scores(crops, runs, trainings.folder, settings.folder)]
+            for row in _scores(crops, runs, networks, settings.folder)]
     settings.results.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(settings.results, "".join(json.dumps(row) + "\n" for row in rows))
 
