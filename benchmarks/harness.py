@@ -156,10 +156,11 @@ def keep(name, result, quick):
 
 
 def _commit():
-    """Of the checkout this file lies in; "unknown" outside of one."""
+    """Of the checkout this file lies in, "-dirty" where files differ; "unknown" outside of one."""
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS.parent, text=True,
-                               capture_output=True)
+        found = subprocess.run(
+            ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"],
+            cwd=RESULTS.parent, text=True, capture_output=True)
     except OSError:
         return "unknown"
     return found.stdout.strip() or "unknown"

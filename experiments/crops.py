@@ -16,8 +16,8 @@ import sys
 import numpy as np
 
 from experiments import figures, residual_speedup, statistics
-from experiments.runner import RunFailed, Settings, read_rows, run_grid
-from inception_tf.commands.shell import exit_code_of, import_tensorflow
+from experiments.runner import RunFailed, begin, read_rows, run_grid, versions
+from inception_tf.commands.shell import exit_code_of
 from inception_tf.errors import UsageError
 
 MEMBERS = ("inception_v4_seed0", "inception_resnet_v2_seed0", "inception_resnet_v2_seed1",
@@ -30,8 +30,7 @@ ENSEMBLE = "all of them"
 
 def main(argv):
     """Trains and scores what is missing, then prints the table and draws the figure."""
-    settings = Settings.parse("crops", __doc__.splitlines()[0], argv)
-    import_tensorflow()
+    settings = begin("crops", __doc__.splitlines()[0], argv)
     if not settings.draw:
         _run(settings)
     rows = read_rows(settings.results)
@@ -84,6 +83,7 @@ def _row(name, crops, predictions):
     ranks, _ = target_ranks(means, labels[:, np.newaxis])
     return {"name": name, "crops": crops, "top1_error": float((ranks >= 1).mean()),
             "top5_error": float((ranks >= 5).mean()), "num_examples": len(labels),
+            "versions": versions(),
             "wrong": "".join("01"[int(rank >= 1)] for rank in ranks)}
 
 

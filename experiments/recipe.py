@@ -18,6 +18,9 @@ QUICK = {
 
 
 def base(settings, **changes):
-    """The recipe with an experiment's own `changes`; with `settings.quick` the smallest."""
-    config = preset("demo").replace(**{**RECIPE, **changes, **settings.data})
-    return config.replace(**QUICK) if settings.quick else config
+    """The recipe with an experiment's own `changes`; with `settings.quick` the smallest.
+
+    Flags of data stand above all.
+    """
+    quick = QUICK if settings.quick else {}
+    return preset("demo").replace(**{**RECIPE, **changes, **quick, **settings.data})

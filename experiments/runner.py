@@ -94,15 +94,21 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
         picture: name of the picture; default that of the results file.
         then: (Settings, rows of `grid`) -> more Runs, which depend on them.
     """
-    settings = Settings.parse(name, summary, argv)
-    import_tensorflow()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    settings = begin(name, summary, argv)
     rows = run_grid(list(grid(settings)), settings)
     if then:
         rows += run_grid(list(then(settings, rows)), settings)
     print(table(rows))
     path = settings.results.with_suffix(".png")
     print(f"figure: {draw(rows, path.with_stem(picture) if picture else path)}")
+
+
+def begin(experiment, summary, argv):
+    """The Settings of an experiment; from here on SIGTERM ends what it started before itself."""
+    settings = Settings.parse(experiment, summary, argv)
+    import_tensorflow()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    return settings
 
 
 def run_grid(runs, settings):
@@ -210,7 +216,7 @@ def _row(run, settings, code, seconds):
         "train": read_metrics(folder / "train" / "metrics.csv"),
         "validation": read_metrics(folder / "validation" / "metrics.csv"),
         **({"probe": run.probe(folder)} if run.probe else {}),
-        "versions": _versions(),
+        "versions": versions(),
         "config": _plain(run.config),
     }
 
@@ -222,7 +228,8 @@ def _plain(config):
     return plain
 
 
-def _versions():
+def versions():
+    """Of what a result may depend on, JSON-able."""
     from importlib.metadata import version
 
     return {name: version(name) for name in ("tensorflow", "keras", "numpy")}

@@ -186,6 +186,7 @@ def test_train_and_eval_scripts_print_what_a_user_needs(config, images, tmp_path
     (["train.py", "--model_dir=train.py"], "--model_dir=train.py"),
     (["eval.py", "--model_dir=docs"], "no config.json"),
     (["-m", "inception_tf", "trian"], "unknown command 'trian'"),
+    (["-m", "inception_tf", "convert", "--input=none", "--output=x.keras"], "error: --input"),
 ])
 def test_mistake_ends_with_one_line_and_exit_code_2(words, message):
     done = _run(*words)

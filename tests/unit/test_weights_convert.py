@@ -1,8 +1,6 @@
 """`inception-tf convert` on narrow networks: what goes where, and what is refused."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -291,12 +289,3 @@ def test_convert_existing_output_and_bad_image_leave_nothing_new(checkpoint, tmp
         main([*common, f"--output={tmp_path / 'new.keras'}", f"--check={tmp_path / 'x.jpg'}"])
     assert (tmp_path / "old.keras").read_bytes() == b"mine"
     assert not (tmp_path / "new.keras").exists()
-
-
-def test_convert_mistake_ends_the_process_with_exit_code_2_and_one_line(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "inception_tf", "convert", "--input=none",
-         f"--output={tmp_path / 'x.keras'}"],
-        capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: --input") and len(done.stderr.splitlines()) == 1
