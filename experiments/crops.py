@@ -76,15 +76,14 @@ def _scores(crops, runs, networks, folder):
 
 def _row(name, crops, predictions):
     """Errors of the mean of some networks' probabilities; `wrong`: 1 for each image it missed."""
-    from inception_tf.evaluation.scores import mean_probabilities, target_ranks
+    from inception_tf.evaluation.outcomes import outcomes_of
+    from inception_tf.evaluation.scores import error_rates
 
-    labels = predictions[0].labels
-    means = mean_probabilities([p.probabilities for p in predictions], slice(None))
-    ranks, _ = target_ranks(means, labels[:, np.newaxis])
-    return {"name": name, "crops": crops, "top1_error": float((ranks >= 1).mean()),
-            "top5_error": float((ranks >= 5).mean()), "num_examples": len(labels),
-            "versions": versions(),
-            "wrong": "".join("01"[int(rank >= 1)] for rank in ranks)}
+    targets = predictions[0].labels[:, np.newaxis]
+    scored = [p.probabilities for p in predictions], targets, np.full(len(targets), True)
+    right = outcomes_of(*scored).right
+    return {"name": name, "crops": crops, **error_rates(*scored), "versions": versions(),
+            "wrong": "".join("10"[int(hit)] for hit in right)}
 
 
 def wrong(row):
@@ -121,16 +120,13 @@ def table(rows):
 
 def draw(rows, path):
     """Top-1 error of each network and of all against crops, with 95 % intervals."""
-    from inception_tf.evaluation.scores import wilson_interval
-
     figure, axes = figures.new_figure(1, 1, width=8, height=5)
     panel = axes[0][0]
     for number, name in enumerate(dict.fromkeys(row["name"] for row in rows)):
         own = [row for row in rows if row["name"] == name]
         errors = [100 * row["top1_error"] for row in own]
-        ends = [wilson_interval(wrong(row).sum(), row["num_examples"]) for row in own]
-        margins = [[abs(100 * end[side] - error) for end, error in zip(ends, errors, strict=True)]
-                   for side in (0, 1)]
+        margins = [[abs(100 * row["top1_interval"][end] - error)
+                    for row, error in zip(own, errors, strict=True)] for end in (0, 1)]
         places = [i + 0.06 * number for i in range(len(own))]
         panel.errorbar(places, errors, yerr=margins, fmt="o-", capsize=3,
                        color="black" if name == ENSEMBLE else f"C{number}",

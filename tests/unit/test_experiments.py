@@ -180,7 +180,8 @@ def test_gains_of_crops_and_of_the_ensemble_are_paired_by_image(tmp_path):
               ("inception_resnet_v2_seed0", 12): "0000011000",
               (crops.ENSEMBLE, 1): "1000010000", (crops.ENSEMBLE, 12): "1000000000"}
     rows = [{"name": name, "crops": n, "wrong": wrong, "top1_error": wrong.count("1") / 10,
-             "top5_error": 0.01, "num_examples": 10} for (name, n), wrong in missed.items()]
+             "top1_interval": [0.0, 1.0], "top5_error": 0.01, "num_examples": 10}
+            for (name, n), wrong in missed.items()]
     lines = crops.table(rows).splitlines()
     # Two of ten images: 20 points, t(0.975, 9) = 2.262 times a standard error of 13.33.
     assert lines[2] == ("| Inception-v4 | 50.00 / 1.00 | 30.00 / 1.00 | "
