@@ -140,7 +140,7 @@ def machine():
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES if version(name)},
-        "commit": _commit(),
+        "commit": commit(),
         "threads": {name: value for name, value in sorted(os.environ.items())
                     if name.startswith(("TF_NUM_", "OMP_"))},
     }
@@ -155,7 +155,7 @@ def keep(name, result, quick):
     return result
 
 
-def _commit():
+def commit():
     """Of the checkout this file lies in, "-dirty" where files differ; "unknown" outside of one."""
     try:
         found = subprocess.run(

@@ -69,3 +69,17 @@ def test_quick_form_keeps_nothing(results, monkeypatch):
     found = gpu.main()
     assert found["kinds"]["inference"]["2"].keys() == {"ours, JAX", "ours, PyTorch"}
     assert not results.exists()
+
+
+def test_stopped_run_goes_on_and_a_finished_one_begins_anew(results, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    gpu.main()
+    done = json.loads(results.read_text())
+    del done["drift"], done["kinds"]["inference"]["64"]
+    done["kinds"]["training"]["256"]["ours, PyTorch"]["first_call_seconds"] = "kept"
+    results.write_text(json.dumps(done))
+    for expected in "kept", 9.0:
+        gpu.main()
+        found = json.loads(results.read_text())["kinds"]
+        assert found["training"]["256"]["ours, PyTorch"]["first_call_seconds"] == expected
+        assert "images_per_second" in found["inference"]["64"]["ours, PyTorch"]
