@@ -16,6 +16,7 @@ of ours.
 import importlib.util
 import itertools
 import json
+import re
 
 from benchmarks import harness
 from benchmarks.serving import MULTIPLY_ADDS
@@ -98,7 +99,7 @@ def _row(name, kind, batch, chip, quick):
     try:
         found = ask(name, kind, batch, quick)
     except RuntimeError as error:
-        row = {"failed": str(error).strip().splitlines()[-1]}
+        row = {"failed": _reason(str(error))}
         print(f"{kind}, batch {batch}, {name}: {row['failed']}", flush=True)
         return row
     rates = harness.spread([batch / s for s in found["seconds"]])
@@ -111,6 +112,13 @@ def _row(name, kind, batch, chip, quick):
           # The quick form's network has fewer multiply-adds than are counted here.
           + f", {100 * row['matrix_share']:.1f} % of the matrix rate" * (not quick), flush=True)
     return row
+
+
+def _reason(text):
+    """The line of an error's text that names it; Keras adds a layer's arguments after it."""
+    lines = text.strip().splitlines()
+    named = [line for line in lines if re.search(r"out of memory|RESOURCE_EXHAUSTED|Error: ", line)]
+    return (named or lines)[-1].strip()
 
 
 def ask(name, kind, batch, quick):

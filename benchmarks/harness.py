@@ -91,7 +91,7 @@ def process(words, environment=None):
         if child.returncode:
             errors.seek(0)
             raise RuntimeError(f"{' '.join(words)} ended with code {child.returncode}: "
-                               f"{errors.read()[-500:]}")
+                               f"{errors.read()[-2000:]}")
     return {"output": output, "seconds": time.monotonic() - started,
             "peak_mib": usage.ru_maxrss / 1024}
 

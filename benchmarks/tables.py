@@ -172,20 +172,27 @@ def predict(result):
 
 def gpu(result):
     """Images per second, memory and share of the matrix rate of ours and timm's."""
-    rows = [["", "batch", "network", "images/s", "peak MiB", "share of the matrix rate"]]
+    rows = [["", "batch", "network", "images/s", "ratio", "peak MiB", "share of the matrix rate",
+             "first call"]]
     for kind, batches in result["kinds"].items():
-        for batch, cases in batches.items():
-            for name, row in cases.items():
-                cells = [row["failed"], "", ""] if "failed" in row else [
-                    f"{row['images_per_second']['median']:.0f}", f"{row['peak_mib']:.0f}",
-                    f"{100 * row['matrix_share']:.1f} %"]
-                rows.append([kind, batch, name, *cells])
-    rows += [["", "", name, why, "", ""] for name, why in result["not_measured"].items()]
+        for batch, cases in sorted(batches.items(), key=lambda item: int(item[0])):
+            base = cases.get("timm, PyTorch", {}).get("images_per_second", {}).get("median")
+            rows += [[kind, batch, name, *_gpu_cells(row, base)] for name, row in cases.items()]
+    rows += [["", "", name, why, "", "", "", ""] for name, why in result["not_measured"].items()]
     versions = ", ".join(f"{name} {number}" for name, number in
-                         result["machine"]["versions"].items() if name in ("jax", "torch", "timm"))
+                         result["machine"]["versions"].items()
+                         if name in ("keras", "jax", "torch", "timm"))
     return _markdown(rows) + (
         f"\n{result['device']}, {result['matrix_tflops']:.0f} TFLOP/s of a bfloat16 matrix product "
-        f"(the floor's rate); {versions}.\n")
+        f"(the floor's rate); {versions}. Ratio: to timm without torch.compile.\n")
+
+
+def _gpu_cells(row, base):
+    if "failed" in row:
+        return [row["failed"], "", "", "", ""]
+    rate = row["images_per_second"]["median"]
+    return [f"{rate:.0f}", f"{rate / base:.2f}" if base else "", f"{row['peak_mib']:.0f}",
+            f"{100 * row['matrix_share']:.1f} %", f"{row['first_call_seconds']:.0f} s"]
 
 
 TABLES = {f.__name__: f for f in (serving, training, resume, input, growth, predict, gpu)}

@@ -12,7 +12,7 @@ An update is applied as a whole or not at all.
 import tensorflow as tf
 
 from inception_tf.nets.stages import stage_of
-from inception_tf.runtime.graphs import as_traced
+from inception_tf.runtime.graphs import lightly_optimized
 from inception_tf.runtime.strategy import local, same_on_replicas, split_batches
 from inception_tf.training.losses import is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, clip_scale, make_update
@@ -71,7 +71,7 @@ class TrainStep:
         # Always as many as traced for: another number would be another graph.
         padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
         batches = split_batches(self.strategy, [*steps, *padding], PARTS)
-        with as_traced():
+        with lightly_optimized():
             rows, done = self._call(batches, tf.constant(len(steps)), stop)
         return [_metrics(row) for row in rows.numpy()[:int(done)]]
 

@@ -149,11 +149,11 @@ def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose
     tried = [row(run, [0.9, 0.2 if run.facts["rate"] in (0.15, 0.0005) else 0.6])
              for run in optimizer.search(settings)]
     judged = [row(run, [0.9, 0.3]) for run in optimizer.confirm(settings, tried)]
-    assert [r["facts"]["rate"] for r in judged] == [0.15, 0.15, 0.0005, 0.0005, 0.15] * 3
+    assert [r["facts"]["rate"] for r in judged] == [0.15, 0.15, 0.0005, 0.0005, 0.15] * 4
     text = optimizer.table(tried + judged).splitlines()[-1]
-    assert text == ("| momentum | 0.045: 60.00 %, 0.15: 20.00 %, 0.45: 60.00 % | "
-                    "0.15: 30.00 (30.00 to 30.00) % | 0.00 (0.00 to 0.00) | 3 |")
-    tried[0]["outcome"] = "non-finite"
+    assert text == ("| momentum | 0.005: 60.00 %, 0.015: 60.00 %, 0.045: 60.00 %, 0.15: 20.00 % | "
+                    "0.15: 30.00 (30.00 to 30.00) % | 0.00 (0.00 to 0.00) | 4 |")
+    tried[2]["outcome"] = "non-finite"
     assert "0.045: not finite, 0.15: 20.00 %" in optimizer.table(tried + judged)
     assert drawn(optimizer.draw(tried + judged, tmp_path / "o.png"))
 
