@@ -216,7 +216,8 @@ def test_other_data_have_results_of_their_own():
 
 @pytest.mark.parametrize(("module", "results"), [
     (residual_speedup, "residual_speedup"), (averaging, "residual_speedup"),
-    (residual_scaling, "residual_scaling"), (crops, "crops")])
+    (residual_scaling, "residual_scaling"), (crops, "crops"),
+    (optimizer, "optimizer")])
 def test_claims_show_the_tables_of_the_committed_results(module, results):
     rows = runner.read_rows(runner.RESULTS / f"{results}.jsonl")
     page = Path(__file__).parents[2] / "docs" / "claims.md"
