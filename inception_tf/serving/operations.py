@@ -14,7 +14,7 @@ from inception_tf.errors import UsageError
 ALLOWED_OPS = frozenset("""
     Abs AddV2 Assert AssignVariableOp AvgPool BiasAdd Cast ConcatV2 Const Conv2D
     DecodeAndCropJpeg DecodeImage DecodePaddedRaw DisableCopyOnRead EnsureShape Equal ExpandDims
-    ExtractJpegShape GatherV2 Greater Identity If Less LessEqual LogicalAnd
+    ExtractJpegShape Fill GatherV2 Greater Identity If Less LessEqual LogicalAnd
     MatMul MaxPool Maximum Mean Minimum Mul NoOp Pack PartitionedCall
     Placeholder ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear Rsqrt
     ScaleAndTranslate Select SelectV2 Shape ShardedFilename Softmax Squeeze

@@ -36,7 +36,7 @@ class Signatures(tf.Module):
         self._first_class = classifier.first_class
         self._labels = classifier.class_names
         # Traced once: TensorFlow traces a tf.function once more when it is saved.
-        self._network = _traced(network, self._images)
+        self._network = _traced(lambda images: _for_any_number(network, images), self._images)
         self._decoded = _traced(self._decode, self._bytes, autograph=True)
 
     def functions(self):
@@ -78,6 +78,17 @@ def save(folder, signatures):
     tf.saved_model.save(signatures, str(folder), signatures=signatures.functions(),
                         options=options)
     refuse_unknown_ops(folder)
+
+
+def _for_any_number(network, images):
+    """network(images), also of no image: oneDNN's fused kernels fail with none.
+
+    tf.pad would not help: TensorFlow takes it into the convolution behind it.
+    """
+    number = tf.shape(images)[0]
+    black = tf.zeros([tf.cast(number < 1, tf.int32), *images.shape[1:]])
+    some = tf.concat([images, black], axis=0)
+    return tuple(answer[:number] for answer in network(some))
 
 
 def _traced(call, spec, autograph=False):
