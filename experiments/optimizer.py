@@ -65,8 +65,9 @@ def best_rate(rows, label):
 
 
 def confirmed(rows, label):
-    """The rows of the seeds that had no say in the rate."""
-    return [r for r in rows if r["facts"]["label"] == label and r["facts"]["seed"]]
+    """The rows of the seeds that had no say in the rate, by seed."""
+    found = [r for r in rows if r["facts"]["label"] == label and r["facts"]["seed"]]
+    return sorted(found, key=lambda row: row["facts"]["seed"])
 
 
 def table(rows):
@@ -76,7 +77,8 @@ def table(rows):
              "|---|---|---|---|---|"]
     first = confirmed(rows, rows[0]["facts"]["label"])
     for label in _labels(rows):
-        tried = [f"{r['facts']['rate']:g}: {_text([r])}" for r in rows
+        tried = [f"{r['facts']['rate']:g}: {_text([r])}"
+                 for r in sorted(rows, key=lambda row: row["facts"]["rate"])
                  if r["facts"]["label"] == label and not r["facts"]["seed"]]
         judged = confirmed(rows, label)
         lines.append(f"| {label} | {', '.join(tried)} | {judged[0]['facts']['rate']:g}: "
