@@ -83,7 +83,7 @@ def save(folder, signatures):
 def _for_any_number(network, images):
     """network(images), also of no image: oneDNN's fused kernels fail with none.
 
-    tf.pad would not help: TensorFlow takes it into the convolution behind it.
+    They fail behind tf.pad too, which TensorFlow can take into a convolution.
     """
     number = tf.shape(images)[0]
     black = tf.zeros([tf.cast(number < 1, tf.int32), *images.shape[1:]])
