@@ -38,7 +38,7 @@ NAMES = (
     "torchvision crop and flip",
     "scoring crop",
 )
-PHOTOGRAPHS, COUNT, ROUNDS = 64, 512, 9
+PHOTOGRAPHS, COUNT, ROUNDS = 64, 1024, 9
 # numerator, denominator: how much faster the first is.
 RATIOS = (("ours, no colour", "decode of the random crop alone"),
           ("ours, fast", "TF-slim, fast"), ("ours, full", "TF-slim, full"),

@@ -8,6 +8,7 @@ import tensorflow as tf
 from benchmarks.input import BATCH, CORES, SIZE
 from inception_tf.data.crops import Preprocessing, scoring_crop
 from inception_tf.data.distort import distort, random_window
+from inception_tf.data.stream import PARALLELISM
 from inception_tf.runtime.memory import keep_freed_memory
 
 
@@ -26,7 +27,7 @@ def mapped(function, encoded, own_memory=False):
     @functools.cache
     def dataset(count):
         mapped = tf.data.Dataset.range(count).map(
-            lambda i: function(images[i % len(encoded)], i), CORES, deterministic=True)
+            lambda i: function(images[i % len(encoded)], i), PARALLELISM, deterministic=True)
         return mapped.batch(BATCH, drop_remainder=True).prefetch(2).with_options(options)
 
     def make(count):
