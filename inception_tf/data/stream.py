@@ -30,9 +30,9 @@ MAX_NAMED = 10
 
 
 # Examples decoded at once. Not tuned by tf.data: its tuning thread sleeps up to a minute,
-# and an iterator cannot be closed before it wakes (seen at the end of a run). One more than there
+# and an iterator cannot be closed before it wakes (seen at the end of a run). More than there
 # are cores: while one waits its turn in the order, its core has other work.
-PARALLELISM = (os.cpu_count() or 1) + 1
+PARALLELISM = 2 * (os.cpu_count() or 1)
 
 
 @atexit.register
