@@ -3,13 +3,14 @@
     python -m experiments.residual_scaling            the full grid
     python -m experiments.residual_scaling --quick    one width, few steps, for its plumbing
 
-Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1; and,
-unscaled, the remedies the paper found of no use: a tenth of the learning rate, batch norm on the
-layer before the pool, and two phases of training (He et al.: a very low rate first). Of every
-kept checkpoint: the share of units before the pool that are zero for all pictures, and the size
-of activations after each block.
+Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1, and each
+of these alone and with the remedies the paper found of no use: a tenth of the learning rate, batch
+norm on the layer before the pool (after the last sum), and two phases of training (He et al.: a
+very low rate first). Of every kept checkpoint: the share of units before the pool that
+are zero for all pictures, and the size of activations after each block.
 """
 
+import itertools
 import sys
 
 import numpy as np
@@ -24,6 +25,7 @@ WIDTHS = (0.1, 0.2, 0.5)
 SCALES = (1.0, 0.3, 0.2, 0.1)
 # The rates are shares of the recipe's.
 REMEDIES = {
+    "none": {},
     "rate / 10": {"learning_rate": 0.1},
     "batch norm before the pool": {"final_batch_norm": True},
     "two phases": {"warmup_epochs": 0.5, "warmup_rate": 0.01},
@@ -33,18 +35,15 @@ PROBE_IMAGES = 200
 
 
 def grid(settings):
-    """Scales at every width, then the remedies without scaling."""
+    """Every remedy at every scale and width; the quick form's two stand at opposite ends."""
     start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0,
                  dropout=0.0, clip_norm=0.0, checkpoint_every_epochs=0.5,
                  eval_every_epochs=0.5, keep=100, keep_best=0)
     widths, scales, remedies = WIDTHS, SCALES, list(REMEDIES)
     if settings.quick:
-        widths, scales, remedies = (0.07,), SCALES[::3], remedies[1:2]
-    for width in widths:
-        for scale in scales:
-            yield _run(start, width, scale, "none", {})
-        for name in remedies:
-            yield _run(start, width, 1.0, name, _at_rate(REMEDIES[name]))
+        widths, scales, remedies = (0.07,), SCALES[::3], ["none", "batch norm before the pool"]
+    for width, remedy, scale in itertools.product(widths, remedies, scales):
+        yield _run(start, width, scale, remedy, _at_rate(REMEDIES[remedy]))
 
 
 def _at_rate(changes):
