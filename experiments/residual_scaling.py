@@ -6,8 +6,8 @@
 Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1, and each
 of these alone and with the remedies the paper found of no use: a tenth of the learning rate, batch
 norm on the layer before the pool (after the last sum), and two phases of training (He et al.: a
-very low rate first). Of every kept checkpoint: the share of units before the pool that
-are zero for all pictures, and the size of activations after each block.
+very low rate first). Of every kept checkpoint: the share of units before the pool that are zero for
+all pictures, and the size of activations after each block.
 """
 
 import itertools
@@ -35,7 +35,7 @@ PROBE_IMAGES = 200
 
 
 def grid(settings):
-    """Every remedy at every scale and width; the quick form's two stand at opposite ends."""
+    """Every remedy at every scale and width."""
     start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0,
                  dropout=0.0, clip_norm=0.0, checkpoint_every_epochs=0.5,
                  eval_every_epochs=0.5, keep=100, keep_best=0)
@@ -103,24 +103,25 @@ def _network_to_probe(config):
     return keras.Model(model.input, [*points.values(), last]), list(points), images
 
 
-def arms(rows):
-    """(scale, remedy, label) of the columns."""
-    order = ["none", *REMEDIES]
-    found = sorted({(row["facts"]["scale"], row["facts"]["remedy"]) for row in rows},
-                   key=lambda arm: (order.index(arm[1]), -arm[0]))
-    return [(scale, remedy, f"scale {scale:g}" + f", {remedy}" * (remedy != "none"))
-            for scale, remedy in found]
+def values_of(rows, fact):
+    """What `rows` have for a fact, in the order of the constants above."""
+    found = {row["facts"][fact] for row in rows}
+    order = {"width": sorted(found), "scale": SCALES, "remedy": REMEDIES}[fact]
+    return [value for value in order if value in found]
 
 
 def table(rows):
-    """Markdown: share of dead units and error at the end, per width and arm."""
-    widths = sorted({row["facts"]["width"] for row in rows})
-    units = {r["facts"]["width"]: r["probe"][-1]["units"] for r in rows if r["probe"]}
-    lines = ["| width | " + " | ".join(label for *_, label in arms(rows)) + " |",
-             "|---|" + "---|" * len(arms(rows))]
-    for width in widths:
-        cells = [_cell(_of(rows, width, scale, remedy)) for scale, remedy, _ in arms(rows)]
-        lines.append(f"| {width:g}, {units.get(width, '?')} units | " + " | ".join(cells) + " |")
+    """Markdown: share of dead units and error at the end, per width, remedy and scale."""
+    scales = values_of(rows, "scale")
+    lines = ["| width | remedy | " + " | ".join(f"scale {scale:g}" for scale in scales) + " |",
+             "|---|---|" + "---|" * len(scales)]
+    for width in values_of(rows, "width"):
+        units = {r["probe"][-1]["units"] for r in _of(rows, width=width) if r["probe"]}
+        for remedy in values_of(rows, "remedy"):
+            cells = [_cell(*_of(rows, width=width, scale=scale, remedy=remedy))
+                     for scale in scales]
+            lines.append(f"| {width:g}, {max(units, default='?')} units | {remedy} | "
+                         + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "Share of dead units before the pool, top-1 error of the raw "
                       "weights, at the end."])
 
@@ -132,66 +133,71 @@ def _cell(row):
     return f"{100 * row['probe'][-1]['dead_units']:.0f} % dead, {100 * error:.0f} % error"
 
 
-def _of(rows, width, scale, remedy):
-    wanted = {"width": width, "scale": scale, "remedy": remedy}
-    (row,) = (row for row in rows if row["facts"] == wanted)
-    return row
+def _of(rows, **facts):
+    return [row for row in rows if facts.items() <= row["facts"].items()]
 
 
 def draw(rows, path):
-    """Heat map of dead units; of the widest network loss, and activations by time and by block."""
-    widths = sorted({row["facts"]["width"] for row in rows})
-    figure, axes = figures.new_figure(2, 2, width=14, height=5)
-    (heat, loss), (over_time, by_block) = axes
-    shares = [[_dead(_of(rows, width, scale, remedy)) for scale, remedy, _ in arms(rows)]
-              for width in widths]
-    _heat_map(figure, heat, shares, widths, [label for *_, label in arms(rows)])
-    blocks = list(next((row["probe"][-1]["rms"] for row in rows if row["probe"]), []))
-    for number, (scale, remedy, label) in enumerate(arms(rows)):
-        row = _of(rows, widths[-1], scale, remedy)
-        style = {"color": f"C{number}", "markersize": 3}
+    """Heat maps of dead units, one a width; of the widest loss and activations, by remedy."""
+    widths, remedies = values_of(rows, "width"), values_of(rows, "remedy")
+    columns = max(len(widths), len(remedies))
+    figure, axes = figures.new_figure(4, columns, width=15, height=3.4)
+    for panel, width in zip(axes[0], widths, strict=False):
+        shown = _heat_map(panel, _of(rows, width=width), remedies)
+        panel.set_title(f"dead units before the pool, width {width:g}", fontsize=10)
+    for panel in axes[0, len(widths):]:
+        panel.set_axis_off()
+    figure.colorbar(shown, ax=axes[0], label="share of dead units")
+    for remedy, panels in zip(remedies, axes[1:].T, strict=False):
+        _curves(panels, _of(rows, width=widths[-1], remedy=remedy))
+        panels[0].set_title(f"width {widths[-1]:g}, remedy: {remedy}", fontsize=10)
+    axes[1, 0].set_ylabel("training loss")
+    axes[2, 0].set_ylabel("activations after the last block,\nroot mean square")
+    axes[3, 0].set_ylabel("activations at the end,\nroot mean square")
+    return figures.finish(figure, axes, path)
+
+
+def _curves(panels, rows):
+    """Of one remedy, a line a scale: loss, activations by time, activations by block."""
+    loss, over_time, by_block = panels
+    for row in rows:
+        scale = row["facts"]["scale"]
+        style = {"color": f"C{SCALES.index(scale)}", "markersize": 3, "label": f"scale {scale:g}"}
         loss.plot(*_column(row["train"], "epoch", "loss"), **style)
         if row["probe"]:
-            over_time.plot([p["step"] for p in row["probe"]],
-                           [p["rms"][blocks[-1]] for p in row["probe"]], "o-", **style)
-            by_block.plot(range(len(blocks)), row["probe"][-1]["rms"].values(), "o-", **style,
-                          label=label)
-    by_block.set_xticks(range(len(blocks)),
-                        [b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
-    loss.grid(alpha=0.3)
-    loss.set(xlabel="epochs", ylabel="training loss", yscale="log",
-             title=f"width {widths[-1]:g} (colours: below)")
+            steps = [p["step"] for p in row["probe"]]
+            over_time.plot(steps, [list(p["rms"].values())[-1] for p in row["probe"]], "o-",
+                           **style)
+            blocks, sizes = zip(*row["probe"][-1]["rms"].items(), strict=True)
+            by_block.plot(range(len(blocks)), sizes, "o-", **style)
+            by_block.set_xticks(range(len(blocks)), [
+                b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
+    loss.set(xlabel="epochs", yscale="log")
     # A dead network's are zero, which a logarithm has no place for.
     for panel in (over_time, by_block):
         panel.set_yscale("symlog", linthresh=1e-3)
         panel.set_ylim(bottom=0)
-        panel.grid(alpha=0.3)
-    over_time.set(xlabel="updates", ylabel="root mean square",
-                  title=f"activations after the last block, width {widths[-1]:g}")
-    by_block.set(xlabel="block", ylabel="root mean square",
-                 title=f"activations after each block at the end, width {widths[-1]:g}")
-    return figures.finish(figure, axes, path)
+    over_time.set_xlabel("updates")
+    by_block.set_xlabel("block")
 
 
-def _dead(row):
-    """NaN where a run ended without finite numbers."""
-    return row["probe"][-1]["dead_units"] if row["outcome"] == "finished" else float("nan")
-
-
-def _heat_map(figure, axes, shares, widths, labels):
+def _heat_map(axes, rows, remedies):
+    """One width's share of dead units, remedy by scale; NaN where a run ended not finite."""
+    scales = values_of(rows, "scale")
+    cells = [[_of(rows, scale=scale, remedy=remedy)[0] for scale in scales]
+             for remedy in remedies]
+    shares = [[row["probe"][-1]["dead_units"] if row["outcome"] == "finished" else np.nan
+               for row in line] for line in cells]
     shown = axes.imshow(np.ma.masked_invalid(shares), vmin=0, vmax=1, cmap="magma_r",
                         aspect="auto")
-    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right",
-                    fontsize=8)
-    axes.set_yticks(range(len(widths)), [f"{width:g}" for width in widths])
-    axes.invert_yaxis()
-    for y, line in enumerate(shares):
-        for x, share in enumerate(line):
-            text = "not finite" if share != share else f"{100 * share:.0f} %"
-            axes.text(x, y, text, ha="center", va="center", fontsize=7,
-                      color="white" if share > 0.5 else "black")
-    axes.set(ylabel="width", title="dead units before the pool")
-    figure.colorbar(shown, ax=axes, label="share of dead units")
+    axes.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
+    axes.set_yticks(range(len(remedies)), remedies, fontsize=8)
+    axes.set_xlabel("scale of the residuals")
+    for y, line in enumerate(cells):
+        for x, row in enumerate(line):
+            axes.text(x, y, _cell(row).replace(", ", "\n"), ha="center", va="center", fontsize=7,
+                      color="white" if shares[y][x] > 0.5 else "black")
+    return shown
 
 
 def _column(rows, x, y):

@@ -64,7 +64,7 @@ class BackgroundSaver:
             raise self._error
 
     def finish(self):
-        """Returns when the last save is on disk.
+        """Returns when the last save is on disk, and what a killed run left too many is not.
 
         Raises:
             StorageError, NonFiniteError: it is not.
@@ -72,6 +72,7 @@ class BackgroundSaver:
         self.wait()
         if self._error is not None:
             raise self._error
+        self._retain()
 
     def wait(self):
         """Returns when no save is in flight, whatever became of it."""
@@ -90,5 +91,8 @@ class BackgroundSaver:
                       self._failures, MAX_FAILURES)
         except Exception as error:  # belongs to the main thread, which asks for it
             self._error = error
+        self._retain()
+
+    def _retain(self):
         with contextlib.suppress(OSError):
             retain(self.root, self.keep, self.keep_best)

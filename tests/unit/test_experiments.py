@@ -1,5 +1,6 @@
 """What experiments conclude from rows, and what a grid runs again."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -160,18 +161,25 @@ def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose
 
 def test_death_is_told_by_units_before_the_pool(tmp_path):
     runs = list(residual_scaling.grid(quick("x", tmp_path)))
-    assert [run.facts["scale"] for run in runs] == [1.0, 0.1, 1.0]
+    assert [run.facts["scale"] for run in runs] == [1.0, 0.1, 1.0, 0.1]
     rows = []
     for run in runs:
         dead = 1.0 if run.facts["scale"] == 1.0 else 0.05
         probe = [{"step": s, "units": 150, "dead_units": dead, "rms": {"inception_resnet_c_1": 1.0}}
                  for s in (3, 5)]
         rows.append(row(run, [0.9], probe=probe))
-    rows[2]["outcome"] = "non-finite"
-    cells = residual_scaling.table(rows).splitlines()[2].split(" | ")
-    assert cells[:4] == ["| 0.07, 150 units", "100 % dead, 100 % error", "5 % dead, 100 % error",
-                         "not finite |"]
+    rows[3]["outcome"] = "non-finite"
+    assert residual_scaling.table(rows[::-1]).splitlines()[2:4] == [
+        "| 0.07, 150 units | none | 100 % dead, 100 % error | 5 % dead, 100 % error |",
+        "| 0.07, 150 units | batch norm before the pool | 100 % dead, 100 % error | not finite |"]
     assert drawn(residual_scaling.draw(rows, tmp_path / "s.png"))
+
+
+def test_residuals_are_scaled_with_and_without_every_remedy(tmp_path):
+    runs = list(residual_scaling.grid(dataclasses.replace(quick("x", tmp_path), quick=False)))
+    facts = [tuple(run.facts.values()) for run in runs]
+    assert len(facts) == len(set(facts)) == 3 * 4 * 4
+    assert len({run.name for run in runs}) == len(runs)
 
 
 def test_gains_of_crops_and_of_the_ensemble_are_paired_by_image(tmp_path):

@@ -109,3 +109,10 @@ def test_what_a_dead_process_left_is_removed_at_the_start(tmp_path):
     left.mkdir()
     BackgroundSaver(tmp_path, 1, 1)
     assert not left.exists()
+
+
+def test_f04_what_a_run_killed_before_deleting_kept_too_many_goes_at_its_end(saver, tmp_path):
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, _arrays(), {})
+    saver.finish()
+    assert checkpoint.steps(tmp_path) == [2, 3]
