@@ -140,20 +140,26 @@ def _of(rows, **facts):
 def draw(rows, path):
     """Heat maps of dead units, one a width; of the widest loss and activations, by remedy."""
     widths, remedies = values_of(rows, "width"), values_of(rows, "remedy")
-    columns = max(len(widths), len(remedies))
-    figure, axes = figures.new_figure(4, columns, width=15, height=3.4)
+    # One more than there are widths: the scale of colours stands beside them.
+    columns = max(len(widths) + 1, len(remedies))
+    figure, axes = figures.new_figure(4, columns, width=15, height=3.2)
     for panel, width in zip(axes[0], widths, strict=False):
         shown = _heat_map(panel, _of(rows, width=width), remedies)
-        panel.set_title(f"dead units before the pool, width {width:g}", fontsize=10)
+        panel.set_title(f"width {width:g}: dead units before the pool,\nbelow them the error",
+                        fontsize=10)
     for panel in axes[0, len(widths):]:
         panel.set_axis_off()
-    figure.colorbar(shown, ax=axes[0], label="share of dead units")
+    figure.colorbar(shown, ax=axes[0, len(widths)], location="left", fraction=0.5,
+                    label="share of dead units")
+    for line, label in zip(axes[1:], ("training loss", "activations after the last block,\n"
+                                      "root mean square", "activations at the end,\n"
+                                      "root mean square"), strict=True):
+        line[0].set_ylabel(label)
+        for panel in line[1:]:
+            panel.sharey(line[0])
     for remedy, panels in zip(remedies, axes[1:].T, strict=False):
         _curves(panels, _of(rows, width=widths[-1], remedy=remedy))
-        panels[0].set_title(f"width {widths[-1]:g}, remedy: {remedy}", fontsize=10)
-    axes[1, 0].set_ylabel("training loss")
-    axes[2, 0].set_ylabel("activations after the last block,\nroot mean square")
-    axes[3, 0].set_ylabel("activations at the end,\nroot mean square")
+        panels[0].set_title(f"width {widths[-1]:g}, remedy:\n{remedy}", fontsize=10)
     return figures.finish(figure, axes, path)
 
 
@@ -172,13 +178,11 @@ def _curves(panels, rows):
             by_block.plot(range(len(blocks)), sizes, "o-", **style)
             by_block.set_xticks(range(len(blocks)), [
                 b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
-    loss.set(xlabel="epochs", yscale="log")
     # A dead network's are zero, which a logarithm has no place for.
     for panel in (over_time, by_block):
-        panel.set_yscale("symlog", linthresh=1e-3)
-        panel.set_ylim(bottom=0)
-    over_time.set_xlabel("updates")
-    by_block.set_xlabel("block")
+        panel.set_yscale("symlog", linthresh=1e-2)
+    for panel, name in zip(panels, ("epochs", "updates", "block"), strict=True):
+        panel.set_xlabel(name)
 
 
 def _heat_map(axes, rows, remedies):
@@ -191,11 +195,13 @@ def _heat_map(axes, rows, remedies):
     shown = axes.imshow(np.ma.masked_invalid(shares), vmin=0, vmax=1, cmap="magma_r",
                         aspect="auto")
     axes.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
-    axes.set_yticks(range(len(remedies)), remedies, fontsize=8)
+    axes.set_yticks(range(len(remedies)), [r.replace(" before", "\nbefore") for r in remedies],
+                    fontsize=8)
     axes.set_xlabel("scale of the residuals")
     for y, line in enumerate(cells):
         for x, row in enumerate(line):
-            axes.text(x, y, _cell(row).replace(", ", "\n"), ha="center", va="center", fontsize=7,
+            text = _cell(row).replace(" dead", "").replace(" error", "").replace(", ", "\n")
+            axes.text(x, y, text, ha="center", va="center", fontsize=8,
                       color="white" if shares[y][x] > 0.5 else "black")
     return shown
 
