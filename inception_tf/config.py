@@ -81,6 +81,8 @@ class Data:
                         ("none", "fast", "full"))
     min_crop_area: float = option(0.05, "smallest share of the area a crop keeps [S]",
                                   low=0.001, high=1)
+    reduced_decoding: bool = option(False, "training: decode a large JPEG at 1/2, 1/4 or 1/8, "
+                                    "where the crop stays as large as the network's input")
     crop_fraction: float = option(0.875, "side of the central crop that is scored [S]",
                                   low=0.1, high=1)
     interpolation: str = option("bilinear", "resize of images that are scored [S]",

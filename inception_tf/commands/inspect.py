@@ -17,8 +17,8 @@ OWN = (
     Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes"),
 )
 FIELDS = ("net", "image_size", "width", "repeats", "batch_norm_gamma")
-INPUT_FIELDS = ("dataset", "data_dir", "train_split", "color", "min_crop_area", "max_bad_examples",
-                "max_image_pixels", "color_on")
+INPUT_FIELDS = ("dataset", "data_dir", "train_split", "color", "min_crop_area",
+                "reduced_decoding", "max_bad_examples", "max_image_pixels", "color_on")
 # How long each of the two measurements of --input takes.
 SECONDS = 5.0
 

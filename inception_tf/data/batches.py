@@ -37,7 +37,8 @@ def training_batches(source, data, *, image_size, num_classes, label_offset=0, s
     def picture(encoded, position):
         key = tf.stack([tf.constant(seed, tf.int64), position])
         pixels, draws = crop(encoded, key, image_size=image_size, color=data.color,
-                             min_crop_area=data.min_crop_area, max_pixels=data.max_image_pixels)
+                             min_crop_area=data.min_crop_area, max_pixels=data.max_image_pixels,
+                             reduced_decoding=data.reduced_decoding)
         if color_on_device:
             return {"image": tf.saturate_cast(tf.round(pixels), tf.uint8), "draws": draws}
         return {"image": colored(pixels, draws, data.color)}

@@ -17,23 +17,25 @@ RESIZE_METHODS = ("bilinear", "nearest", "bicubic", "area")
 
 
 def distort(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=None,
-            max_pixels=images.MAX_PIXELS):
+            max_pixels=images.MAX_PIXELS, reduced_decoding=False):
     """A random crop, resized, flipped and coloured.
 
     key: [2] int64 (seed, position); equal keys give equal images.
     color: "none", "fast" (brightness and saturation) or "full" (also contrast
         and hue in four orders, and four ways to resize).
     box: [1, n, 4] float32 (ymin, xmin, ymax, xmax in 0..1); default the whole image.
+    reduced_decoding: decode large JPEG at a part of their size (images.decode_reduced).
 
     Shape: string scalar -> [S, S, 3] float32 in [-1, 1].
     """
     pixels, draws = crop(encoded, key, image_size=image_size, color=color,
-                         min_crop_area=min_crop_area, box=box, max_pixels=max_pixels)
+                         min_crop_area=min_crop_area, box=box, max_pixels=max_pixels,
+                         reduced_decoding=reduced_decoding)
     return colors.colored(pixels, draws, color)
 
 
 def crop(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=None,
-         max_pixels=images.MAX_PIXELS):
+         max_pixels=images.MAX_PIXELS, reduced_decoding=False):
     """What `distort` does before it colours: the pixels, and the draws of their colours.
 
     Shape: string scalar -> [S, S, 3] float32 in 0..255, [5] float32.
@@ -43,7 +45,10 @@ def crop(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=None
 
     encoded, size = images.checked_size(encoded, max_pixels)
     window = random_window(size, seeds[1], min_crop_area, box)
-    pixels = images.decode_window(encoded, size, window)
+    if reduced_decoding:
+        pixels = images.decode_reduced(encoded, size, window, image_size)
+    else:
+        pixels = images.decode_window(encoded, size, window)
     pixels = _resize(pixels, image_size, draws[0], color)
     # Not pixels[:, ::-1]: a slice with a negative stride takes six times as long.
     pixels = tf.cond(draws[1] < 0.5, lambda: tf.reverse(pixels, [1]), lambda: pixels)

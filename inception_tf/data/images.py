@@ -4,6 +4,8 @@ Graph operations only, so that the same functions serve training, scoring and
 the exported model.
 """
 
+import functools
+
 import tensorflow as tf
 
 # 50 million pixels are 150 MB decoded; the largest ImageNet photograph has 38.
@@ -11,6 +13,9 @@ MAX_PIXELS = 50_000_000
 
 # Pixels that one chroma sample of a subsampled JPEG covers.
 _CHROMA_REACH = 2
+
+# Parts of its size that a JPEG can be decoded at.
+REDUCTIONS = (2, 4, 8)
 
 _SIGNATURES = {"PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM"}
 
@@ -41,12 +46,26 @@ def decode_window(encoded, size, window):
 
     Shape: string scalar, [2] int32, [4] int32 -> [h, w, 3] uint8.
     """
-    intact = tf.io.is_jpeg(encoded) & tf.equal(_tail(encoded, 2), b"\xff\xd9")
     pixels = tf.cond(
-        intact,
+        tf.io.is_jpeg(encoded) & _is_whole(encoded),
         lambda: _jpeg_window(encoded, size, window),
         lambda: _slice(_decode_all(encoded), window),
     )
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def decode_reduced(encoded, size, window, least):
+    """As `decode_window`, but a JPEG at 1/2, 1/4 or 1/8 if the window's sides keep `least` pixels.
+
+    A pixel is then about the mean of those that it stands for, and the window lies within half
+    of one of where it was asked for.
+
+    Shape: string scalar, [2] int32, [4] int32, int -> [h, w, 3] uint8.
+    """
+    times = tf.where(tf.io.is_jpeg(encoded), tf.reduce_min(window[2:]) // least, 1)
+    at = [functools.partial(_reduced_window, encoded, size, window, r) for r in REDUCTIONS]
+    number = tf.reduce_sum(tf.cast(times >= REDUCTIONS, tf.int32))
+    pixels = tf.switch_case(number, [lambda: decode_window(encoded, size, window), *at])
     return tf.ensure_shape(pixels, [None, None, 3])
 
 
@@ -139,11 +158,25 @@ def _slice(pixels, window):
     return pixels[y : y + height, x : x + width]
 
 
-def _jpeg_window(encoded, size, window):
+def _is_whole(jpeg):
+    """Whether the file ends with the marker of its end."""
+    return tf.equal(_tail(jpeg, 2), b"\xff\xd9")
+
+
+def _jpeg_window(encoded, size, window, ratio=1):
     # Chroma at an edge is interpolated from the columns outside: decode those too.
     y, x, height, width = tf.unstack(window)
     left = tf.maximum(x - _CHROMA_REACH, 0)
     right = tf.minimum(x + width + _CHROMA_REACH, size[1])
     wider = tf.stack([y, left, height, right - left])
-    pixels = tf.io.decode_and_crop_jpeg(encoded, wider, channels=3)
+    pixels = tf.io.decode_and_crop_jpeg(encoded, wider, channels=3, ratio=ratio)
     return pixels[:, x - left : x - left + width]
+
+
+def _reduced_window(jpeg, size, window, ratio):
+    """`window` of a JPEG of `size`, both counted before the reduction."""
+    size = (size + ratio - 1) // ratio
+    first, last = ((edge + ratio // 2) // ratio for edge in (window[:2], window[:2] + window[2:]))
+    window = tf.concat([first, last - first], axis=0)
+    return tf.cond(_is_whole(jpeg), lambda: _jpeg_window(jpeg, size, window, ratio),
+                   lambda: _slice(tf.io.decode_jpeg(jpeg, channels=3, ratio=ratio), window))

@@ -45,7 +45,11 @@ def decoding_speed(source, config, seconds):
     def corner(encoded, position):
         encoded, size = images.checked_size(encoded, data.max_image_pixels)
         window = random_window(size, tf.stack([seed, position]), data.min_crop_area)
-        return {"pixel": images.decode_window(encoded, size, window)[0, 0]}
+        if data.reduced_decoding:
+            pixels = images.decode_reduced(encoded, size, window, config.network.image_size)
+        else:
+            pixels = images.decode_window(encoded, size, window)
+        return {"pixel": pixels[0, 0]}
 
     return _speed(ExampleStream(
         source, index_at, corner, Slots(0, BATCH_SIZE, 0, BATCH_SIZE),

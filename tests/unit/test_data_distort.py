@@ -125,3 +125,11 @@ def test_full_colour_turns_hue_and_fast_does_not():
     turned = np.abs((hues("full") + 0.5) % 1 - 0.5)
     assert turned.max() > 0.12
     assert np.abs((hues("fast") + 0.5) % 1 - 0.5).max() < 0.01
+
+
+def test_reduced_decoding_shows_the_same_crop():
+    encoded = bad_images.jpeg(height=900, width=1200)
+    whole, reduced = (np.stack([
+        distort(tf.constant(encoded), _key(p), image_size=SIZE, color="none", min_crop_area=0.5,
+                reduced_decoding=reduced) for p in range(8)]) for reduced in (False, True))
+    assert 0 < np.abs(whole - reduced).mean() < 2 / 127.5  # two of 255 levels

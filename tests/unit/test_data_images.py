@@ -80,6 +80,49 @@ def test_truncation_is_noticed_whatever_the_window(window):
         images.decode_window(tf.constant(encoded), tf.constant([60, 80]), tf.constant(window))
 
 
+def _reduced(encoded, size, window, least):
+    return images.decode_reduced(tf.constant(encoded), tf.constant(size),
+                                 tf.constant(window, tf.int32), least).numpy()
+
+
+@pytest.mark.parametrize(("least", "ratio"), [(75, 8), (76, 4), (150, 4), (151, 2), (300, 2)])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_reduced_pixels_are_the_means_of_those_they_stand_for(least, ratio, subsampling):
+    window = np.array([37, 102, 601, 1003])
+    encoded = bad_images.jpeg(height=700, width=1201, quality=95, subsampling=subsampling)
+    reduced = _reduced(encoded, [700, 1201], window, least)
+    whole = tf.io.decode_jpeg(encoded, channels=3).numpy().astype(float)
+    (top, left), (bottom, right) = ((edge + ratio // 2) // ratio * ratio
+                                    for edge in (window[:2], window[:2] + window[2:]))
+    assert min(reduced.shape[:2]) >= least
+    means = whole[top:bottom, left:right].reshape(
+        reduced.shape[0], ratio, reduced.shape[1], ratio, 3).mean((1, 3))
+    assert np.abs(reduced - means).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_not_twice_too_large_or_no_jpeg_is_not_reduced(kind):
+    encoded = bad_images.encode(bad_images.pixels(400, 500), kind)
+    window = [10, 10, 300, 400]
+    whole = images.decode_window(tf.constant(encoded), tf.constant([400, 500]),
+                                 tf.constant(window))
+    least = 151 if kind == "JPEG" else 20
+    np.testing.assert_array_equal(_reduced(encoded, [400, 500], window, least), whole)
+
+
+@pytest.mark.parametrize("window", [(0, 0, 160, 160), (0, 0, 400, 400)])
+def test_truncation_is_noticed_in_reduced_decoding(window):
+    encoded = bad_images.jpeg(height=400, width=400)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _reduced(encoded[: len(encoded) // 2], [400, 400], window, 75)
+
+
+def test_reduced_window_is_the_same_where_bytes_follow_the_end():
+    encoded, window = bad_images.jpeg(height=401, width=403), [30, 50, 310, 350]
+    np.testing.assert_array_equal(_reduced(encoded, [401, 403], window, 75),
+                                  _reduced(encoded + b"\0", [401, 403], window, 75))
+
+
 @pytest.mark.parametrize("fraction", [0.875, 0.9, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(60, 80), (61, 83), (333, 250), (1, 3000)])
 def test_central_window_is_that_of_tf_image_central_crop(fraction, shape):
