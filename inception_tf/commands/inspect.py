@@ -1,5 +1,6 @@
 """`inception-tf inspect`: what a network is made of, what sets two apart, how fast input comes."""
 
+import os
 import sys
 
 from inception_tf import flags
@@ -89,7 +90,6 @@ def _print_input(config, images_per_second):
     """Pipeline and floor, at which rate, and how many cores `images_per_second` takes."""
     from inception_tf.data.sources import open_source
     from inception_tf.data.speed import decoding_speed, pipeline_speed
-    from inception_tf.data.stream import PARALLELISM
     from inception_tf.runtime.strategy import colors_on_device
 
     data, size = config.data, config.network.image_size
@@ -99,7 +99,7 @@ def _print_input(config, images_per_second):
             "decoding of the crops alone": decoding_speed(source, config, SECONDS)}
     table = _table(f"input of {source.name}/{data.train_split} at {size}x{size}, --color="
                    f"{data.color} on the {'device' if on_device else 'host'}, "
-                   f"{PARALLELISM} processors", "")
+                   f"{os.cpu_count()} processors", "")
     for column in ("images/s", "ms of CPU an image", f"cores for {images_per_second:g} images/s"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, speed in rows.items():

@@ -100,6 +100,16 @@ def test_colours_left_to_the_device_are_the_hosts_within_the_rounding_to_bytes(c
     assert np.abs(ours - host["image"]).mean() < 0.003
 
 
+def test_reduced_decoding_changes_only_images_that_are_large():
+    source = MemorySource([jpeg(seed=0, height=90, width=90), jpeg(seed=1, height=900, width=900)])
+    whole, reduced = (_take(training_batches(
+        source, Data(min_crop_area=0.5, reduced_decoding=reduced), image_size=SIZE, num_classes=4,
+        seed=0, batch_size=8), 1) for reduced in (False, True))
+    np.testing.assert_array_equal(whole["index"], reduced["index"])
+    differs = (whole["image"] != reduced["image"]).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(differs, whole["index"] == 1)
+
+
 def test_label_offset_makes_room_for_the_background_class():
     plain, shifted = _take(_training(), 2), _take(_training(label_offset=1), 2)
     np.testing.assert_array_equal(plain["label"] + 1, shifted["label"])

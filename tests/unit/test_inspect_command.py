@@ -1,5 +1,6 @@
 """`inception-tf inspect` on narrow networks: what a user reads, and what a mistake says."""
 
+import os
 import pytest
 
 from inception_tf.commands.inspect import main
@@ -73,7 +74,9 @@ def test_inspect_input_prints_the_pipeline_beside_its_floor(capsys, monkeypatch,
     write_image_folder(tmp_path, {"train": 40})
     main(["--input", "--dataset=folder", f"--data_dir={tmp_path}", "--image_size=75",
           "--images_per_second=2000"])
-    rows = rows_of(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert f"on the host, {os.cpu_count()} processors" in printed
+    rows = rows_of(printed)
     rate, milliseconds, cores = (float(word.replace(",", "")) for word in rows["whole"][1:])
     assert rate > 0 and cores == pytest.approx(2 * milliseconds, abs=0.07)  # both are rounded
     assert 0 < float(rows["decoding"][5])
