@@ -1,6 +1,7 @@
 """`inception-tf inspect` on narrow networks: what a user reads, and what a mistake says."""
 
 import os
+
 import pytest
 
 from inception_tf.commands.inspect import main
