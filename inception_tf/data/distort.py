@@ -24,7 +24,7 @@ def distort(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=N
     color: "none", "fast" (brightness and saturation) or "full" (also contrast
         and hue in four orders, and four ways to resize).
     box: [1, n, 4] float32 (ymin, xmin, ymax, xmax in 0..1); default the whole image.
-    reduced_decoding: decode large JPEG at a part of their size (images.decode_reduced).
+    reduced_decoding: decode large JPEG at a part of their size (images.decode_window).
 
     Shape: string scalar -> [S, S, 3] float32 in [-1, 1].
     """
@@ -45,10 +45,8 @@ def crop(encoded, key, *, image_size, color="fast", min_crop_area=0.05, box=None
 
     encoded, size = images.checked_size(encoded, max_pixels)
     window = random_window(size, seeds[1], min_crop_area, box)
-    if reduced_decoding:
-        pixels = images.decode_reduced(encoded, size, window, image_size)
-    else:
-        pixels = images.decode_window(encoded, size, window)
+    pixels = images.decode_window(encoded, size, window,
+                                  least=image_size if reduced_decoding else None)
     pixels = _resize(pixels, image_size, draws[0], color)
     # Not pixels[:, ::-1]: a slice with a negative stride takes six times as long.
     pixels = tf.cond(draws[1] < 0.5, lambda: tf.reverse(pixels, [1]), lambda: pixels)

@@ -15,7 +15,7 @@ MAX_PIXELS = 50_000_000
 _CHROMA_REACH = 2
 
 # Parts of its size that a JPEG can be decoded at.
-REDUCTIONS = (2, 4, 8)
+_REDUCTIONS = (2, 4, 8)
 
 _SIGNATURES = {"PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM"}
 
@@ -37,36 +37,32 @@ def checked_size(encoded, max_pixels=MAX_PIXELS):
         return tf.identity(encoded), tf.identity(size)
 
 
-def decode_window(encoded, size, window):
+def decode_window(encoded, size, window, least=None):
     """The pixels of `window` (y, x, height, width), equal to decoding all and slicing.
 
     Only the window of a JPEG is decoded, unless the file does not end with its
     end marker: then all of it, so that whether a truncated file is an error
     depends on the file and not on the window.
 
+    With `least`, a number of pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the
+    window's sides keep that many. A pixel is then about the mean of those that it stands for,
+    and the window lies within half of one of where it was asked for.
+
     Shape: string scalar, [2] int32, [4] int32 -> [h, w, 3] uint8.
     """
-    pixels = tf.cond(
-        tf.io.is_jpeg(encoded) & _is_whole(encoded),
-        lambda: _jpeg_window(encoded, size, window),
-        lambda: _slice(_decode_all(encoded), window),
-    )
-    return tf.ensure_shape(pixels, [None, None, 3])
+    is_jpeg = tf.io.is_jpeg(encoded)
 
+    def at_full_size():
+        return tf.cond(is_jpeg & _is_whole(encoded),
+                       lambda: _jpeg_window(encoded, size, window),
+                       lambda: _slice(_decode_all(encoded), window))
 
-def decode_reduced(encoded, size, window, least):
-    """As `decode_window`, but a JPEG at 1/2, 1/4 or 1/8 if the window's sides keep `least` pixels.
-
-    A pixel is then about the mean of those that it stands for, and the window lies within half
-    of one of where it was asked for.
-
-    Shape: string scalar, [2] int32, [4] int32, int -> [h, w, 3] uint8.
-    """
-    times = tf.where(tf.io.is_jpeg(encoded), tf.reduce_min(window[2:]) // least, 1)
-    at = [functools.partial(_reduced_window, encoded, size, window, r) for r in REDUCTIONS]
-    number = tf.reduce_sum(tf.cast(times >= REDUCTIONS, tf.int32))
-    pixels = tf.switch_case(number, [lambda: decode_window(encoded, size, window), *at])
-    return tf.ensure_shape(pixels, [None, None, 3])
+    if least is None:
+        return tf.ensure_shape(at_full_size(), [None, None, 3])
+    times = tf.where(is_jpeg, tf.reduce_min(window[2:]) // least, 1)
+    number = tf.reduce_sum(tf.cast(times >= _REDUCTIONS, tf.int32))
+    reduced = [functools.partial(_reduced_window, encoded, size, window, r) for r in _REDUCTIONS]
+    return tf.ensure_shape(tf.switch_case(number, [at_full_size, *reduced]), [None, None, 3])
 
 
 def resize(pixels, size, method="bilinear", pixel_centers="half", antialias=False):

@@ -45,10 +45,8 @@ def decoding_speed(source, config, seconds):
     def corner(encoded, position):
         encoded, size = images.checked_size(encoded, data.max_image_pixels)
         window = random_window(size, tf.stack([seed, position]), data.min_crop_area)
-        if data.reduced_decoding:
-            pixels = images.decode_reduced(encoded, size, window, config.network.image_size)
-        else:
-            pixels = images.decode_window(encoded, size, window)
+        least = config.network.image_size if data.reduced_decoding else None
+        pixels = images.decode_window(encoded, size, window, least)
         return {"pixel": pixels[0, 0]}
 
     return _speed(ExampleStream(

@@ -81,8 +81,8 @@ def test_truncation_is_noticed_whatever_the_window(window):
 
 
 def _reduced(encoded, size, window, least):
-    return images.decode_reduced(tf.constant(encoded), tf.constant(size),
-                                 tf.constant(window, tf.int32), least).numpy()
+    return images.decode_window(tf.constant(encoded), tf.constant(size),
+                                tf.constant(window, tf.int32), least).numpy()
 
 
 @pytest.mark.parametrize(("least", "ratio"), [(75, 8), (76, 4), (150, 4), (151, 2), (300, 2)])
