@@ -38,7 +38,7 @@ def folded(model):
 
     Raises: ValueError for a model that is not functional.
     """
-    affines, absorbed = what_folds(model)
+    affines, absorbed, _ = what_folds(model)
     # Keras keeps the name of what is cloned: layers are known by it.
     skipped = absorbed | {layer.name for layer in model.layers
                           if isinstance(layer, keras.layers.Dropout)}
@@ -63,9 +63,13 @@ def folded(model):
 
 
 def what_folds(model):
-    """(layer name -> the Affine that goes into it, names of the layers that it replaces)."""
+    """What goes into convolutions and dense layers.
+
+    Returns: (layer name -> the Affine that goes into it, names of the layers that it
+    replaces, layer name -> name of the ReLU that alone reads what comes out).
+    """
     readers = _readers(model)
-    affines, absorbed = {}, set()
+    affines, absorbed, rectified = {}, set(), {}
     for layer in model.layers:
         if not isinstance(layer, FOLDABLE) or not is_linear(layer):
             continue
@@ -75,7 +79,9 @@ def what_folds(model):
             affines[layer.name] = affine if known is None else known.then(affine)
             absorbed.add(follower.name)
             follower = _only_reader(follower, readers)
-    return affines, absorbed
+        if _is_relu(follower):
+            rectified[layer.name] = follower.name
+    return affines, absorbed, rectified
 
 
 def _readers(model):
@@ -104,6 +110,13 @@ def is_linear(layer):
     """Whether a FOLDABLE layer, channels last, has no activation of its own."""
     channels_first = getattr(layer, "data_format", None) == "channels_first"
     return layer.activation is keras.activations.linear and not channels_first
+
+
+def _is_relu(layer):
+    if isinstance(layer, keras.layers.ReLU):
+        return layer.max_value is None and not layer.negative_slope and not layer.threshold
+    return isinstance(layer, keras.layers.Activation) and (
+        layer.activation is keras.activations.relu)
 
 
 def _affine_of(layer, source):

@@ -12,15 +12,15 @@ from tensorflow.core.protobuf import saved_model_pb2
 from inception_tf.errors import UsageError
 
 ALLOWED_OPS = frozenset("""
-    Abs AddV2 Assert AssignVariableOp AvgPool BiasAdd Cast ConcatV2 Const Conv2D
-    DecodeAndCropJpeg DecodeImage DecodePaddedRaw DisableCopyOnRead EnsureShape Equal ExpandDims
-    ExtractJpegShape Fill GatherV2 Greater Identity If Less LessEqual LogicalAnd
-    MatMul MaxPool Maximum Mean Minimum Mul NoOp Pack PartitionedCall
-    Placeholder ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear Rsqrt
-    ScaleAndTranslate Select SelectV2 Shape ShardedFilename Softmax Squeeze
-    StatefulPartitionedCall StatelessIf StaticRegexFullMatch StridedSlice StringJoin StringLength
-    Sub Substr TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem
-    TensorListStack TopKV2 Unpack VarHandleOp While
+    Abs AddV2 Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd Cast ConcatV2 Const Conv2D
+    DecodeAndCropJpeg DecodeImage DecodePaddedRaw DeviceIndex DisableCopyOnRead EnsureShape
+    Equal ExpandDims ExtractJpegShape Fill FloorDiv GatherV2 Greater Identity If Less LessEqual
+    LogicalAnd MatMul MaxPool Maximum Mean Minimum Mul NoOp Pack PartitionedCall Placeholder
+    ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear Rsqrt ScaleAndTranslate
+    Select SelectV2 Shape ShardedFilename Softmax Split Squeeze StatefulPartitionedCall
+    StatelessIf StaticRegexFullMatch StridedSlice StringJoin StringLength Sub Substr
+    TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
+    TopKV2 Transpose Unpack VarHandleOp While
 """.split())
 # The variables' own: in functions that servers call to load them. tf.saved_model.load reads
 # variables by itself, and has no way to a function that its object graph does not lead to.

@@ -1,0 +1,110 @@
+"""Convolutions along the rows from fewer multiplications: minimal filtering (Winograd).
+
+m outputs of a filter of r taps are A ((G g) * (B d)), g the taps, d the m + r - 1 inputs
+that the outputs see: m + r - 1 products instead of m r (arXiv 1509.09308). The matrices
+follow from as many points, the last of them infinity. Only the rows are treated so, in both
+directions the sums around the products cost more memory traffic than products are saved.
+
+B for all tiles of an image, with the padding, is one matrix from the left, and so is A:
+sums are matrix products. Rounding, root mean square over the standard deviation of the
+results, is 1e-6 at 3 and 5 taps and 3e-6 at 7; tf.nn.conv2d's own in float32 is 5e-7.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+# Taps -> outputs of a tile: 2.25, 2.5 and 2.8 times fewer products.
+OUTPUTS = {3: 6, 5: 4, 7: 4}
+# Products of a tile -> the finite points, of small rounding errors among those tried.
+_POINTS = {8: (0, 1, -1, 2, -2, 1 / 2, -1 / 2),
+           10: (0, 1, -1, 2, -2, 1 / 3, -1 / 3, 4 / 3, -3 / 4)}
+# Columns of the kernel times its input or output channels, the fewer: from here on the
+# products saved outweigh the sums, measured layer by layer (docs/serving.md).
+_ENOUGH = 160
+
+
+def pays(layer):
+    """Whether a convolution layer, channels last, is faster this way on a processor."""
+    taps, columns, channels, filters = layer.kernel.shape
+    rows = layer.output.shape[1]
+    return (taps in OUTPUTS and layer.strides == (1, 1) and layer.dilation_rate == (1, 1)
+            and layer.groups == 1 and columns * min(channels, filters) >= _ENOUGH
+            and rows is not None and rows >= 2 * OUTPUTS[taps])
+
+
+def convolution(layer, kernel):
+    """The function x [n, H, W, C] -> conv(x) [n, H', W', K] of a layer that `pays`.
+
+    Args:
+        layer: gives the sizes and the padding.
+        kernel: [taps, columns, C, K] float32. It is transformed here, once for all calls.
+    """
+    taps, columns, channels, filters = kernel.shape
+    a, g, b = transforms(OUTPUTS[taps], taps)
+    flat = tf.matmul(np.float32(g), tf.reshape(kernel, [taps, -1]))
+    if columns == 1:
+        kernels = tf.reshape(flat, [len(g), channels, filters])
+        return lambda x: _by_products(layer, x, kernels, a, b)
+    kernels = tf.unstack(tf.reshape(flat, [len(g), 1, columns, channels, filters]))
+    return lambda x: _by_convolutions(layer, x, kernels, a, b)
+
+
+def transforms(outputs, taps):
+    """(A [m, t], G [t, r], B [t, t]) in float64, t = m + r - 1."""
+    products = outputs + taps - 1
+
+    def powers(count):
+        infinity = [0] * (count - 1) + [1]
+        return np.array([[point ** i for i in range(count)] for point in _POINTS[products]]
+                        + [infinity], np.float64)
+
+    return powers(outputs).T, powers(taps), np.linalg.inv(powers(products)).T
+
+
+def _by_convolutions(layer, x, kernels, a, b):
+    """One convolution along the columns for each of the t products."""
+    number, (rows, columns, channels) = tf.shape(x)[0], layer.input.shape[1:]
+    sums = _sums_of_inputs(layer, b, len(a))
+    products, tiles = sums.shape[:2]
+    x = tf.matmul(sums.reshape(-1, rows), tf.reshape(x, [number, rows, columns * channels]))
+    x = tf.split(tf.reshape(x, [number, -1, columns, channels]), products, axis=1)
+    x = tf.concat([tf.nn.conv2d(part, kernel, 1, layer.padding.upper())
+                   for part, kernel in zip(x, kernels, strict=True)], axis=1)
+    _, rows, columns, filters = layer.output.shape
+    x = tf.reshape(x, [number, products * tiles, columns * filters])
+    x = tf.matmul(_sums_of_products(a, tiles)[:rows], x)
+    return tf.reshape(x, [number, rows, columns, filters])
+
+
+def _by_products(layer, x, kernels, a, b):
+    """Kernels one column wide: a matrix product for each of the t products."""
+    number, (rows, columns, channels) = tf.shape(x)[0], layer.input.shape[1:]
+    sums = _sums_of_inputs(layer, b, len(a))
+    products, tiles = sums.shape[:2]
+    x = tf.matmul(sums.reshape(-1, rows), tf.reshape(x, [number, rows, columns * channels]))
+    # Not tf.matmul's broadcasting of [t, 1, ...] with [1, n, ...]: oneDNN's is wrong at n = 1.
+    x = tf.transpose(tf.reshape(x, [number, products, -1]), [1, 0, 2])
+    x = tf.matmul(tf.reshape(x, [products, -1, channels]), kernels)
+    x = tf.matmul(np.float32(a), tf.reshape(x, [products, -1]))
+    _, rows, columns, filters = layer.output.shape
+    x = tf.transpose(tf.reshape(x, [len(a), number * tiles, columns * filters]), [1, 0, 2])
+    return tf.reshape(x, [number, -1, columns, filters])[:, :rows]
+
+
+def _sums_of_inputs(layer, b, outputs):
+    """B for every tile: [t, tiles, H], the padding of "same" left out."""
+    rows, taps = layer.input.shape[1], layer.kernel.shape[0]
+    before = (taps - 1) // 2 if layer.padding == "same" else 0
+    tiles = -(-layer.output.shape[1] // outputs)
+    sums = np.zeros([len(b), tiles, rows], np.float32)
+    for tile in range(tiles):
+        first = tile * outputs - before
+        seen = range(max(first, 0), min(first + len(b), rows))
+        sums[:, tile, seen] = b[:, [row - first for row in seen]]
+    return sums
+
+
+def _sums_of_products(a, tiles):
+    """A for every tile: [m tiles, t tiles]."""
+    sums = np.einsum("mt,ij->imtj", a, np.eye(tiles))
+    return np.float32(sums.reshape(len(a) * tiles, -1))
