@@ -3,7 +3,8 @@
     python -P fresh_process.py SAVED_MODEL INPUTS.npz OUTPUTS.npz
 
 INPUTS has `lengths` and `content` of encoded images, one behind the other. OUTPUTS gets
-every output of the signatures that take bytes, as SIGNATURE/NAME.
+every output of the signatures that take bytes, as NUMBER/SIGNATURE/NAME: once of all images in
+one batch, once of the first alone, for which a processor takes another form of the network.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 
 
 def main(folder, inputs, outputs):
-    """Asks both signatures about all images in one batch."""
+    """Asks both signatures about all images, and about the first."""
     # A name bound to None cannot be imported.
     sys.modules["inception_tf"] = sys.modules["keras"] = None  # type: ignore[assignment]
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -24,10 +25,11 @@ def main(folder, inputs, outputs):
     images = [content[end - length:end]
               for end, length in zip(ends, np.diff(ends, prepend=0), strict=True)]
     model = tf.saved_model.load(folder)
-    answers = {f"{signature}/{name}": value.numpy()
+    answers = {f"{number}/{signature}/{name}": value.numpy()
+               for number in (len(images), 1)
                for signature in ("serving_default", "features")
                for name, value in model.signatures[signature](
-                   image_bytes=tf.constant(images)).items()
+                   image_bytes=tf.constant(images[:number])).items()
                if value.dtype != tf.string}
     np.savez(outputs, **answers)
 
