@@ -2,8 +2,8 @@
 
 m outputs of a filter of r taps are A ((G g) * (B d)), g the taps, d the m + r - 1 inputs
 that the outputs see: m + r - 1 products instead of m r (arXiv 1509.09308). The matrices
-follow from as many points, the last of them infinity. Only the rows are treated so, in both
-directions the sums around the products cost more memory traffic than products are saved.
+follow from as many points, the last of them infinity. Only the rows are treated so; filtering
+in both directions was not tried.
 
 B for all tiles of an image, with the padding, is one matrix from the left, and so is A:
 sums are matrix products. Rounding, root mean square over the standard deviation of the
@@ -41,12 +41,17 @@ def convolution(layer, kernel):
     """
     taps, columns, channels, filters = kernel.shape
     a, g, b = transforms(OUTPUTS[taps], taps)
+    sums = _sums_of_inputs(layer, b, len(a))
     flat = tf.matmul(np.float32(g), tf.reshape(kernel, [taps, -1]))
-    if columns == 1:
-        kernels = tf.reshape(flat, [len(g), channels, filters])
-        return lambda x: _by_products(layer, x, kernels, a, b)
-    kernels = tf.unstack(tf.reshape(flat, [len(g), 1, columns, channels, filters]))
-    return lambda x: _by_convolutions(layer, x, kernels, a, b)
+    kernels = tf.reshape(flat, [len(g), columns, channels, filters])
+    multiplied = _by_products if columns == 1 else _by_convolutions
+
+    def convolve(x):
+        rows, columns, channels = layer.input.shape[1:]
+        x = tf.reshape(x, [-1, rows, columns * channels])
+        return multiplied(layer, tf.matmul(sums, x), kernels, a)
+
+    return convolve
 
 
 def transforms(outputs, taps):
@@ -61,30 +66,29 @@ def transforms(outputs, taps):
     return powers(outputs).T, powers(taps), np.linalg.inv(powers(products)).T
 
 
-def _by_convolutions(layer, x, kernels, a, b):
-    """One convolution along the columns for each of the t products."""
-    number, (rows, columns, channels) = tf.shape(x)[0], layer.input.shape[1:]
-    sums = _sums_of_inputs(layer, b, len(a))
-    products, tiles = sums.shape[:2]
-    x = tf.matmul(sums.reshape(-1, rows), tf.reshape(x, [number, rows, columns * channels]))
-    x = tf.split(tf.reshape(x, [number, -1, columns, channels]), products, axis=1)
-    x = tf.concat([tf.nn.conv2d(part, kernel, 1, layer.padding.upper())
-                   for part, kernel in zip(x, kernels, strict=True)], axis=1)
+def _by_convolutions(layer, x, kernels, a):
+    """One convolution along the columns for each of the t products.
+
+    Shapes: [n, t tiles, W C], [t, columns, C, K] -> [n, H', W', K].
+    """
+    products = kernels.shape[0]
+    tiles = x.shape[1] // products
+    parts = tf.split(tf.reshape(x, [-1, x.shape[1], *layer.input.shape[2:]]), products, axis=1)
+    x = tf.concat([tf.nn.conv2d(part, kernel[tf.newaxis], 1, layer.padding.upper())
+                   for part, kernel in zip(parts, tf.unstack(kernels), strict=True)], axis=1)
     _, rows, columns, filters = layer.output.shape
-    x = tf.reshape(x, [number, products * tiles, columns * filters])
+    x = tf.reshape(x, [-1, products * tiles, columns * filters])
     x = tf.matmul(_sums_of_products(a, tiles)[:rows], x)
-    return tf.reshape(x, [number, rows, columns, filters])
+    return tf.reshape(x, [-1, rows, columns, filters])
 
 
-def _by_products(layer, x, kernels, a, b):
-    """Kernels one column wide: a matrix product for each of the t products."""
-    number, (rows, columns, channels) = tf.shape(x)[0], layer.input.shape[1:]
-    sums = _sums_of_inputs(layer, b, len(a))
-    products, tiles = sums.shape[:2]
-    x = tf.matmul(sums.reshape(-1, rows), tf.reshape(x, [number, rows, columns * channels]))
+def _by_products(layer, x, kernels, a):
+    """Kernels one column wide: a matrix product for each of the t products; shapes as above."""
+    products, _, channels, _ = kernels.shape
+    number, tiles = tf.shape(x)[0], x.shape[1] // products
     # Not tf.matmul's broadcasting of [t, 1, ...] with [1, n, ...]: oneDNN's is wrong at n = 1.
     x = tf.transpose(tf.reshape(x, [number, products, -1]), [1, 0, 2])
-    x = tf.matmul(tf.reshape(x, [products, -1, channels]), kernels)
+    x = tf.matmul(tf.reshape(x, [products, -1, channels]), kernels[:, 0])
     x = tf.matmul(np.float32(a), tf.reshape(x, [products, -1]))
     _, rows, columns, filters = layer.output.shape
     x = tf.transpose(tf.reshape(x, [len(a), number * tiles, columns * filters]), [1, 0, 2])
@@ -92,7 +96,7 @@ def _by_products(layer, x, kernels, a, b):
 
 
 def _sums_of_inputs(layer, b, outputs):
-    """B for every tile: [t, tiles, H], the padding of "same" left out."""
+    """B for every tile: [t tiles, H], the padding of "same" left out."""
     rows, taps = layer.input.shape[1], layer.kernel.shape[0]
     before = (taps - 1) // 2 if layer.padding == "same" else 0
     tiles = -(-layer.output.shape[1] // outputs)
@@ -101,7 +105,7 @@ def _sums_of_inputs(layer, b, outputs):
         first = tile * outputs - before
         seen = range(max(first, 0), min(first + len(b), rows))
         sums[:, tile, seen] = b[:, [row - first for row in seen]]
-    return sums
+    return sums.reshape(-1, rows)
 
 
 def _sums_of_products(a, tiles):

@@ -79,3 +79,27 @@ def test_full_size_network_answers_the_same_in_every_form():
     # One image is a form of its own.
     np.testing.assert_allclose(served(images[:1])[0], expected[:1], rtol=0,
                                atol=1e-5 * expected.std())
+
+
+class Forms(ServedNetwork):
+    """Answers with the name of the form taken."""
+
+    def __init__(self):
+        pass
+
+    def plain(self, images):
+        return tf.constant("plain")
+
+    def in_halves(self, images):
+        return tf.constant("halves")
+
+
+@pytest.mark.parametrize(("device", "number", "form"), [
+    ("CPU", 0, "plain"), ("CPU", 1, "plain"), ("CPU", 2, "halves"), ("GPU", 2, "plain")])
+def test_halves_are_for_several_images_on_a_processor(monkeypatch, device, number, form):
+    real = tf.raw_ops.DeviceIndex
+    if device == "GPU":  # where this runs is then not the device that is asked for
+        monkeypatch.setattr(tf.raw_ops, "DeviceIndex", lambda device_names: real(
+            device_names=["GPU" for _ in device_names]))
+    answer = tf.function(Forms(), autograph=False)(tf.zeros([number, 8, 8, 3]))
+    assert answer.numpy().decode() == form
