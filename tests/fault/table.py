@@ -62,6 +62,23 @@ PROMISES = {
     "F46": "a killed export: no version is seen, and the next one succeeds",
     "F47": "an exported model given bytes that are no image, or none: an error, and it goes on",
     "F48": "an export names nothing of the machine it was made on",
+    "F49": "a JSON file of ours, edited or damaged: one line that names the key",
+    "F51": "every path flag: relative, new, `..`, empty, a file, a link, `~`: works, or one line",
+    "F52": "sixty scorings leave no thread, descriptor or memory behind",
+    "F53": "processes that race for a folder: one holds it; odd LOCK files: one line",
+    "F54": "outputs that cannot be written: said before the work; a device is written through",
+    "F55": "a GIF bomb in any frame: refused in little memory, in training, predict and SavedModel",
+    "F56": "a JPEG of many scans: refused before it is decoded",
+    "F57": "a stranger's file cannot claim memory: refused before anything is built",
+    "F58": "a read that blocks: SIGTERM ends the run within 30 s, a second SIGINT at once",
+    "F59": "two workers of one address: exit 2 before the cluster starts",
+    "F60": "a run's folder removed or moved away: exit 4, said once",
+    "F61": "a mistyped or foreign --data_dir: nothing is created or written there",
+    "F62": "a damaged metrics.csv or config.json: one line or the whole truth, never other numbers",
+    "F64": "a killed launch leaves no worker",
+    "F65": "every picture format: pixels as Pillow's, or refused",
+    "F66": "odd class folders: counted and said, or refused",
+    "F68": "Ctrl-C in the first seconds and in prepare: one line",
 }
 
 

@@ -1,0 +1,94 @@
+"""The one reader of our own JSON files, which anybody may have edited or damaged.
+
+Shape and types are checked before a value is used. Whatever is wrong is one line that names the
+file and the place in it: no UTF-8, a byte order mark, a cut file, a key twice, NaN, a missing key,
+a value of another type, a file that is no file or far too large.
+"""
+
+import json
+import math
+import os
+import stat
+from typing import Any
+
+import msgspec
+
+from inception_tf.errors import InceptionError, UsageError
+
+# The largest are manifests with a name for each of ImageNet's 21,841 classes: 1 MB.
+MAX_BYTES = 64 * 2**20
+
+
+def read(path: str | os.PathLike, kind: Any, error: type[InceptionError] = UsageError,
+         max_bytes: int = MAX_BYTES) -> Any:
+    """The value of a JSON file, as `parse`.
+
+    Raises:
+        error: it cannot be read, is no regular file, is larger than `max_bytes`, or as `parse`.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path} is not a file")
+        if status.st_size > max_bytes:
+            raise error(f"{path} has {status.st_size:,} bytes; at most {max_bytes:,} are read")
+        with open(path, "rb") as file:
+            content = file.read(max_bytes)
+    except OSError as problem:
+        raise error(f"{path}: {problem.strerror or problem}") from None
+    return parse(content, kind, path, error)
+
+
+def parse(text: str | bytes, kind: Any, source: object,
+          error: type[InceptionError] = UsageError) -> Any:
+    """`text` as `kind`: a type as msgspec takes it (dict[str, int], a TypedDict, a dataclass).
+
+    Args:
+        text: JSON; bytes are UTF-8.
+        kind: keys that it does not name are left out of a TypedDict or dataclass, and kept in
+            a dict.
+        source: what to call the text in messages.
+        error: class of what is raised.
+
+    Raises:
+        error: `text` is no JSON (NaN, infinities and a key twice are none), or not of `kind`.
+    """
+    try:
+        text = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite,
+                           object_pairs_hook=_each_key_once)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{source} is damaged: {_short(problem)}") from None
+    return shaped(value, kind, source, error)
+
+
+def shaped(value: Any, kind: Any, source: object,
+           error: type[InceptionError] = UsageError) -> Any:
+    """`value`, parsed before, as `kind`; raises `error` where it is not of that type."""
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except (msgspec.ValidationError, RecursionError) as problem:
+        raise error(f"{source} is damaged: {_short(problem)}") from None
+
+
+def _short(problem):
+    if isinstance(problem, RecursionError):
+        return "nested too deeply"
+    return f"{problem}"[:200]
+
+
+def _refuse(text):
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text):
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text:.40} is no finite number")
+    return number
+
+
+def _each_key_once(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
