@@ -11,6 +11,9 @@ import tensorflow as tf
 # 50 million pixels are 150 MB decoded; the largest ImageNet photograph has 38.
 MAX_PIXELS = 50_000_000
 
+# Endings of the files that are read, in lower case. What a file is, its bytes say.
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp")
+
 # Pixels that one chroma sample of a subsampled JPEG covers.
 _CHROMA_REACH = 2
 
