@@ -1,67 +1,164 @@
-"""One writer per folder: a LOCK file that names the process holding it."""
+"""One writer per folder: a LOCK file that the operating system locks, and that names its holder."""
 
 import contextlib
+import errno
+import fcntl
 import json
 import logging
 import os
 import socket
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
-from inception_tf.errors import UsageError
+from inception_tf import strict_json
+from inception_tf.errors import StorageError, UsageError
+from inception_tf.text import printable
 
 log = logging.getLogger("inception_tf")
 LOCK = "LOCK"
+# A name of a host and a number; what is longer was not written here.
+_MAX_BYTES = 4096
+# Each further one means that a holder ended between opening its file and locking it.
+_TRIES = 100
+
+
+class Holder(TypedDict):
+    """What a LOCK says of the process that wrote it."""
+
+    pid: int
+    host: str
+
+
+class FolderLock:
+    """A LOCK that this process holds: `descriptor` of the file at `path`."""
+
+    def __init__(self, path: Path, descriptor: int):
+        self.path, self.descriptor = path, descriptor
+
+    def is_held(self) -> bool:
+        """Whether the file at `path` is still the locked one."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
+    def require_held(self) -> None:
+        """Raises StorageError where the folder was removed, moved away or given to another."""
+        if not self.is_held():
+            raise StorageError(f"--model_dir={self.path.parent} was removed or moved away during "
+                               f"the run ({self.path} is not there any more): nothing more is "
+                               "written there")
 
 
 @contextlib.contextmanager
-def locked(folder):
-    """Holds FOLDER/LOCK; a lock that a dead process of this host left is taken over.
+def locked(folder: str | os.PathLike) -> Iterator[FolderLock]:
+    """Holds FOLDER/LOCK, which ends with the process; what a dead one of this host left is reused.
 
     Raises:
-        UsageError: a living process, or one of another host, holds it.
+        UsageError: a living process holds it, one of another host wrote it, or it is no file.
+        StorageError: it cannot be written.
     """
-    path = Path(folder) / LOCK
-    _take(path)
+    lock = _taken(Path(folder) / LOCK)
     try:
-        yield
+        _sign(lock)
+        yield lock
     finally:
-        path.unlink(missing_ok=True)
+        # Deleted while it is locked: whoever opened it meanwhile finds that it is not there.
+        if lock.is_held():
+            with contextlib.suppress(OSError):
+                lock.path.unlink()
+        os.close(lock.descriptor)
 
 
-def _take(path):
-    me = {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
-    for _ in range(2):
+def try_lock(descriptor: int, path: str | os.PathLike) -> bool:
+    """Whether this process now has the file to itself; until it closes it or ends.
+
+    A file system that knows no locks costs a warning: runs there worked before as well.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        log.warning("%s cannot be locked (%s): start no second process that writes there",
+                    path, error.strerror)
+    return True
+
+
+def _taken(path):
+    for _ in range(_TRIES):
+        lock = FolderLock(path, _opened(path))
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            _remove_if_stale(path)
-            continue
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(me, file)
-        return
-    raise UsageError(f"{path} was taken by another process just now")
+            if not try_lock(lock.descriptor, path):
+                raise UsageError(f"--model_dir={path.parent} is in use by {_holder(lock)}; wait "
+                                 "for it or take another --model_dir")
+            if lock.is_held():
+                _refuse_other_host(lock)
+                return lock
+        except BaseException:
+            os.close(lock.descriptor)
+            raise
+        os.close(lock.descriptor)
+    raise UsageError(f"{path} is being taken by other processes")
 
 
-def _remove_if_stale(path):
+def _opened(path):
+    """Descriptor of the file, made if there is none; never of a link's target, never waiting."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        holder = json.loads(path.read_text())
-        pid, host, started = holder["pid"], holder["host"], holder["started"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pid, host, started = None, socket.gethostname(), None
-    if host != socket.gethostname():
-        raise UsageError(f"--model_dir={path.parent} is in use by process {pid} on {host}; if that "
-                         f"is gone, delete {path}")
-    if pid is not None and started is not None and _started(pid) == started:
-        raise UsageError(f"--model_dir={path.parent} is in use by process {pid}; wait for it or "
-                         "take another --model_dir")
-    log.warning("%s was left by a process that is gone (%s): taken over", path, pid)
-    path.unlink(missing_ok=True)
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise StorageError(f"{path} not written: {error.strerror}") from None
+        what = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise UsageError(f"{path} cannot be used: {what}; remove it once no run uses "
+                         f"--model_dir={path.parent}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{path} is no file: remove it once no run uses "
+                         f"--model_dir={path.parent}")
+    return descriptor
 
 
-def _started(pid):
-    """Start time of a process in clock ticks since boot, None when there is no such process."""
+def _refuse_other_host(lock):
+    """Locks of a network file system may hold on one host only, so the name counts there."""
+    content = _content(lock)
+    found = _parsed(content, lock.path)
+    if found and found["host"] != socket.gethostname():
+        raise UsageError(f"--model_dir={lock.path.parent} is in use by {_holder(lock)}; if that is "
+                         f"gone, delete {lock.path}")
+    if content:
+        log.warning("%s was left by a process that is gone (%s): taken over", lock.path,
+                    found["pid"] if found else "it does not say which")
+
+
+def _sign(lock):
+    """Puts this process' name into the file, for whoever finds it locked."""
+    text = json.dumps(Holder(pid=os.getpid(), host=socket.gethostname()))
     try:
-        text = Path(f"/proc/{int(pid)}/stat").read_text()
-    except (OSError, ValueError):
+        os.ftruncate(lock.descriptor, 0)
+        os.pwrite(lock.descriptor, text.encode(), 0)
+    except OSError as error:
+        raise StorageError(f"{lock.path} not written: {error.strerror}") from None
+
+
+def _holder(lock):
+    found = _parsed(_content(lock), lock.path)
+    if found is None:
+        return "another process"
+    here = found["host"] == socket.gethostname()
+    return f"process {found['pid']}" + ("" if here else f" on {printable(found['host'])}")
+
+
+def _content(lock):
+    return os.pread(lock.descriptor, _MAX_BYTES, 0)
+
+
+def _parsed(content, path):
+    """The Holder in a LOCK; None where it names none (it is about to, or was damaged)."""
+    try:
+        return strict_json.parse(content, Holder, path)
+    except UsageError:
         return None
-    return int(text.rpartition(")")[2].split()[19])
