@@ -27,8 +27,8 @@ RESULTS = Path(__file__).parent / "results"
 FLAGS = (
     Flag("quick", False, "the smallest grid that exercises everything; results are not kept"),
     Flag("draw", False, "draw figures and tables from the results at hand, run nothing"),
-    Flag("jobs", 2, "runs at once; each gets its share of the cores"),
-    Flag("folder", "", "where the runs go; empty: runs/experiments/NAME"),
+    Flag("jobs", 2, "runs at once; each gets its share of the cores", low=1, high=1000),
+    Flag("folder", "", "where the runs go; empty: runs/experiments/NAME", path=True),
 )
 FIELDS = ("dataset", "data_dir", "train_split", "eval_split")
 
@@ -69,8 +69,6 @@ class Settings:
         """The Settings of `python -m experiments.EXPERIMENT --flags`; UsageError as ever."""
         arguments = flags.parse(experiment, summary, argv, FLAGS, groups=("data",), fields=FIELDS)
         own = arguments.own
-        if own["jobs"] < 1:
-            raise UsageError(f"--jobs={own['jobs']} is below 1")
         # Results of other data lie beside the committed ones, not over them.
         given = {k: v for k, v in arguments.given.items() if k != "data_dir"}
         name = "_".join([experiment, *(re.sub(r"\W+", "-", str(v)) for v in given.values())])
@@ -191,8 +189,10 @@ def _start(run, settings):
 
 def to_flags(config):
     """The flags of `inception-tf train` that give `config`, whatever the default preset says."""
-    return [f"--{name}={_text(getattr(getattr(config, group), name))}"
-            for name, group in field_groups().items() if name != "model_dir"]
+    values = {name: getattr(getattr(config, group), name)
+              for name, group in field_groups().items() if name != "model_dir"}
+    # An empty word is every preset's own, and no path may be given as one.
+    return [f"--{name}={_text(value)}" for name, value in values.items() if value != ""]
 
 
 def _text(value):

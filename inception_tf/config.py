@@ -10,22 +10,11 @@ import dataclasses
 import json
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from inception_tf.bounds import MAX_BATCH, MAX_EPOCHS, MAX_SECONDS, check_value, option
 from inception_tf.errors import UsageError
 from inception_tf.presets import PRESETS
-
-
-def option(default, help, choices=None, low=None, high=None):
-    """A config field: its default, its flag's help, and what values it admits.
-
-    `choices` lists the values allowed; `low` and `high` bound them inclusively.
-    """
-    return field(
-        default=default,
-        metadata={"help": help, "choices": choices, "low": low, "high": high},
-    )
-
 
 NETS = (
     "inception_v3",
@@ -45,11 +34,13 @@ class Network:
     """Which network, and what varies in it."""
 
     net: str = option("inception_v4", "network of the paper", NETS)
-    image_size: int = option(299, "height and width of the input in pixels [P]", low=75)
+    image_size: int = option(299, "height and width of the input in pixels [P]", low=75,
+                             high=4096)
     width: float = option(1.0, "multiplier of every layer's filters", low=0.01, high=8)
-    repeats: tuple[int, ...] = option((), "blocks per stage A,B,C; empty: the figure's")
+    repeats: tuple[int, ...] = option((), "blocks per stage A,B,C; empty: the figure's",
+                                      low=0, high=200)
     residual_scales: tuple[float, ...] = option(
-        (), "residual scale per stage A,B,C; empty: 0.17,0.10,0.20 [S]"
+        (), "residual scale per stage A,B,C; empty: 0.17,0.10,0.20 [S]", low=-10, high=10
     )
     final_batch_norm: bool = option(False, "batch norm before the pool of a residual network "
                                     "(did not help: section 3.3 [P])")
@@ -61,7 +52,8 @@ class Network:
     batch_norm: str = option("own", "statistics of each replica's images, of all replicas' images "
                              "(synchronized), or left as they are (frozen)",
                              ("own", "synchronized", "frozen"))
-    init_from: str = option("", "weights to start from: .keras, .weights.h5, or a run's folder")
+    init_from: str = option("", "weights to start from: .keras, .weights.h5, or a run's folder",
+                            path=True)
     freeze: tuple[str, ...] = option((), "stages kept as they are", choices=STAGES)
 
 
@@ -73,10 +65,14 @@ class Data:
         "shapes",
         "'shapes' (embedded), 'folder' (data_dir/SPLIT/CLASS/*.jpg), or any TFDS NAME[:VERSION]",
     )
-    data_dir: str = option("", "prepared TFDS data or image folders; empty: TFDS' default")
-    manual_dir: str = option("", "folder of the archives you downloaded (ImageNet's two tars)")
+    data_dir: str = option("", "prepared TFDS data or image folders; empty: TFDS' default",
+                           path=True)
+    manual_dir: str = option("", "folder of the archives you downloaded (ImageNet's two tars)",
+                             path=True)
     train_split: str = option("train", "split trained on")
     eval_split: str = option("validation", "split scored")
+    allow_empty_classes: bool = option(False, "train on a folder although some of its classes "
+                                       "have no picture")
     color: str = option("fast", "colour distortion: none, TF-slim's fast or full form [S]",
                         ("none", "fast", "full"))
     min_crop_area: float = option(0.05, "smallest share of the area a crop keeps [S]",
@@ -98,21 +94,24 @@ class Data:
 class Optimization:
     """The optimizer and its schedule; durations count images of the global batch."""
 
-    epochs: float = option(160.0, "length of training (axes of Figures 23-26 [P])", low=0)
-    global_batch: int = option(640, "images per update: 20 replicas [P] of 32 [V3]", low=1)
+    epochs: float = option(160.0, "length of training (axes of Figures 23-26 [P])", low=0,
+                           high=MAX_EPOCHS)
+    global_batch: int = option(640, "images per update: 20 replicas [P] of 32 [V3]", low=1,
+                               high=MAX_BATCH)
     replica_batch: int = option(
-        32, "images per replica and pass; the rest is accumulated [V3]", low=1
+        32, "images per replica and pass; the rest is accumulated [V3]", low=1, high=MAX_BATCH
     )
     optimizer: str = option("rmsprop", "TF1's RMSProp, Keras' (mean square starts at 0), or the "
                             "paper's earlier momentum runs [P]",
                             ("rmsprop", "rmsprop_keras", "momentum"))
     learning_rate: float = option(0.045, "initial learning rate [P]", low=0)
     head_lr_multiplier: float = option(1.0, "times the learning rate, for the classifiers", low=0)
-    warmup_epochs: float = option(0.0, "warm-up before the schedule", low=0)
+    warmup_epochs: float = option(0.0, "warm-up before the schedule", low=0, high=MAX_EPOCHS)
     warmup_rate: float = option(0.0, "constant rate of the warm-up (did not help: section 3.3 "
                                 "[P]); 0: it grows linearly", low=0)
     decay_rate: float = option(0.94, "factor of the staircase schedule [P]", low=0, high=1)
-    decay_epochs: float = option(2.0, "epochs between two steps of it [P]", low=0.0001)
+    decay_epochs: float = option(2.0, "epochs between two steps of it [P]", low=0.0001,
+                                 high=MAX_EPOCHS)
     momentum: float = option(0.9, "momentum of either optimizer [P][S]", low=0, high=0.9999)
     rmsprop_decay: float = option(0.9, "decay of the mean square [P]", low=0, high=1)
     epsilon: float = option(1.0, "added inside RMSProp's root [P]", low=1e-30)
@@ -127,21 +126,24 @@ class Optimization:
 class Runtime:
     """Where a run writes, how often, and on what it computes."""
 
-    model_dir: str = option("runs/demo", "folder of this run: config, checkpoints, curves")
-    seed: int = option(0, "seed of weights, order, distortion and dropout", low=0,
-                       high=2**31 - 1)
+    model_dir: str = option("runs/demo", "folder of this run: config, checkpoints, curves",
+                            path=True)
+    seed: int = option(0, "seed of weights, order, distortion and dropout", low=0)
     strategy: str = option("auto", "devices; auto: all of TF_CONFIG's or SLURM's workers, else "
                            "every GPU, else the CPU",
                            ("auto", "one", "mirrored", "multi_worker"))
-    startup_timeout_s: float = option(120.0, "seconds to wait for the other workers", low=1)
+    startup_timeout_s: float = option(120.0, "seconds to wait for the other workers", low=1,
+                                      high=MAX_SECONDS)
     log_every_steps: int = option(20, "steps between progress lines", low=1)
-    eval_every_epochs: float = option(1.0, "epochs between scorings; 0: at the end", low=0)
+    eval_every_epochs: float = option(1.0, "epochs between scorings; 0: at the end", low=0,
+                                      high=MAX_EPOCHS)
     checkpoint_every_epochs: float = option(1.0, "epochs between checkpoints; 0: at the end",
-                                            low=0)
+                                            low=0, high=MAX_EPOCHS)
     keep: int = option(3, "newest checkpoints kept", low=1)
     keep_best: int = option(1, "checkpoints of lowest validation error kept beside them", low=0)
     stall_timeout_s: float = option(600.0, "seconds without a completed step or scoring batch "
-                                    "after which a run ends with code 7; 0: never", low=0)
+                                    "after which a run ends with code 7; 0: never", low=0,
+                                    high=MAX_SECONDS)
     max_steps: int = option(0, "stop after this many updates; 0: epochs decide", low=0)
 
 
@@ -263,22 +265,9 @@ def _convert(value, kind, where):
 
 def _validate(group):
     for f in dataclasses.fields(group):
-        values = getattr(group, f.name)
-        for value in values if isinstance(values, tuple) else (values,):
-            _validate_value(f, value)
+        bounds = {key: f.metadata[key] for key in ("low", "high", "choices")}
+        check_value(f.name, getattr(group, f.name), **bounds)
     if isinstance(group, Network):
         for name in ("repeats", "residual_scales"):
             if len(getattr(group, name)) not in (0, 3):
                 raise UsageError(f"--{name} takes three values A,B,C, got {getattr(group, name)}")
-
-
-def _validate_value(f, value):
-    choices, low, high = (f.metadata[k] for k in ("choices", "low", "high"))
-    if choices and value not in choices:
-        raise UsageError(f"--{f.name}={value} is not one of {', '.join(choices)}")
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        raise UsageError(f"--{f.name}={value} is not finite")
-    if low is not None and value < low:
-        raise UsageError(f"--{f.name}={value} is below {low}")
-    if high is not None and value > high:
-        raise UsageError(f"--{f.name}={value} is above {high}")

@@ -6,23 +6,42 @@ its own, so commands can be called many times in one process.
 """
 
 import dataclasses
+import difflib
+import importlib.metadata
+import os
+import re
 import sys
 
 from absl import flags as absl_flags
 
 from inception_tf import config as config_module
+from inception_tf.bounds import check_value
 from inception_tf.config import GROUPS, Config, element_type
 from inception_tf.errors import UsageError
+
+# What other programs call it, where neither spelling nor initials lead to our name.
+ALIASES = {
+    "arch": "net", "model_name": "net", "size": "image_size", "resolution": "image_size",
+    "data": "data_dir", "data_path": "data_dir", "pretrained": "init_from", "weights": "init_from",
+    "checkpoint": "init_from", "batch": "global_batch", "batch_size": "global_batch",
+    "steps": "max_steps", "gpus": "strategy", "amp": "precision", "fp16": "precision",
+    "dtype": "precision", "output_dir": "model_dir", "logdir": "model_dir", "workdir": "model_dir",
+    "run": "model_dir", "model": "model_dir", "output": "model_dir", "ckpt": "init_from",
+    "gpu": "strategy", "split": "eval_split", "lr_decay": "decay_rate",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A flag that only one command has."""
+    """A flag that only one command has; `choices` and what follows as in `bounds.option`."""
 
     name: str
     default: object
     help: str
     choices: tuple[str, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    path: bool = False
 
 
 class Arguments:
@@ -31,15 +50,13 @@ class Arguments:
     names_given: of the flags of both kinds that the command line has.
     """
 
-    def __init__(self, values, own_names, words):
+    def __init__(self, values, defined, own_names, words):
         self.words = words
-        self.own = {name: values[name].value for name in own_names}
         self.names_given = [name for name in values if values[name].present]
-        self.given = {
-            name: _plain(values[name].value)
-            for name in config_module.field_groups()
-            if name in values and values[name].present
-        }
+        found = {name: _checked(defined[name], values[name].value)
+                 for name in self.names_given if name in defined}
+        self.own = {name: found.get(name, values[name].value) for name in own_names}
+        self.given = {name: value for name, value in found.items() if name not in own_names}
 
 
 def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None, takes_words=False):
@@ -58,21 +75,41 @@ def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None, tak
         UsageError: an unknown flag, a value of the wrong type, or a word that is no flag.
         SystemExit: after printing help.
     """
-    values = absl_flags.FlagValues()
+    values, defined = absl_flags.FlagValues(), {flag.name: flag for flag in own}
     for group in groups:
         for field in dataclasses.fields(GROUPS[group]):
             if fields is None or field.name in fields:
-                _define_field(values, group, field)
+                flag = Flag(field.name, field.default, **field.metadata)
+                defined[flag.name] = flag
+                _define(values, group, flag, field.type)
     for flag in own:
-        _define(values, command, flag.name, type(flag.default), flag.default, flag.help,
-                flag.choices)
-    if any(word in ("--help", "-h", "-help", "--helpfull") for word in argv):
-        print(f"{summary}\n\nflags of {command}, by group:\n{values.get_help()}")
-        sys.exit(0)
+        _define(values, command, flag, type(flag.default))
+    _answer_questions(command, summary, argv, values)
     words = _words(values, command, argv)
     if words and not takes_words:
         raise UsageError(f"{command} takes flags only, got {words[0]!r}: write --NAME=VALUE")
-    return Arguments(values, [flag.name for flag in own], words)
+    return Arguments(values, defined, [flag.name for flag in own], words)
+
+
+def version() -> str:
+    """What --version prints."""
+    return f"inception_tf {importlib.metadata.version('inception_tf')}"
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The one of `known` that `word` is most likely meant to be."""
+    word = word.strip("-").replace("-", "_").lower()
+    for candidate in (ALIASES.get(word), *(k for k in known if _initials(k) == word)):
+        if candidate in known:
+            return candidate
+    near = difflib.get_close_matches(word, known, 1)
+    parts = [k for k in known if word in k.split("_")]
+    return (near + parts + [None])[0]
+
+
+def path_list(name: str, text: str) -> tuple[str, ...]:
+    """The paths in `text`, the value of a flag that takes several, by commas."""
+    return tuple(_path(name, part) for part in text.split(","))
 
 
 def config_from(arguments, base):
@@ -87,36 +124,103 @@ def parse_run(command, summary, argv, own=()):
     return arguments, config_from(arguments, config_module.preset(arguments.own["preset"]))
 
 
+def _answer_questions(command, summary, argv, values):
+    """Prints what --help or --version ask for, and exits."""
+    if any(word in ("--help", "-h", "-help", "--helpfull") for word in argv):
+        print(f"{summary}\n\nflags of {command}, by group:\n{values.get_help()}")
+        sys.exit(0)
+    if "--version" in argv:
+        print(version())
+        sys.exit(0)
+
+
 def _words(values, command, argv):
     """Puts the flags of `argv` into `values`; the words that are left."""
     try:
         return values([command, *argv])[1:]
-    except absl_flags.Error as error:
-        raise UsageError(f"{error} (see `inception-tf {command} --help`)") from None
+    except absl_flags.UnrecognizedFlagError as error:
+        raise UsageError(_unknown(error.flagname, list(values), command)) from None
+    except (absl_flags.Error, UnicodeDecodeError) as error:
+        raise UsageError(f"{error!s:.300} (see `inception-tf {command} --help`)") from None
 
 
-def _define_field(values, group, field):
-    meta = field.metadata
-    _define(values, group, field.name, field.type, field.default, meta["help"], meta["choices"])
+def _unknown(name, known, command):
+    near = nearest(name, known)
+    if near is None and name.startswith("no"):
+        near = nearest(name[2:], known)
+    elsewhere = " (a flag of other commands)" if name in config_module.field_groups() else ""
+    meant = f"did you mean --{near}? " if near else ""
+    return f"{command} has no flag --{name}{elsewhere}: {meant}see `inception-tf {command} --help`"
 
 
-def _define(values, module, name, kind, default, help_text, choices=None):
+def _initials(name):
+    return "".join(part[0] for part in name.split("_"))
+
+
+def _checked(flag, value):
+    """A value that was given: a list as a tuple, paths as `_path` has them, within its bounds."""
+    value = tuple(value) if isinstance(value, list) else value
+    if flag.path and isinstance(value, tuple):
+        return path_list(flag.name, ",".join(value))
+    if flag.path:
+        return _path(flag.name, value)
+    check_value(flag.name, value, flag.choices, flag.low, flag.high)
+    return value
+
+
+def _path(name, text):
+    """`text` as a path of this machine; UsageError for what nobody can have meant as one."""
+    if not text.strip():
+        raise UsageError(f"--{name} is empty: is a shell variable unset?")
+    if re.match(r"\w+://", text):
+        raise UsageError(f"--{name}={text} is an address: give a path of this machine")
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise UsageError(f"--{name}={text}: no such user here; write ./{text} for that name")
+    return path
+
+
+def _define(values, module, flag, kind):
     common = {"flag_values": values, "module_name": module}
     element = element_type(kind)
-    if choices and element is None:
-        absl_flags.DEFINE_enum(name, default, choices, help_text, **common)
+    if kind in _NUMBERS:
+        absl_flags.DEFINE(_NUMBERS[kind](), flag.name, flag.default, flag.help, **common)
+    elif flag.choices and element is None:
+        absl_flags.DEFINE_enum(flag.name, flag.default, flag.choices, flag.help, **common)
     elif element is not None or kind is tuple:
         parser = absl_flags.ListParser() if element is None else _TupleParser(element)
-        absl_flags.DEFINE(parser, name, default, help_text,
+        absl_flags.DEFINE(parser, flag.name, flag.default, flag.help,
                           serializer=absl_flags.ListSerializer(","), **common)
     else:
-        define = {bool: absl_flags.DEFINE_boolean, int: absl_flags.DEFINE_integer,
-                  float: absl_flags.DEFINE_float, str: absl_flags.DEFINE_string}[kind]
-        define(name, default, help_text, **common)
+        define = absl_flags.DEFINE_boolean if kind is bool else absl_flags.DEFINE_string
+        define(flag.name, flag.default, flag.help, **common)
+
+
+class _IntegerParser(absl_flags.IntegerParser):
+    """A whole number; the error says so in a user's words."""
+
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("not a whole number") from None
+
+
+class _FloatParser(absl_flags.FloatParser):
+    """A number; the error says so in a user's words."""
+
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("not a number") from None
+
+
+_NUMBERS = {int: _IntegerParser, float: _FloatParser}
 
 
 class _TupleParser(absl_flags.ArgumentParser):
-    """Comma-separated numbers."""
+    """Comma-separated numbers or words."""
 
     def __init__(self, element):
         super().__init__()
@@ -126,14 +230,11 @@ class _TupleParser(absl_flags.ArgumentParser):
     def parse(self, argument):
         if not isinstance(argument, str):
             return list(argument)
-        return [self.element(word) for word in argument.split(",") if word]
+        convert = _NUMBERS[self.element]().convert if self.element in _NUMBERS else str
+        return [convert(word) for word in argument.split(",") if word]
 
     def flag_type(self):
         return f"comma-separated {self.element.__name__}"
-
-
-def _plain(value):
-    return tuple(value) if isinstance(value, list) else value
 
 
 __all__ = ["Arguments", "Config", "Flag", "config_from", "parse", "parse_run"]

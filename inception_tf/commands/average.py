@@ -1,6 +1,6 @@
 """`inception-tf average`: the mean of a run's last checkpoints, as a run of its own."""
 
-from pathlib import Path
+import os
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
@@ -8,10 +8,10 @@ from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 
 OWN = (
-    Flag("last", 1, "newest checkpoints to average"),
+    Flag("last", 1, "newest checkpoints to average", low=1),
     Flag("recalibrate_images", 0, "training images to measure batch statistics on; 0: average "
-                                  "those of the checkpoints too"),
-    Flag("output_dir", "", "folder to write; must not exist"),
+                                  "those of the checkpoints too", low=0),
+    Flag("output_dir", "", "folder to write; must not exist", path=True),
 )
 FIELDS = ("model_dir", "dataset", "data_dir", "train_split")
 
@@ -22,7 +22,7 @@ def main(argv):
         "average", "Averages a run's checkpoints, and recomputes batch statistics.", argv, OWN,
         groups=("data", "runtime"), fields=FIELDS)
     own = arguments.own
-    if not own["output_dir"] or Path(own["output_dir"]).exists():
+    if not own["output_dir"] or os.path.lexists(own["output_dir"]):
         raise UsageError(f"--output_dir={own['output_dir']!r} must name a folder that does not "
                          "exist yet")
     if own["last"] < 2 and not own["recalibrate_images"]:

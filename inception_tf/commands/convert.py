@@ -12,15 +12,17 @@ from inception_tf.flags import Flag
 SOURCES = ("slim", "facenet", "keras", "timm")
 OWN = (
     Flag("from", "slim", "where the weights come from", tuple(SOURCES)),
-    Flag("input", "", "the file, or the prefix of a TF-slim checkpoint (model.ckpt)"),
+    Flag("input", "", "the file, or the prefix of a TF-slim checkpoint (model.ckpt)",
+         path=True),
     Flag("output", "", "X.keras, X.weights.h5 or the folder of a run, for eval, export and "
-         "--init_from; must not exist yet"),
+         "--init_from; must not exist yet", path=True),
     Flag("weights", "ema", "moving averages where the file has them (TF-slim), or the weights "
          "themselves; a folder gets both", ("ema", "raw")),
     Flag("classes", "as_found", "1000 leaves out the background class of TF-slim's 1001",
          ("as_found", "1000", "1001")),
     Flag("aux_head", False, "with the auxiliary classifier (TF-slim only)"),
-    Flag("check", "", "image to classify with the converted network; prints its top 5"),
+    Flag("check", "", "image to classify with the converted network; prints its top 5",
+         path=True),
 )
 FIELDS = ("net", "image_size", "width")
 ENDINGS = (".weights.h5", ".keras")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 from inception_tf import flags
@@ -14,21 +15,25 @@ OWN = (
     Flag("scales", "scaled", "shorter sides that multi-crop images are resized to: 'scaled' "
          "(342,384,427,470 at 299), 'googlenet' (224 of 256,288,320,352, resized), or pixels"),
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
-    Flag("batch_size", 32, "views per pass, over all devices"),
-    Flag("exclude", "", "file that names images to leave out, one a line"),
-    Flag("labels", "", "JSON of several right classes per image, instead of the split's labels"),
+    Flag("batch_size", 32, "views per pass, over all devices", low=1),
+    Flag("exclude", "", "file that names images to leave out, one a line", path=True),
+    Flag("labels", "", "JSON of several right classes per image, instead of the split's labels",
+         path=True),
     Flag("predictions", (), "keep the probabilities in this file, one file per network; a run "
-                            "that was stopped goes on in it"),
-    Flag("from_predictions", (), "score these files and their mean; no network is run"),
+                            "that was stopped goes on in it", path=True),
+    Flag("from_predictions", (), "score these files and their mean; no network is run",
+         path=True),
     Flag("search", False, "with --from_predictions: score every subset, best first"),
     Flag("submission", "", "write the five best classes per image to this file, as ILSVRC's "
-                           "server takes them"),
-    Flag("class_ids", "", "lines of class name and ILSVRC id (map_clsloc.txt), for --submission"),
+                           "server takes them", path=True),
+    Flag("class_ids", "", "lines of class name and ILSVRC id (map_clsloc.txt), for --submission",
+         path=True),
     Flag("report", "", "write pictures and a page that opens offline into this folder, which must "
-                       "not exist"),
+                       "not exist", path=True),
     Flag("watch", False, "score each checkpoint of a run that is being trained as it comes, until "
                          "its last"),
-    Flag("output", "", "also write the result, and all that repeats it, as JSON to this file"),
+    Flag("output", "", "also write the result, and all that repeats it, as JSON to this file",
+         path=True),
 )
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
@@ -58,7 +63,7 @@ def _score(arguments, command):
     from inception_tf.evaluation.scoring import Request, score_files, score_networks
 
     own, given = arguments.own, dict(arguments.given)
-    model_dirs = _words(given.pop("model_dir", "runs/demo"))
+    model_dirs = flags.path_list("model_dir", given.pop("model_dir", "runs/demo"))
     request = Request(
         model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
         weights=own["weights"], batch_size=own["batch_size"],
@@ -102,7 +107,7 @@ def _refuse_beside_watch(arguments):
     for name in NOT_WATCHING:
         if name in arguments.names_given:
             raise UsageError(f"--watch writes into --model_dir only: --{name} has no use")
-    if len(_words(arguments.given.get("model_dir", "runs/demo"))) != 1:
+    if len(flags.path_list("model_dir", arguments.given.get("model_dir", "runs/demo"))) != 1:
         raise UsageError("--watch follows one run: name one --model_dir")
 
 
@@ -110,15 +115,10 @@ def _scales(text):
     """'scaled', 'googlenet', or the pixels."""
     if text in ("scaled", "googlenet"):
         return text
-    words = _words(text)
-    if not words or not all(word.isdigit() for word in words):
-        raise UsageError(f"--scales={text} is neither 'scaled', 'googlenet' nor pixels like "
-                         "342,384,427,470")
-    return tuple(map(int, words))
-
-
-def _words(text):
-    return tuple(word for word in text.split(",") if word)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", text):
+        raise UsageError(f"--scales={text} is neither 'scaled', 'googlenet' nor pixels (1 to 9999) "
+                         "like 342,384,427,470")
+    return tuple(map(int, text.split(",")))
 
 
 def _show(result, own):

@@ -8,15 +8,16 @@ from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 
 OWN = (
-    Flag("export_dir", "", "version folder to write, such as exports/cats/1; must not exist"),
+    Flag("export_dir", "", "version folder to write, such as exports/cats/1; must not exist",
+         path=True),
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
     Flag("format", "savedmodel", "what to write", ("savedmodel", "keras", "onnx", "litert",
                                                    "openvino")),
     Flag("quantize", "none", "LiteRT: 8-bit weights (dynamic), or all 8-bit (int8)",
          ("none", "dynamic", "int8")),
-    Flag("calibration_images", 100, "training images that give int8 its ranges"),
+    Flag("calibration_images", 100, "training images that give int8 its ranges", low=1),
     Flag("check_images", 500, "validation images scored before and after (not for SavedModel); "
-                              "0: none"),
+                              "0: none", low=0),
 )
 FIELDS = ("model_dir", "data_dir")
 
@@ -28,9 +29,6 @@ def main(argv):
     own = arguments.own
     if not own["export_dir"]:
         raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")
-    if own["calibration_images"] < 1 or own["check_images"] < 0:
-        raise UsageError(f"--calibration_images={own['calibration_images']} is at least 1, "
-                         f"--check_images={own['check_images']} at least 0")
     import_tensorflow()
     from inception_tf.runtime.signals import StopSignals
 

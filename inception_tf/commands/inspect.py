@@ -12,10 +12,10 @@ from inception_tf.flags import Flag
 OWN = (
     Flag("include_top", True, "with the classifier"),
     Flag("aux_head", False, "with the auxiliary classifier"),
-    Flag("classes", 1000, "size of the classifier"),
+    Flag("classes", 1000, "size of the classifier", low=1, high=1_000_000),
     Flag("diff", "none", "show what differs from this network instead", ("none", *NETS)),
     Flag("input", False, "measure the input pipeline of --dataset instead"),
-    Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes"),
+    Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes", low=0),
 )
 FIELDS = ("net", "image_size", "width", "repeats", "batch_norm_gamma")
 INPUT_FIELDS = ("dataset", "data_dir", "train_split", "color", "min_crop_area",

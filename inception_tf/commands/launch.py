@@ -22,10 +22,10 @@ from inception_tf.runtime.cluster import Cluster
 
 log = logging.getLogger("inception_tf")
 OWN = (
-    Flag("num_workers", 2, "processes to start"),
+    Flag("num_workers", 2, "processes to start", low=1, high=1000),
     Flag("max_restarts", 0, "times the group is started again after storage errors, a stall, a "
                             "lost peer or a signal to a worker (exit codes 4, 7, 8 and above 128, "
-                            "but 130), unless launch itself was told to stop"),
+                            "but 130), unless launch itself was told to stop", low=0),
 )
 # After one worker failed the others get this long to notice by themselves; then SIGTERM and
 # SIGKILL, each with this long to work.
@@ -49,8 +49,6 @@ def main(argv):
     cut = argv.index("--")
     own = flags.parse("launch", "Starts local workers: launch [--flags] -- COMMAND ...",
                       argv[:cut], OWN, groups=()).own
-    if own["num_workers"] < 1:
-        raise UsageError(f"--num_workers={own['num_workers']} is below 1")
     for restart in range(own["max_restarts"] + 1):
         failures, stopped = run_group(argv[cut + 1:], own["num_workers"])
         if not failures:

@@ -14,11 +14,13 @@ from inception_tf.flags import Flag
 log = logging.getLogger("inception_tf")
 
 OWN = (
-    Flag("model", "", "a run's folder, an exported folder, or a .keras file of ours"),
-    Flag("top", 5, "classes named per picture"),
-    Flag("output", "", "also write one JSON line per picture to this file; must not exist"),
+    Flag("model", "", "a run's folder, an exported folder, or a .keras file of ours",
+         path=True),
+    Flag("top", 5, "classes named per picture", low=1),
+    Flag("output", "", "also write one JSON line per picture to this file; must not exist",
+         path=True),
     Flag("explain", "", "folder for a picture per picture with a heat map of where its classes "
-                        "were seen; must not exist"),
+                        "were seen; must not exist", path=True),
 )
 # Unreadable files named in the last line.
 MAX_NAMED = 5
@@ -50,8 +52,6 @@ def _check(own, words):
                          "--model=PATH")
     if not own["model"]:
         raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
-    if own["top"] < 1:
-        raise UsageError(f"--top={own['top']} is below 1")
     for name in ("output", "explain"):
         if own[name] and os.path.lexists(own[name]):
             raise UsageError(f"--{name}={own[name]!r} exists already: remove it, or choose "

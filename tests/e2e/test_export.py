@@ -180,7 +180,7 @@ def test_an_existing_folder_is_refused_and_left(exported, run, capsys):
     (["--format=onnx", "--quantize=int8"], "--quantize=int8 is for --format=litert"),
     (["--model_dir=/nowhere"], "no config.json there"),
     (["--export_dir="], "name the folder"),
-    (["--calibration_images=0"], "at least 1"),
+    (["--calibration_images=0"], "--calibration_images=0 is below 1"),
 ])
 def test_bad_flags_are_one_line(run, tmp_path, capsys, flags, message):
     folder = tmp_path / "1"
