@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import logging
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,13 @@ import tensorflow as tf
 
 from inception_tf.data import images
 from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
-from inception_tf.data.folders import EXTENSIONS
+from inception_tf.data.pictures import list_pictures, read_picture, skipped_words
 from inception_tf.errors import UsageError
 from inception_tf.serving import runtimes
 from inception_tf.serving.classifier import Classifier, open_keras, open_run
 from inception_tf.serving.export import MANIFEST, read_manifest
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 32
 # Batches decoded ahead of the network.
@@ -60,23 +63,32 @@ def open_predictor(path):
 
 
 def image_paths(words):
-    """Files named, and those of folders named: with an ending of an image, by name, at any depth.
+    """Files named, and the pictures of folders named (data.pictures has the rule), by name.
+
+    What a folder has that cannot be looked into is among them, to fail in its turn.
 
     Raises: UsageError for a word that is neither, or a folder without any.
     """
     found = []
     for word in words:
         if os.path.isdir(word):
-            inside = sorted(str(p) for p in Path(word).rglob("*")
-                            if p.suffix.lower() in EXTENSIONS and p.is_file())
-            if not inside:
-                raise UsageError(f"{word} has no {', '.join(EXTENSIONS)} file")
-            found += inside
+            found += _paths_in(word)
         elif os.path.lexists(word):
             found.append(word)
         else:
             raise UsageError(f"no file or folder {word!r}")
     return found
+
+
+def _paths_in(folder):
+    listing = list_pictures(folder)
+    passed_over = skipped_words(listing.skipped)
+    paths = sorted(str(Path(folder, path)) for path, _ in listing.pictures + listing.problems)
+    if not paths:
+        raise UsageError(f"{folder} has no {', '.join(images.EXTENSIONS)} file{passed_over}")
+    if passed_over:
+        log.info("%s: %s pictures%s", folder, f"{len(listing.pictures):,}", passed_over)
+    return paths
 
 
 def predictions(predictor, paths):
@@ -114,7 +126,7 @@ def _decoded(predictor, paths):
 
 def _decode(crop, path, max_pixels):
     try:
-        encoded = Path(path).read_bytes()
+        encoded = read_picture(path)
         return Prediction(path, crop(encoded).numpy(), None)
     except OSError as error:
         return Prediction(path, None, None, error.strerror or str(error))

@@ -16,7 +16,7 @@ from inception_tf.runtime.writers import write_atomically
 CHANGEABLE = {
     "epochs", "max_steps", "log_every_steps", "eval_every_epochs", "checkpoint_every_epochs",
     "keep", "keep_best", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch",
-    "eval_split", "max_bad_examples", "startup_timeout_s", "stall_timeout_s",
+    "eval_split", "allow_empty_classes", "max_bad_examples", "startup_timeout_s", "stall_timeout_s",
     "steps_per_call", "profile_steps", "on_non_finite", "max_skipped_steps",
 }
 
