@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import re
 import sys
+from typing import Any
 
 from absl import flags as absl_flags
 
@@ -216,7 +217,7 @@ class _FloatParser(absl_flags.FloatParser):
             raise ValueError("not a number") from None
 
 
-_NUMBERS = {int: _IntegerParser, float: _FloatParser}
+_NUMBERS: dict[type, Any] = {int: _IntegerParser, float: _FloatParser}
 
 
 class _TupleParser(absl_flags.ArgumentParser):

@@ -3,14 +3,18 @@
 Writing ImageNet takes hours; what would end it in the middle is looked for first.
 """
 
+import contextlib
 import logging
 import os
 import shutil
 import tarfile
 
+import requests
+
 from inception_tf.data import tfds_source
 from inception_tf.data.sources import open_source
 from inception_tf.errors import DataError, InceptionError, StorageError, UsageError
+from inception_tf.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +23,8 @@ IMAGENET_TARS = {
     "ILSVRC2012_img_train.tar": 147_897_477_120,
     "ILSVRC2012_img_val.tar": 6_744_924_160,
 }
+# For one attempt to reach a server that a set is downloaded from.
+CONNECT_SECONDS = 4.0
 # A tar ends with two blocks of zeros (POSIX.1-1988, ustar).
 _TAR_END = 1024
 
@@ -54,12 +60,20 @@ def prepare(data):
     _write(builder, data)
 
 
+def prepare_in_passing(data):
+    """`prepare` by a command that is about something else: where `require_welcome` allows it."""
+    if data.dataset != "folder" and not tfds_source.is_prepared(
+            builder := tfds_source.find_builder(data)):
+        tfds_source.require_welcome(builder, data)
+    prepare(data)
+
+
 def _write(builder, data):
     tfds = tfds_source.import_tfds()
     config = tfds.download.DownloadConfig(manual_dir=os.path.expanduser(data.manual_dir) or None)
     log.info("writing %s to %s", builder.info.full_name, builder.data_path)
     try:
-        with tfds_source.quiet_tfds():
+        with tfds_source.quiet_tfds(), _giving_up_soon():
             builder.download_and_prepare(download_config=config)
     except InceptionError:
         raise  # a signal that stops the run
@@ -71,9 +85,33 @@ def _write(builder, data):
              _split_sizes(tfds_source.find_builder(data)))
 
 
+@contextlib.contextmanager
+def _giving_up_soon():
+    """Within, a server that cannot be reached is tried three times, for seconds.
+
+    TFDS tries ten times, at growing intervals and without a limit to each: minutes where there is
+    no network. What a server answers, and how slowly, is waited for as before.
+    """
+    adapter = requests.adapters.HTTPAdapter
+    send = adapter.send
+
+    def send_soon(self, request, stream=False, timeout=None, **settings):
+        self.max_retries = self.max_retries.new(connect=2)
+        return send(self, request, stream, timeout or (CONNECT_SECONDS, None), **settings)
+
+    adapter.send = send_soon
+    try:
+        yield
+    finally:
+        adapter.send = send
+
+
 def _explained(error, builder, data):
     """The exception of ours that fits what TFDS raised."""
     text = " ".join(str(error).split())[:300]
+    if isinstance(error, requests.ConnectionError):
+        reason = getattr(error.args[0], "reason", text) if error.args else text
+        return DataError(f"--dataset={data.dataset} could not be downloaded: {reason!s:.300}")
     if isinstance(error, PermissionError) or "Read-only file system" in text:
         return StorageError(f"--data_dir={builder.data_dir} cannot be written: {text}")
     if isinstance(error, AssertionError) and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
@@ -107,7 +145,7 @@ def _checked_archives(data, manual_dir):
 def _listing(folder):
     if not os.path.isdir(folder):
         return "no such folder"
-    return ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
+    return ", ".join(map(printable, sorted(os.listdir(folder))[:8])) or "nothing"
 
 
 def _require_whole_tar(path):
@@ -149,9 +187,7 @@ def _require_disk(builder, archives):
     """
     sizes = [os.path.getsize(path) for path in archives] or [0]
     needed = sum(sizes) + max(sizes)
-    folder = str(builder.data_dir)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
+    folder = tfds_source.existing_part(builder.data_dir)
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
         raise StorageError(f"--data_dir: {folder} is not writable")

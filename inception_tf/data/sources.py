@@ -64,13 +64,21 @@ class Source(abc.ABC):
         """Names a record without reading it."""
         return f"{self.name}/{self.split}#{index}"
 
+    @property
+    def max_id_bytes(self):
+        """Bytes that the longest example id has at most (UTF-8)."""
+        return len(self.describe(self.num_examples - 1).encode())
+
     @abc.abstractmethod
     def _read(self, index):
         """The Record at `index`; an OSError is tried again."""
 
 
-def open_source(data, split):
+def open_source(data, split, check_classes=lambda names: None):
     """The Source of `split` of the data set that `data` (config.Data) names.
+
+    check_classes: is called with the class names, before anything is prepared where they are
+        known by then, so that it can refuse them.
 
     Raises: UsageError for an unknown data set or split or one that is not
         prepared, DataError for one that is damaged.
@@ -80,7 +88,10 @@ def open_source(data, split):
     if data.dataset == "folder":
         from inception_tf.data.folders import FolderSource
 
-        return FolderSource(data, split)
-    from inception_tf.data.tfds_source import open_tfds
+        source = FolderSource(data, split)
+    else:
+        from inception_tf.data.tfds_source import open_tfds
 
-    return open_tfds(data, split)
+        source = open_tfds(data, split, check_classes)
+    check_classes(source.class_names)
+    return source

@@ -7,27 +7,35 @@ import importlib
 import logging
 import os
 import re
+import shlex
 import sys
+from pathlib import Path
 
-from inception_tf.data import shards
+from inception_tf.data import shards, tfds_info
 from inception_tf.data.sources import Record, Source
 from inception_tf.errors import DataError, UsageError
 
 log = logging.getLogger(__name__)
 
 EMBEDDED = "shapes"
+# The most of a file name that an id has, its end: longer ones are paths, and "#5" tells them apart.
+_FILE_NAME_BYTES = 255
 _NAME = re.compile(r"[\w-]+(/[\w.+-]+)?(:[\w.*]+)?")
 
 
-def open_tfds(data, split):
-    """A Source over the TFDS set that `data` names, prepared now if it needs no download."""
+def open_tfds(data, split, check_classes):
+    """A Source over the TFDS set that `data` names, prepared now where `require_welcome` allows.
+
+    check_classes: see sources.open_source.
+    """
     builder = find_builder(data)
     require_image_and_label(builder.info.features, data.dataset)
+    if builder.info.features["label"].num_classes:
+        check_classes(tuple(builder.info.features["label"].names))
     if not is_prepared(builder):
-        _require_local(builder, data)
-        from inception_tf.data.prepare import prepare
+        from inception_tf.data.prepare import prepare_in_passing
 
-        prepare(data)
+        prepare_in_passing(data)
         builder = find_builder(data)
     return TfdsSource(builder, data.dataset, split)
 
@@ -38,15 +46,30 @@ def is_prepared(builder):
         return builder.is_prepared()
 
 
-def _require_local(builder, data):
-    """Raises UsageError when preparing would download: training never does that by itself."""
-    if data.dataset == EMBEDDED or (data.manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
+def require_welcome(builder, data):
+    """Raises UsageError where only `inception-tf prepare` may write.
+
+    Training and scoring download nothing, and a --data_dir may be mistyped or be somebody's
+    pictures: they prepare the embedded set where nobody named a place, and archives that were
+    named by --manual_dir, into a folder that is new, empty or of TFDS.
+    """
+    from_archives = data.manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    if builder.name == EMBEDDED and not data.data_dir or from_archives and _is_ours(data.data_dir):
         return
-    command = f"inception-tf prepare --dataset={data.dataset}"
+    words = [f"--dataset={data.dataset}"]
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        command += " --manual_dir=DIR"
+        words.append(f"--manual_dir={shlex.quote(data.manual_dir or 'DIR')}")
+    if data.data_dir:
+        words.append(f"--data_dir={shlex.quote(data.data_dir)}")
     raise UsageError(f"--dataset={data.dataset} is not prepared in {builder.data_dir}"
-                     f"{_other_versions(builder)}; run `{command}`, or correct --data_dir")
+                     f"{_other_versions(builder)}; run `inception-tf prepare {' '.join(words)}`, "
+                     "or correct --data_dir")
+
+
+def _is_ours(data_dir):
+    folder = Path(data_dir).expanduser()
+    return not data_dir or not folder.is_dir() or not any(folder.iterdir()) or any(
+        any(folder.glob(f"{sets}/dataset_info.json")) for sets in ("*/*", "*/*/*"))
 
 
 def _other_versions(builder):
@@ -62,14 +85,26 @@ def find_builder(data, file_format=None):
     tfds = import_tfds()
     if not _NAME.fullmatch(data.dataset):
         raise UsageError(f"--dataset={data.dataset!r} is not a name like cifar10 or cifar10:3.0.2")
-    data_dir = os.path.expanduser(data.data_dir) or None
+    # From the root on: TFDS and the search for a folder that is there yet go upwards from it.
+    data_dir = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else None
     try:
         with quiet_tfds():
-            return tfds.builder(data.dataset, data_dir=data_dir, file_format=file_format)
+            builder = tfds_info.read_builder(
+                data.dataset, tfds.core.utils.file_utils.list_data_dirs(data_dir),
+                lambda: tfds.builder(data.dataset, data_dir=data_dir, file_format=file_format))
     except tfds.core.DatasetNotFoundError:
         raise UsageError(_unknown_name(tfds, data.dataset)) from None
     except (ImportError, AssertionError, ValueError, RuntimeError) as error:
         raise UsageError(f"--dataset={data.dataset}: {_first_line(error)}") from error
+    if not (there := existing_part(builder.data_dir)).is_dir():
+        raise UsageError(f"--data_dir={data.data_dir or builder.data_dir_root}: {there} is no "
+                         "folder")
+    return builder
+
+
+def existing_part(path):
+    """`path`, or of the folders above it the nearest that is there; links are not followed."""
+    return next(p for p in (Path(path), *Path(path).parents) if os.path.lexists(p))
 
 
 @contextlib.contextmanager
@@ -89,6 +124,8 @@ def import_tfds():
     # Registers itself with TFDS by being imported.
     importlib.import_module("inception_tf.data.shapes")
     tfds = importlib.import_module("tensorflow_datasets")
+    # Each attempt to reach a server would be a line; the error that ends them says it once.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     return tfds
@@ -109,12 +146,21 @@ class TfdsSource(Source):
             (builder.info.full_name, [_identity(i) for i in instructions]),
         )
 
+    @property
+    def max_id_bytes(self):
+        return super().max_id_bytes + (len(" ()") + _FILE_NAME_BYTES) * self._has_file_name
+
     def _read(self, index):
         stored = self._shards.read(index)
-        example = self._features.deserialize_example_np(stored, decoders=self._skip_decoding)
+        try:
+            example = self._features.deserialize_example_np(stored, decoders=self._skip_decoding)
+        except Exception as error:  # TFDS and TensorFlow raise several
+            raise DataError(f"{self.describe(index)} is not what {tfds_info.FEATURES} declares: "
+                            f"{_first_line(error)}") from None
         name = self.describe(index)
         if self._has_file_name:
-            name = f"{name} ({example['file_name'].decode()})"
+            file_name = example["file_name"].decode(errors="backslashreplace").encode()
+            name += f" ({file_name[-_FILE_NAME_BYTES:].decode(errors='ignore')})"
         return Record(bytes(example["image"]), int(example["label"]), name)
 
 

@@ -70,7 +70,7 @@ def _open_images(header, given):
     """(Config of the scoring, Source of its images)."""
     stored = Config.from_json(json.dumps(header["about"].get("config", {})), "predictions file")
     config = stored.replace(**{"dataset": header["dataset"], "eval_split": header["split"],
-                               **given})
+                               "manual_dir": "", **given})
     source = open_source(config.data, config.data.eval_split)
     if source.fingerprint != header["data_fingerprint"]:
         raise UsageError(f"--dataset={source.name}: the images there now are not those that were "

@@ -7,6 +7,7 @@ import pytest
 
 from inception_tf.config import Data
 from inception_tf.data import drawing, shapes
+from inception_tf.data.prepare import prepare
 from inception_tf.data.sources import open_source
 
 # sha256 of the pixels of 40 training pictures, before JPEG; `inception-tf prepare` must be
@@ -46,9 +47,10 @@ def test_shape_lies_within_the_window_it_is_drawn_in(shape):
     assert reach / 0.85 < 1.4
 
 
-def test_set_prepares_itself_as_array_record_with_balanced_classes(tmp_path, monkeypatch):
+def test_set_is_prepared_as_array_record_with_balanced_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(shapes, "SPLITS", {"train": 60, "validation": 20, "test": 20})
     data = Data(dataset="shapes", data_dir=str(tmp_path))
+    prepare(data)
     source = open_source(data, "train")
     assert list(tmp_path.rglob("*.array_record*"))
     labels = [source.read(i).label for i in range(source.num_examples)]
