@@ -2,10 +2,11 @@
 
 import contextlib
 import importlib
+import os
 import sys
 
 COMMANDS = {
-    "prepare": "download nothing, check archives, make a data set ready",
+    "prepare": "make a data set ready: download or check its archives, write it",
     "train": "train a network",
     "eval": "score a trained network",
     "average": "average a run's checkpoints, measure batch statistics anew",
@@ -20,21 +21,54 @@ COMMANDS = {
 def main(argv=None):
     """Runs one command and ends the process with its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["--version"]:
+        words = ["train", "--version"]  # one answer for all commands
     if words and words[0] in COMMANDS:
         run(words[0], words[1:])
     asked = bool(words) and words[0] in ("-h", "--help", "help")
-    mistake = f"inception-tf: unknown command {words[0]!r}\n\n" if words and not asked else ""
+    mistake = f"inception-tf: {_unknown(words[0])}\n\n" if words and not asked else ""
     with contextlib.suppress(BrokenPipeError):
         print(mistake + usage(), file=sys.stdout if asked else sys.stderr, flush=True)
     sys.exit(0 if asked else 2)
 
 
 def run(command, argv):
-    """Calls `commands.COMMAND.main(argv)` and exits with 0 or the error's code."""
+    """Calls `commands.COMMAND.main(argv)` and exits with 0 or the error's code.
+
+    From the first moment to the last a stop signal ends the process with one line.
+    """
+    _open_missing_streams()
+    from inception_tf.runtime.signals import end_with_parent, to_the_end
+
+    stop = to_the_end()
+    end_with_parent(os.environ)
     from inception_tf.commands.shell import exit_code_of
 
     module = importlib.import_module(f"inception_tf.commands.{command}")
-    sys.exit(exit_code_of(module.main, argv))
+    code = exit_code_of(module.main, argv)
+    stop.end_with(code)
+    sys.exit(code)
+
+
+def _open_missing_streams():
+    """The null device for standard streams that the caller closed (`2>&-`).
+
+    Otherwise the next file that is opened takes the descriptor's number, and what TensorFlow
+    prints goes into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, open(number, "r+" if number == 0 else "w", closefd=False))
+
+
+def _unknown(word):
+    from inception_tf.flags import nearest
+
+    near = nearest(word, list(COMMANDS))
+    return f"unknown command {word!r}" + f": did you mean {near}?" * bool(near)
 
 
 def usage():

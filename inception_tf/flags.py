@@ -147,8 +147,6 @@ def _words(values, command, argv):
 
 def _unknown(name, known, command):
     near = nearest(name, known)
-    if near is None and name.startswith("no"):
-        near = nearest(name[2:], known)
     elsewhere = " (a flag of other commands)" if name in config_module.field_groups() else ""
     meant = f"did you mean --{near}? " if near else ""
     return f"{command} has no flag --{name}{elsewhere}: {meant}see `inception-tf {command} --help`"

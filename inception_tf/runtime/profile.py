@@ -15,12 +15,18 @@ class StepProfile:
     """
 
     def __init__(self, text, folder):
-        match = re.fullmatch(r"([1-9]\d*)-([1-9]\d*)", text)
+        match = re.fullmatch(r"([1-9]\d{0,17})-([1-9]\d{0,17})", text)
         if text and (not match or int(match[1]) > int(match[2])):
             raise UsageError(f"--profile_steps={text!r} is not a range of steps such as 10-15")
         # Completed steps at which it begins and ends.
         self._edges = (int(match[1]) - 1, int(match[2])) if match else ()
         self._folder, self._running = str(folder), False
+
+    def require_within(self, total):
+        """Raises UsageError when a run of `total` steps ends before the profile does."""
+        if self._edges and self._edges[1] > total:
+            raise UsageError(f"--profile_steps={self._edges[0] + 1}-{self._edges[1]} goes beyond "
+                             f"the run's end at step {total}")
 
     def left(self, step):
         """Steps from `step` to where the profile begins or ends next; infinite when never."""

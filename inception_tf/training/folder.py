@@ -29,6 +29,8 @@ def make_folder(model_dir):
     folder = Path(model_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"--model_dir={folder}: that, or a part of it, is no folder") from None
     except OSError as error:
         raise UsageError(f"--model_dir={folder}: {error.strerror}") from None
     if not os.access(folder, os.W_OK):
