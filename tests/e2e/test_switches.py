@@ -120,6 +120,7 @@ def test_skipping_ends_after_the_limit(config, tmp_path):
     ({"xla": True, "batch_norm": "synchronized"}, "--xla with --batch_norm=synchronized"),
     ({"profile_steps": "15-10"}, "--profile_steps='15-10'"),
     ({"profile_steps": "ten"}, "--profile_steps='ten'"),
+    ({"profile_steps": "5-7"}, "--profile_steps=5-7 goes beyond the run's end at step 6"),
 ])
 def test_what_cannot_work_is_refused_before_the_start(config, tmp_path, settings, message):
     with pytest.raises(UsageError, match=message):
