@@ -80,13 +80,15 @@ def _look_into(folder, inside, listing):
     with os.scandir(os.path.join(folder, inside)) as entries:
         for entry in entries:
             path = os.path.join(inside, entry.name)
+            if entry.name.startswith("."):
+                listing.skipped["hidden"] += 1
+                continue
             try:
-                status = None if entry.name.startswith(".") else entry.stat()
+                status = entry.stat()
             except OSError as error:
                 listing.problems.append((path, _why(error, entry.path)))
                 continue
-            reason = _why_not(entry.name, status)
-            if reason:
+            if reason := _why_not(entry.name, status):
                 listing.skipped[reason] += 1
             elif stat.S_ISDIR(status.st_mode):
                 found.append((path, entry.is_symlink()))
@@ -97,8 +99,6 @@ def _look_into(folder, inside, listing):
 
 def _why_not(name, status):
     """Why something is neither a picture nor a folder to look into; "" where it is one."""
-    if status is None:
-        return "hidden"
     if stat.S_ISDIR(status.st_mode):
         return "of the system" if name.lower() in SYSTEM_FOLDERS else ""
     if not stat.S_ISREG(status.st_mode):
@@ -135,7 +135,7 @@ def skipped_words(skipped: collections.Counter[str]) -> str:
     return f"; skipped {skipped.total():,}: {', '.join(named)}"
 
 
-def read_picture(path: str | os.PathLike) -> bytes:
+def read_picture(path: str) -> bytes:
     """The bytes of a regular file. Raises OSError for anything else, which is not waited for.
 
     Looked at before it is opened: a FIFO would block for ever, and a device may act on it.

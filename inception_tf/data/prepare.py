@@ -45,7 +45,8 @@ def prepare(data):
         StorageError when the disk is too small or not writable.
     """
     if data.dataset == "folder":
-        _report_folder(data)
+        for split in (data.train_split, data.eval_split):
+            open_source(data, split)  # logs what it holds
         return
     builder = tfds_source.find_builder(data)
     if tfds_source.is_prepared(builder):
@@ -204,13 +205,6 @@ def _require_same_tars(builder, data):
     if os.path.isfile(tar) and "train" not in builder.info.splits:
         raise UsageError(f"{builder.data_path} was prepared without {tar}; remove that folder "
                          "and prepare again")
-
-
-def _report_folder(data):
-    for split in (data.train_split, data.eval_split):
-        source = open_source(data, split)
-        log.info("%s/%s: %d images, %d classes", data.data_dir, split, source.num_examples,
-                 source.num_classes)
 
 
 def _is_imagenet(data):

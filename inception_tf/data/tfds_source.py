@@ -152,16 +152,16 @@ class TfdsSource(Source):
 
     def _read(self, index):
         stored = self._shards.read(index)
+        name = self.describe(index)
         try:
             example = self._features.deserialize_example_np(stored, decoders=self._skip_decoding)
+            if self._has_file_name:
+                file_name = example["file_name"].decode(errors="backslashreplace").encode()
+                name += f" ({file_name[-_FILE_NAME_BYTES:].decode(errors='ignore')})"
+            return Record(bytes(example["image"]), int(example["label"]), name)
         except Exception as error:  # TFDS and TensorFlow raise several
-            raise DataError(f"{self.describe(index)} is not what {tfds_info.FEATURES} declares: "
+            raise DataError(f"{name} is not what {tfds_info.FEATURES} declares: "
                             f"{_first_line(error)}") from None
-        name = self.describe(index)
-        if self._has_file_name:
-            file_name = example["file_name"].decode(errors="backslashreplace").encode()
-            name += f" ({file_name[-_FILE_NAME_BYTES:].decode(errors='ignore')})"
-        return Record(bytes(example["image"]), int(example["label"]), name)
 
 
 def _instructions(builder, name, split):
@@ -191,10 +191,10 @@ def _refuse_extra_shards(instructions):
     """A second set of shards beside the declared one means an interrupted or mixed copy."""
     declared = collections.defaultdict(set)
     for instruction in instructions:
-        folder, name = os.path.split(instruction.filename)
-        declared[folder, name.rsplit("-", 3)[0]].add(name.rsplit("-", 1)[1])
+        if found := re.fullmatch(r"(.*)-\d{5,}-of-(\d{5,})", instruction.filename):
+            declared[os.path.split(found[1])].add(found[2])
     for (folder, stem), counts in declared.items():
-        for name in os.listdir(folder):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
             found = re.fullmatch(re.escape(stem) + r"-\d{5,}-of-(\d{5,})", name)
             if found and found[1] not in counts:
                 raise DataError(f"{os.path.join(folder, name)} does not belong to the "
@@ -215,7 +215,7 @@ def require_image_and_label(features, name):
     if not all(isinstance(found.get(key), kind) for key, kind in wanted.items()):
         listed = ", ".join(f"{k}: {type(v).__name__}" for k, v in sorted(found.items()))
         raise UsageError(f"--dataset={name} has no image and label to train on; it has "
-                         f"{listed or features}")
+                         f"{listed or 'nothing to read'}")
 
 
 def _unknown_name(tfds, name):

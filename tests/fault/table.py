@@ -75,6 +75,7 @@ PROMISES = {
     "F60": "a run's folder removed or moved away: exit 4, said once",
     "F61": "a mistyped or foreign --data_dir: nothing is created or written there",
     "F62": "a damaged metrics.csv or config.json: one line or the whole truth, never other numbers",
+    "F63": "a damaged dataset_info.json, features.json or list of labels: exit 6, one line",
     "F64": "a killed launch leaves no worker",
     "F65": "every picture format: pixels as Pillow's, or refused",
     "F66": "odd class folders: counted and said, or refused",

@@ -201,8 +201,9 @@ def test_failures_of_tfds_become_one_line(imagenet, monkeypatch, raised, error, 
 
 def test_folder_is_only_counted(tmp_path, caplog):
     for split in ("train", "validation"):
-        (tmp_path / split / "cat").mkdir(parents=True)
-        (tmp_path / split / "cat" / "1.jpg").write_bytes(b"")
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "1.jpg").write_bytes(b"not empty")
     with caplog.at_level(logging.INFO):
         prepare(Data(dataset="folder", data_dir=str(tmp_path)))
-    assert "train: 1 images, 1 classes" in caplog.text
+    assert "/train: 2 images in 2 classes" in caplog.text
