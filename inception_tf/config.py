@@ -35,7 +35,7 @@ class Network:
 
     net: str = option("inception_v4", "network of the paper", NETS)
     image_size: int = option(299, "height and width of the input in pixels [P]", low=75,
-                             high=4096)
+                             high=2048)
     width: float = option(1.0, "multiplier of every layer's filters", low=0.01, high=8)
     repeats: tuple[int, ...] = option((), "blocks per stage A,B,C; empty: the figure's",
                                       low=0, high=200)

@@ -15,8 +15,9 @@ import msgspec
 
 from inception_tf.errors import InceptionError, UsageError
 
-# The largest are manifests with a name for each of ImageNet's 21,841 classes: 1 MB.
-MAX_BYTES = 64 * 2**20
+# The largest are manifests with a name for each of ImageNet's 21,841 classes: 1 MB. The worst of
+# this size, nothing but empty lists, takes 200 MB of memory.
+MAX_BYTES = 8 * 2**20
 
 
 def read(path: str | os.PathLike, kind: Any, error: type[InceptionError] = UsageError,

@@ -8,7 +8,13 @@ import numpy as np
 from inception_tf.config import Config
 from inception_tf.data.crops import preprocessing_of, protocol_of
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import CHECKPOINTS, build_network, load_weights, read_config
+from inception_tf.evaluation.models import (
+    CHECKPOINTS,
+    build_network,
+    load_weights,
+    read_config,
+    refuse_false_claims,
+)
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.progress import log
 
@@ -106,6 +112,9 @@ def member_of(model_dir, manifest, weights, given, arrays=None):
     _refuse_other_network(model_dir, config, manifest)
     prefix = {"ema": "ema/", "raw": "weights/"}[weights]
     own = {name: array for name, array in (arrays or {}).items() if name.startswith(prefix)}
+    if arrays is not None:
+        refuse_false_claims(config.network, len(manifest["class_names"]),
+                            [array.shape for array in own.values()], model_dir)
     overrides = {name: given[name] for name in OVERRIDES if name in given}
     return Member(str(model_dir), config.replace(**overrides), manifest, weights, own)
 

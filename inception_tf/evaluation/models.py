@@ -1,18 +1,28 @@
 """A run's folder -> the network it trained, ready to score."""
 
 import contextlib
+import math
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 import inception_tf.nets as nets
-from inception_tf.config import Config
+from inception_tf.config import Config, Network
 from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.nets.sizes import image_bytes, num_parameters, pass_bytes
 from inception_tf.nets.stages import freeze
 from inception_tf.runtime import checkpoint
+from inception_tf.runtime.memory import require_memory
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
+# ImageNet in full has 21,841.
+MAX_CLASSES = 100_000
+# Numbers that may be built on any file's word: 4 MB.
+_SMALL = 10**6
 
 
 def num_outputs(network, num_classes):
@@ -32,7 +42,11 @@ def build_network(network, num_classes, aux_head=None, precision="float32"):
     Returns:
         Model: float32 images [n, S, S, 3] in [-1, 1] -> logits [n, K], or
         [logits, aux_logits] with the auxiliary head.
+
+    Raises:
+        UsageError: a setting has no use in this network, or the machine cannot hold it.
     """
+    _require_room(network, num_outputs(network, num_classes))
     settings = {
         "aux_head": network.aux_head if aux_head is None else aux_head,
         "dropout": network.dropout,
@@ -59,6 +73,64 @@ def build_network(network, num_classes, aux_head=None, precision="float32"):
     return model
 
 
+def _require_room(network, classes):
+    if classes > MAX_CLASSES:
+        raise UsageError(f"{classes:,} classes: at most {MAX_CLASSES:,} are supported")
+    weights = 4 * num_parameters(network.net, network.repeats, network.width, classes)
+    require_memory(
+        weights + pass_bytes(network.image_size, network.width),
+        f"{network.net} of width {network.width:g}, blocks {_blocks(network)} and {classes:,} "
+        f"classes at {network.image_size}x{network.image_size}",
+        "take a smaller --width, --repeats or --image_size")
+
+
+def require_room_for_batch(network: Network, views: int, flag: str) -> None:
+    """Refuses a batch that cannot fit, before anything is read.
+
+    Args:
+        network: its settings.
+        views: images of the network's size that are in this host's memory at once.
+        flag: what to make smaller.
+
+    Raises:
+        UsageError: they need more memory than there is.
+    """
+    # A GPU has memory of its own for what the layers make of them.
+    on_host = not tf.config.list_physical_devices("GPU")
+    each = pass_bytes(network.image_size, network.width) if on_host else image_bytes(
+        network.image_size)
+    require_memory(views * each, f"{flag}: a batch of {views:,} images of "
+                   f"{network.image_size}x{network.image_size}", f"take a smaller {flag}")
+
+
+def refuse_false_claims(network: Network, num_classes: int, shapes: Iterable[Sequence[int]],
+                        path: object) -> None:
+    """Takes no memory on the word of a file: it must hold numbers for the network that it names.
+
+    Args:
+        network: what the file says of itself.
+        num_classes: the same.
+        shapes: of the arrays that it holds.
+        path: of the file.
+
+    Raises:
+        UsageError: a network of that name would be more than twice as large, or deeper.
+    """
+    held = [math.prod(shape) for shape in shapes]
+    claimed = num_parameters(network.net, network.repeats, network.width,
+                             num_outputs(network, num_classes))
+    # Each block has several arrays.
+    if max(network.repeats, default=0) > len(held) or claimed > 2 * sum(held) + _SMALL:
+        raise UsageError(
+            f"{path} holds another network than it says: {len(held):,} arrays of {sum(held):,} "
+            f"numbers, where {network.net} of width {network.width:g}, blocks {_blocks(network)} "
+            f"and {num_classes:,} classes has about {claimed:,}")
+
+
+def _blocks(network):
+    return ",".join(map(str, network.repeats)) or "as in the figure"
+
+
 @contextlib.contextmanager
 def _dtype_policy(name):
     before = keras.config.dtype_policy()
@@ -78,12 +150,22 @@ def _freeze_batch_norm(model):
 
 
 def read_config(model_dir):
-    """The Config that training wrote into `model_dir`; UsageError when there is none."""
+    """The Config that training wrote into `model_dir`; UsageError when there is none.
+
+    Without its --manual_dir: who trained said to prepare those archives, who scores has not.
+    """
     path = Path(model_dir) / CONFIG
     if not path.is_file():
-        raise UsageError(f"--model_dir={model_dir}: no {CONFIG} there; is it a folder that "
-                         "train.py wrote?")
-    return Config.from_json(path.read_text(), str(path))
+        raise UsageError(f"--model_dir={model_dir}: no {CONFIG} there; "
+                         + (meant(model_dir, CONFIG) or "is it a folder that train.py wrote?"))
+    return Config.from_json(path.read_text(), str(path)).replace(manual_dir="")
+
+
+def meant(folder: str | os.PathLike, name: str) -> str:
+    """Asks whether a folder in `folder` was meant: the one whose file `name` was written last."""
+    found = list(Path(folder).glob(f"*/{name}"))
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return f"did you mean {newest.parent}?" if newest else ""
 
 
 def load_weights(model, arrays, weights="ema"):
@@ -117,6 +199,8 @@ def load_model(model_dir, weights="ema", warn=print):
     if found is None:
         raise UsageError(f"--model_dir={model_dir} has no checkpoint yet")
     arrays, manifest = found
+    refuse_false_claims(config.network, len(manifest["class_names"]),
+                        [a.shape for a in arrays.values()], model_dir)
     model = build_network(config.network, len(manifest["class_names"]), aux_head=False)
     load_weights(model, arrays, weights)
     return model, config, manifest

@@ -14,6 +14,10 @@ import h5py
 from inception_tf.nets.stored import Refused, Stored, check_sizes
 
 _WEIGHTS = "model.weights.h5"
+# Ours take less: a list of some 10 files, a configuration of 1 MB, 10,000 groups and arrays.
+_MAX_DIRECTORY_BYTES = 2**20
+_MAX_CONFIG_BYTES = 16 * 2**20
+_MAX_OBJECTS = 100_000
 
 
 def keras_arrays(path):
@@ -33,7 +37,7 @@ def keras_arrays(path):
     except Refused:
         raise
     # h5py and zipfile raise any of these for damage; the last two: not Keras' layout.
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, LookupError,
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, LookupError,
             AttributeError) as error:
         raise Refused(f"{path}: is damaged, or no Keras file: {error}") from None
     if len(stored) != len(datasets):
@@ -52,14 +56,34 @@ def _hdf5_of(path):
     """The file itself, or the member of a .keras archive that holds the arrays."""
     if not path.endswith(".keras"):
         return path
-    archive = zipfile.ZipFile(path)
-    for name in ("config.json", _WEIGHTS):
-        member = archive.getinfo(name)
-        # Keras stores without compression; what expands can exhaust the memory.
-        if member.compress_type != zipfile.ZIP_STORED:
-            raise Refused(f"{path}: {name} is compressed, which Keras does not do")
-    _check_no_code(path, archive.read("config.json").decode())
+    archive = open_archive(path)
+    _check_no_code(path, read_member(path, archive, "config.json", _MAX_CONFIG_BYTES))
+    check_stored(path, archive, _WEIGHTS)
     return archive.open(_WEIGHTS)
+
+
+def open_archive(path):
+    """The ZipFile at `path`; Refused when its list of files alone is too large to read."""
+    with open(path, "rb") as file:
+        # Python's own search for the end record of either format; it has no public name.
+        end = zipfile._EndRecData(file)
+    if end and end[zipfile._ECD_SIZE] > _MAX_DIRECTORY_BYTES:
+        raise Refused(f"{path}: lists far more files than Keras writes")
+    return zipfile.ZipFile(path)
+
+
+def read_member(path, archive, name, max_bytes):
+    """Text of a member that is stored as it is; Refused when it is compressed or larger."""
+    check_stored(path, archive, name)
+    if archive.getinfo(name).file_size > max_bytes:
+        raise Refused(f"{path}: {name} is larger than {max_bytes:,} bytes")
+    return archive.read(name).decode()
+
+
+def check_stored(path, archive, name):
+    """Refuses a compressed member: what expands can exhaust the memory."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise Refused(f"{path}: {name} is compressed, which Keras does not do")
 
 
 def _check_no_code(path, config):
@@ -83,6 +107,8 @@ def _datasets(path, group, seen, prefix=""):
         if address in seen:
             raise Refused(f"{path}: {name} is in the file twice, which Keras does not do")
         seen.add(address)
+        if len(seen) > _MAX_OBJECTS:
+            raise Refused(f"{path}: holds more than {_MAX_OBJECTS:,} groups and arrays")
         if isinstance(value, h5py.Group):
             yield from _datasets(path, value, seen, f"{name}/")
         else:

@@ -4,14 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from inception_tf.config import Data, Network
 from inception_tf.data.crops import preprocessing_of
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.evaluation.models import build_network, load_model
+from inception_tf.evaluation.models import build_network, load_model, refuse_false_claims
 from inception_tf.nets.hdf5 import keras_arrays
-from inception_tf.nets.weights_file import fitting_arrays, load_weights_file
+from inception_tf.nets.weights_file import load_weights_file
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.progress import log
 from inception_tf.runtime.writers import read_metrics
@@ -79,25 +78,13 @@ def open_keras(path):
                          "`inception-tf convert` or `export --format=keras` wrote")
     network = facts.config.network
     with usage_errors_of(ValueError):
-        _check_before_building(network, len(facts.class_names), path)
+        refuse_false_claims(network, len(facts.class_names),
+                            [array.shape for array in keras_arrays(path).values()], path)
         model = build_network(network, len(facts.class_names))
         load_weights_file(model, path)
     if network.aux_head:
         model = keras.Model(model.input, model.outputs[0], name=model.name)
     return Classifier(model, network, facts.config.data, facts.class_names, "file", facts.origin)
-
-
-def _check_before_building(network, num_classes, path):
-    """Takes no memory on the word of a file: it must hold the network that it names.
-
-    Raises: UsageError or ValueError when it does not.
-    """
-    # Each block has several arrays.
-    if max(network.repeats, default=0) > len(keras_arrays(path)):
-        raise UsageError(f"{path} claims blocks {network.repeats}, more than it has arrays")
-    # In a graph variables have shapes and no memory.
-    with tf.Graph().as_default():
-        fitting_arrays(build_network(network, num_classes), path)
 
 
 def _validation(model_dir, step, weights, data):

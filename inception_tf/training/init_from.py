@@ -7,7 +7,12 @@ import os
 from pathlib import Path
 
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.evaluation.models import CHECKPOINTS, CONFIG, read_config
+from inception_tf.evaluation.models import (
+    CHECKPOINTS,
+    CONFIG,
+    read_config,
+    refuse_false_claims,
+)
 from inception_tf.nets.hdf5 import keras_arrays
 from inception_tf.nets.stages import STAGES, stage_of
 from inception_tf.nets.stored import Refused, Stored, read
@@ -49,8 +54,7 @@ def _config_of(path):
     Raises: UsageError when it is no run's folder and no file of Keras.
     """
     if os.path.isdir(path):
-        _read_run(path)  # complains before anything is built
-        return read_config(path)
+        return _without_false_claims(path, read_config(path), *_read_run(path))
     if not path.endswith(ENDINGS):
         raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
                          "folder")
@@ -59,7 +63,15 @@ def _config_of(path):
         log.warning("%s does not say which network it is, nor how its images were cut: flags "
                     "and presets decide", path)
         return None
-    return facts.config
+    with usage_errors_of(Refused):
+        return _without_false_claims(path, facts.config, *_read_file(path))
+
+
+def _without_false_claims(path, config, arrays, class_names):
+    """`config`, once the arrays that come with it are known to be of such a network."""
+    refuse_false_claims(config.network, len(class_names),
+                        [array.shape for array in arrays.values()], path)
+    return config
 
 
 def start_new_run(config, model, class_names):

@@ -10,6 +10,7 @@ from inception_tf.errors import UsageError, usage_errors_of
 from inception_tf.nets.hdf5 import keras_arrays
 from inception_tf.nets.stored import Refused, Stored, check_sizes
 from inception_tf.runtime.hashes import sha256_of
+from inception_tf.runtime.memory import check_safetensors_header
 
 # Where training scripts for torch put the weights among other things.
 _STATE_DICT_KEYS = ("state_dict", "model")
@@ -72,6 +73,7 @@ def _state_dict(path):
 
 def _safetensors(path):
     safetensors = _imported("safetensors", path)
+    check_safetensors_header(path, UsageError)
     try:
         file = safetensors.safe_open(path, framework="np")
     except (OSError, ValueError, safetensors.SafetensorError) as error:
