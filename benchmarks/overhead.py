@@ -120,13 +120,11 @@ def step_and_batches(preset_name, settings, strategy, cluster):
     from inception_tf.config import preset
     from inception_tf.evaluation.models import build_network
     from inception_tf.runtime.strategy import make_strategy
-    from inception_tf.runtime.watchdog import await_peers
     from inception_tf.training.schedule import Schedule
     from inception_tf.training.state import TrainState
     from inception_tf.training.step import TrainStep
 
     config = preset(preset_name).replace(**settings)
-    await_peers(cluster, 60.0)
     strategy = make_strategy(strategy, cluster)
     classes = 1000 if preset_name == "paper" else 20
     with strategy.scope():

@@ -61,7 +61,7 @@ def _open_missing_streams():
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-            setattr(sys, name, open(number, "r+" if number == 0 else "w", closefd=False))
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
 
 
 def _unknown(word):

@@ -19,6 +19,7 @@ from inception_tf import flags
 from inception_tf.errors import InceptionError, PeerLostError, UsageError, can_pass
 from inception_tf.flags import Flag
 from inception_tf.runtime.cluster import Cluster
+from inception_tf.runtime.signals import PARENT, StopSignals, patience
 
 log = logging.getLogger("inception_tf")
 OWN = (
@@ -44,11 +45,11 @@ class GroupFailed(InceptionError):
 
 def main(argv):
     """Runs the words after `--` in every worker; raises GroupFailed when one fails."""
-    if "--" not in argv or argv[-1] == "--":
-        raise UsageError("launch needs a command: inception-tf launch --num_workers=2 -- train ...")
-    cut = argv.index("--")
+    cut = argv.index("--") if "--" in argv else len(argv)
     own = flags.parse("launch", "Starts local workers: launch [--flags] -- COMMAND ...",
                       argv[:cut], OWN, groups=()).own
+    if not argv[cut + 1:]:
+        raise UsageError("launch needs a command: inception-tf launch --num_workers=2 -- train ...")
     for restart in range(own["max_restarts"] + 1):
         failures, stopped = run_group(argv[cut + 1:], own["num_workers"])
         if not failures:
@@ -66,29 +67,20 @@ def run_group(words, num_workers):
     First comes the failure that the others follow from. A worker that is still importing dies by
     the signal we hand on (code 143), which looks like a fault and is none.
     """
-    workers, printers, received = [], [], []
-
-    def hand_on(number, _):
-        received.append(number)
-        _send(workers, number)
-
+    workers, printers = [], []
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(num_workers))
-    previous = {s: signal.signal(s, hand_on) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        for i in range(num_workers):
-            workers.append(_start(words, Cluster(addresses, i)))
-            printers.append(threading.Thread(target=_prefix_lines, args=(i, workers[i]),
-                                             daemon=True))
-            printers[i].start()
-        if received:
-            _send(workers, received[-1])  # those started since then did not hear of it
-        return _wait(workers), bool(received)
-    finally:
-        _end(workers)
-        for printer in printers:
-            printer.join(5.0)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with StopSignals() as stop, patience():
+        try:
+            for i in range(num_workers):
+                workers.append(_start(words, Cluster(addresses, i)))
+                printers.append(threading.Thread(target=_prefix_lines, args=(i, workers[i]),
+                                                 daemon=True))
+                printers[i].start()
+            return _wait(workers, stop), stop.requested
+        finally:
+            _end(workers)
+            for printer in printers:
+                printer.join(5.0)
 
 
 def free_ports(count):
@@ -104,7 +96,8 @@ def free_ports(count):
 
 
 def _start(words, cluster):
-    environment = {**os.environ, "TF_CONFIG": cluster.tf_config(), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "TF_CONFIG": cluster.tf_config(), "PYTHONUNBUFFERED": "1",
+                   PARENT: str(os.getpid())}
     return subprocess.Popen([sys.executable, "-m", "inception_tf", *words], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             start_new_session=True)
@@ -116,10 +109,17 @@ def _prefix_lines(index, worker):
             print(f"[worker {index}] {line}", end="", flush=True)
 
 
-def _wait(workers):
-    """The failures when all have ended, or GRACE_SECONDS after the first of them."""
+def _wait(workers, stop):
+    """The failures when all have ended, or GRACE_SECONDS after the first of them.
+
+    A signal is handed on; the second SIGINT ends this process, and the system the workers.
+    """
     failures, deadline = {}, math.inf  # worker -> code, in the order in which they came
+    handed_on = False
     while any(w.poll() is None for w in workers) and time.monotonic() < deadline:
+        if stop.requested and not handed_on:
+            _send(workers, stop.received)
+            handed_on = True
         failures |= _failures_of(workers, failures)
         if failures and deadline == math.inf:
             deadline = time.monotonic() + GRACE_SECONDS

@@ -1,22 +1,29 @@
 """How a command ends: one line and an exit code, never a traceback for a user's mistake."""
 
 import contextlib
+import copy
+import errno
 import io
 import logging
 import os
 import sys
 import tempfile
 
-from inception_tf.errors import InceptionError
+from inception_tf.errors import InceptionError, StorageError
 from inception_tf.runtime.memory import keep_freed_memory
+from inception_tf.runtime.signals import StopSignals, importing
+from inception_tf.text import printable, printable_lines
 
 
 def exit_code_of(main, argv):
     """Runs `main(argv)`: 0, or the exit code of an InceptionError whose line it prints.
 
-    A reader of standard output that leaves early ends the command with 0, without a word.
+    A reader of standard output that leaves early ends the command with 0, without a word. A
+    stop signal is an InceptionError too, raised where it comes unless `main` takes it itself.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for library in ("absl", "tensorflow", "tf2onnx"):
         logging.getLogger(library).setLevel(logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -24,24 +31,53 @@ def exit_code_of(main, argv):
         sys.stdout.reconfigure(errors="backslashreplace")
     code = 0
     try:
-        main(argv)
+        with StopSignals() as stop, stop.at_once():
+            main(argv)
     except InceptionError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = _say(error)
     except BrokenPipeError:
         pass
-    _flush_standard_output()
-    return code
+    except OSError as error:
+        # Wherever it happens, also where nobody thought of it: a full disk is no fault of ours.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        code = _say(StorageError(error))
+    return _flush_standard_output() or code
+
+
+def _say(error):
+    print(f"error: {printable(error)}", file=sys.stderr)
+    return error.exit_code
 
 
 def _flush_standard_output():
-    """Python's own flush at the end of the process would complain of a reader that left."""
+    """The exit code of a standard output that cannot take the rest; None of a reader that left.
+
+    Python's own flush at the end of the process would complain of both.
+    """
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            return _say(StorageError(f"standard output could not be written: {error.strerror}"))
+    return None
+
+
+class _Formatter(logging.Formatter):
+    """Log lines in which names from files and folders give no orders to the terminal.
+
+    What is put into a message stays in its line; a message itself may have several.
+    """
+
+    def format(self, record):
+        if isinstance(record.args, tuple):
+            record = copy.copy(record)
+            record.args = tuple(arg if isinstance(arg, (int, float)) else printable(arg)
+                                for arg in record.args)
+        return printable_lines(super().format(record))
 
 
 def import_tensorflow():
@@ -53,7 +89,7 @@ def import_tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_freed_memory()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with importing(), tempfile.TemporaryFile() as held:
         try:
             with _standard_error_into(held):
                 import tensorflow  # noqa: F401

@@ -11,14 +11,15 @@ import tensorflow as tf
 from inception_tf.data.batches import view_batches
 from inception_tf.data.crops import with_mirrors
 from inception_tf.errors import NonFiniteError, UsageError
-from inception_tf.evaluation.models import load_weights
-from inception_tf.evaluation.predictions import ID_BYTES
+from inception_tf.evaluation.models import load_weights, require_room_for_batch
+from inception_tf.evaluation.predictions import stored_ids
+from inception_tf.evaluation.predictions_header import ID_BYTES, id_bytes_for, id_bytes_of
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.progress import bar
 from inception_tf.runtime.signals import StopSignals
 from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import from_first, local, make_strategy, split_batch
-from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
+from inception_tf.runtime.watchdog import naming_lost_peers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +54,9 @@ class Devices:
     """What a scoring computes on: the strategy, this process' place among the workers."""
 
     def __init__(self, kind, startup_timeout_s, stop, stall_timeout_s=0.0):
-        self.cluster, self.stop = read_cluster(os.environ), stop
+        self.cluster, self.stop = read_cluster(os.environ, kind), stop
         self.watchdog = StallWatchdog(stall_timeout_s)
-        await_peers(self.cluster, startup_timeout_s)
-        self.strategy = make_strategy(kind, self.cluster)
+        self.strategy = make_strategy(kind, self.cluster, startup_timeout_s)
         stop.watch()
 
     @property
@@ -68,7 +68,7 @@ class Devices:
 @contextlib.contextmanager
 def devices(kind, startup_timeout_s, stall_timeout_s):
     """The Devices; a stop signal to any worker ends all of them between two steps."""
-    with StopSignals() as stop, naming_lost_peers(read_cluster(os.environ).peers):
+    with StopSignals() as stop, naming_lost_peers(read_cluster(os.environ, kind).peers):
         on = Devices(kind, startup_timeout_s, stop, stall_timeout_s)
         with on.watchdog:
             yield on
@@ -93,55 +93,63 @@ def predict_split(member, source, writer, passes, protocol, on, step=None):
     done = start = from_first(on.strategy, writer.count if writer else 0)
     if start == source.num_examples:
         return 0, 0.0
-    step = step or view_step(member, passes, protocol, on)
-    stream = view_batches(
-        source, member.config.data, preprocessing=member.preprocessing, protocol=protocol,
-        start=start, batch_size=passes.images, part=on.cluster.part(passes.images))
+    step = step or view_step(member, source, passes, protocol, on)
     total = -(-(source.num_examples - start) // passes.images)
     started = time.monotonic()
-    try:
+    with step.views(member, source, start) as stream:
         for batch in on.watchdog.over(
                 bar(stream, total, "step", f"{member.config.network.net} {source.split}")):
             rows, stopped = step(batch)
             done += _commit(writer, rows, source.num_examples - done)
             if stopped and done < source.num_examples:
                 on.stop.interrupt()
-    finally:
-        stream.close()
     return source.num_examples - start, time.monotonic() - started
 
 
-def view_step(member, passes, protocol, on):
-    """The ViewStep of a network."""
+def view_step(member, source, passes, protocol, on):
+    """The ViewStep of a network for the images of `source`."""
+    on_this_host = on.number // len(on.cluster.workers)
+    require_room_for_batch(member.config.network, passes.views * on_this_host, "--batch_size")
     with on.strategy.scope():
         model = member.build()
-    return ViewStep(on, model, passes, protocol, int(member.config.network.background_class))
+    return ViewStep(on, model, passes, protocol, int(member.config.network.background_class),
+                    id_bytes_of(id_bytes_for(source)))
 
 
 class ViewStep:
     """A batch of images -> the rows of all of its images, on every worker."""
 
-    def __init__(self, on, model, passes, protocol, first_class):
-        self._on, self._model = on, model
+    def __init__(self, on, model, passes, protocol, first_class, id_bytes=ID_BYTES):
+        self._on, self._model, self._id_bytes = on, model, id_bytes
         self._passes, self._protocol, self._first_class = passes, protocol, first_class
         self._rows = tf.function(self._gathered_rows, autograph=False)
+        self._views = {}
 
     def load(self, member):
         """Takes the weights of another checkpoint of the same network."""
         with self._on.strategy.scope():
             load_weights(self._model, member.arrays, member.weights)
 
+    def views(self, member, source, start):
+        """The stream of `source` from record `start` on; the same one when asked again."""
+        if start not in self._views:
+            self._views[start] = view_batches(
+                source, member.config.data, preprocessing=member.preprocessing,
+                protocol=self._protocol, start=start, batch_size=self._passes.images,
+                part=self._on.cluster.part(self._passes.images))
+        return self._views[start].rewound()
+
     def __call__(self, batch):
         """((labels [n], ids [n], probabilities [n, K]), whether a worker was asked to stop)."""
-        ids = np.array(batch["example_id"].numpy(), f"S{ID_BYTES}")
+        ids = stored_ids(batch["example_id"].numpy(), self._id_bytes)
         facts = np.column_stack([
             batch["label"].numpy(), np.full(len(ids), self._on.stop.requested),
-            ids.view(np.uint8).reshape(len(ids), ID_BYTES)])
+            ids.view(np.uint8).reshape(len(ids), self._id_bytes)])
         parts = split_batch(self._on.strategy, {
             "image": batch["image"], "facts": tf.constant(facts, tf.float32)})
         rows = local(self._on.strategy, self._rows(parts)).numpy()
         probabilities, facts = np.split(rows, [rows.shape[1] - facts.shape[1]], axis=1)
-        ids = facts[:, 2:].astype(np.uint8).copy().view(f"S{ID_BYTES}")[:, 0]
+        ids = facts[:, 2:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
         names = [name.decode() for name in ids]
         return (facts[:, 0].astype(np.int32), names, probabilities), facts[:, 1].any()
 

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,7 +31,6 @@ from inception_tf.evaluation.scoring import (
     open_split,
     predict_into,
     score_files,
-    temporary_files,
 )
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.cluster import read_cluster
@@ -60,6 +60,7 @@ def watch(request, show):
     config = _await_config(model_dir, request)
     with contextlib.ExitStack() as stack:
         on = stack.enter_context(devices_for(request, config))
+        on.stop.stands = lambda: "what was scored is on record, the same command goes on"
         Watch(request, on, show, stack).run()
 
 
@@ -180,8 +181,8 @@ class Scoring:
 
     def score(self, member):
         """Scores a Member; the row that went on record."""
-        with contextlib.ExitStack() as stack:
-            (path,) = temporary_files(stack, 1)
+        with tempfile.TemporaryDirectory(prefix="inception_tf-") as scratch:
+            path = str(Path(scratch) / "0.predictions")
             rate = predict_into(path, member, self._source, self._request, self._on,
                                 self._step_with(member))
             rows = score_files([path], self._request, [rate])["rows"]
@@ -204,7 +205,7 @@ class Scoring:
         """The ViewStep, built and traced once, with the weights of `member`."""
         if self._step is None:
             protocol, passes = how_seen(member, self._request, self._on)
-            self._step = view_step(member, passes, protocol, self._on)
+            self._step = view_step(member, self._source, passes, protocol, self._on)
         else:
             self._step.load(member)
         return self._step

@@ -9,6 +9,7 @@ whole. Reading verifies size and hash before a number is used. Which steps are k
 is retention.py's business, writing while training goes on saver.py's.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import safetensors.numpy
 
 from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
 from inception_tf.runtime.hashes import sha256_of
+from inception_tf.runtime.memory import check_safetensors_header
 from inception_tf.runtime.new_folder import flush_entry
 
 FORMAT = 1
@@ -115,6 +117,15 @@ def steps(root):
     return sorted(int(m.group(1)) for m in names if m)
 
 
+def what_stands(root) -> str:
+    """What is below `root`, for the line of a run that was stopped."""
+    with contextlib.suppress(OSError):
+        newest = steps(root)[-1:]
+        return (f"saved after step {newest[0]}, the same command resumes" if newest
+                else "nothing was saved yet")
+    return ""
+
+
 def load(root, step):
     """(arrays, manifest) of one step.
 
@@ -123,6 +134,7 @@ def load(root, step):
     """
     folder = folder_of(root, step)
     manifest = verify(folder)
+    check_safetensors_header(folder / ARRAYS, CheckpointError)
     try:
         return safetensors.numpy.load_file(folder / ARRAYS), manifest
     except (OSError, ValueError, safetensors.SafetensorError) as error:

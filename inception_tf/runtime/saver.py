@@ -7,6 +7,7 @@ import threading
 from inception_tf.errors import CheckpointError, StorageError
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.retention import SCORES, retain
+from inception_tf.runtime.signals import patience
 
 log = logging.getLogger("inception_tf")
 
@@ -77,7 +78,8 @@ class BackgroundSaver:
     def wait(self):
         """Returns when no save is in flight, whatever became of it."""
         if self._thread is not None:
-            self._thread.join()
+            with patience():
+                self._thread.join()
             self._thread = None
 
     def _write(self, step, arrays, facts):

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from inception_tf.errors import UsageError
 from inception_tf.runtime.cluster import ALONE
+from inception_tf.runtime.watchdog import forming
 
 
-def make_strategy(kind="auto", cluster=ALONE):
+def make_strategy(kind="auto", cluster=ALONE, startup_timeout_s=120.0):
     """The tf.distribute strategy over the devices, one per kind and process.
 
     Args:
@@ -16,9 +17,11 @@ def make_strategy(kind="auto", cluster=ALONE):
             machine, else every logical CPU; "multi_worker" those of all workers;
             "auto" what the cluster and the number of GPUs suggest.
         cluster: the processes that train together (cluster.read_cluster).
+        startup_timeout_s: how long the others may take to answer, and to form a cluster.
 
     Raises:
         UsageError: `kind` does not fit the cluster.
+        PeerLostError: some workers do not answer.
     """
     several = len(cluster.workers) > 1
     if kind == "auto":
@@ -28,7 +31,8 @@ def make_strategy(kind="auto", cluster=ALONE):
     if several != (kind == "multi_worker"):
         raise UsageError(f"--strategy={kind} with {len(cluster.workers)} worker(s): set TF_CONFIG "
                          "or start with srun or `inception-tf launch` for multi_worker")
-    return _strategy(kind, cluster)
+    with forming(cluster, startup_timeout_s):
+        return _strategy(kind, cluster)
 
 
 def colors_on_device(choice):

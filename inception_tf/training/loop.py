@@ -9,12 +9,12 @@ import keras
 
 from inception_tf.data.batches import scoring_batches, training_batches
 from inception_tf.data.crops import preprocessing_of
-from inception_tf.data.prepare import prepare
+from inception_tf.data.prepare import prepare_in_passing
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.accuracy import Scorer
 from inception_tf.evaluation.curves import draw_curves
-from inception_tf.evaluation.models import CHECKPOINTS, build_network
+from inception_tf.evaluation.models import CHECKPOINTS, build_network, require_room_for_batch
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.lock import locked
@@ -24,7 +24,7 @@ from inception_tf.runtime.saver import BackgroundSaver
 from inception_tf.runtime.signals import Interrupted, StopSignals
 from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import colors_on_device, gather_equal, make_strategy
-from inception_tf.runtime.watchdog import await_peers, naming_lost_peers
+from inception_tf.runtime.watchdog import naming_lost_peers
 from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
 from inception_tf.training import manifest, non_finite
 from inception_tf.training.folder import digest, make_folder, refuse_other_run, write_config
@@ -50,38 +50,46 @@ def train(config):
     Raises:
         InceptionError: see errors.py for the kinds and their exit codes.
     """
-    cluster = read_cluster(os.environ)
+    cluster = read_cluster(os.environ, config.runtime.strategy)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
+        stop.stands = lambda: checkpoint.what_stands(Path(config.runtime.model_dir) / CHECKPOINTS)
         stack.enter_context(naming_lost_peers(cluster.peers))
+        lock = None
         if cluster.is_chief:
-            stack.enter_context(locked(make_folder(config.runtime.model_dir)))
+            lock = stack.enter_context(locked(make_folder(config.runtime.model_dir)))
         with stop.at_once():
-            run = Run(config, cluster, stop)
+            run = Run(config, cluster, stop, lock)
         stack.enter_context(run.watchdog)
         stack.callback(run.close)
         return run.train()
 
 
 class Run:
-    """One training run: its data, devices, state, step and writers."""
+    """One training run: its data, devices, state, step and writers.
 
-    def __init__(self, config, cluster, stop):
-        self.config, self.cluster, self.stop = config, cluster, stop
+    lock: the FolderLock of its model_dir; None where it writes nothing.
+    """
+
+    def __init__(self, config, cluster, stop, lock=None):
+        self.config, self.cluster, self.stop, self.lock = config, cluster, stop, lock
         self.watchdog = StallWatchdog(config.runtime.stall_timeout_s)
         self.profile = StepProfile(config.execution.profile_steps,
                                    Path(config.runtime.model_dir) / "profile")
         check_execution(config)
-        await_peers(cluster, config.runtime.startup_timeout_s)
-        self.strategy = make_strategy(config.runtime.strategy, cluster)
+        self.strategy = make_strategy(config.runtime.strategy, cluster,
+                                      config.runtime.startup_timeout_s)
         stop.watch()
         self.batches = plan_batches(config.optimization.global_batch,
                                     config.optimization.replica_batch,
                                     self.strategy.num_replicas_in_sync)
+        low, high = cluster.part(self.batches.pass_batch)
+        require_room_for_batch(config.network, high - low, "--replica_batch")
         self._agree("settings", digest(config))
         self._open_data()
         self.schedule = Schedule(config.optimization, self.source.num_examples)
         self.total = total_steps(config, self.source.num_examples)
+        self.profile.require_within(self.total)
         self.checkpoints = Path(config.runtime.model_dir) / CHECKPOINTS
         if cluster.is_chief:
             refuse_other_run(config)
@@ -129,14 +137,10 @@ class Run:
 
     def score(self):
         """Error rates of raw and averaged weights on the whole validation split."""
-        size = self.batches.pass_batch
-        stream = scoring_batches(
-            self.held_out, self.config.data, batch_size=size, part=self.cluster.part(size),
-            preprocessing=preprocessing_of(self.config.network, self.config.data),
-            **self._label_settings())
         number = self.held_out.num_examples
-        batches = bar(stream, -(-number // size), "batch", "validation")
-        rates = self.scorer.score(self.watchdog.over(batches), number, self.stop)
+        with self._scoring_stream.rewound() as stream:
+            batches = bar(stream, -(-number // self.batches.pass_batch), "batch", "validation")
+            rates = self.scorer.score(self.watchdog.over(batches), number, self.stop)
         values = {"epoch": self.epoch, "num_examples": number}
         for name in ("raw", "ema"):
             for rate in ("top1_error", "top5_error", "cross_entropy"):
@@ -172,7 +176,7 @@ class Run:
     def _open_data(self):
         data = self.config.data
         if data.manual_dir and self.cluster.is_chief:
-            prepare(data)
+            prepare_in_passing(data)
         self._agree("data", 0)  # the others wait here while the chief prepares
         self.source = open_source(data, data.train_split)
         self.held_out = open_source(data, data.eval_split)
@@ -192,6 +196,11 @@ class Run:
         self.step_function = TrainStep(self.strategy, self.model, self.state, self.schedule,
                                        self.config.runtime.seed, execution, self.config.data.color)
         self.scorer = Scorer(self.strategy, logits_of(self.model, self.state))
+        size = self.batches.pass_batch
+        self._scoring_stream = scoring_batches(
+            self.held_out, self.config.data, batch_size=size, part=self.cluster.part(size),
+            preprocessing=preprocessing_of(self.config.network, self.config.data),
+            **self._label_settings())
 
     def _restore(self):
         def check(arrays, facts):
