@@ -4,6 +4,7 @@ ArrayRecord files carry their own index and hashes. A TFRecord file has neither,
 so its record offsets are found once by walking the headers, and kept.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -123,18 +124,19 @@ class TfrecordIndex:
         _require(path)
         status = os.stat(path)
         key = f"{os.path.basename(path)}.{status.st_size}.{status.st_mtime_ns}.npy"
-        offsets = self._load(key)
+        offsets = self._load(key, status.st_size)
         if offsets is None:
             offsets = record_offsets(path)
             self._store(key, offsets)
         return TfrecordShard(path, offsets)
 
-    def _load(self, key):
+    def _load(self, key, size):
         for folder in self._folders:
-            try:
-                return np.load(os.path.join(folder, key), allow_pickle=False)
-            except (OSError, ValueError):
-                continue
+            with contextlib.suppress(Exception):  # numpy raises several for a damaged file
+                path = os.path.join(folder, key)
+                offsets = np.load(path, allow_pickle=False) if os.path.isfile(path) else None
+                if _is_index(offsets, size):
+                    return offsets
         return None
 
     def _store(self, key, offsets):
@@ -166,6 +168,12 @@ def record_offsets(path):
                                 f"of {size}; restore the file from its source")
             offsets.append(end)
     return np.array(offsets, np.int64)
+
+
+def _is_index(offsets, size):
+    """Whether an array can be what `record_offsets` gives for a file of `size` bytes."""
+    return (offsets is not None and offsets.ndim == 1 and offsets.dtype == np.int64
+            and offsets[0] == 0 and offsets[-1] == size and bool((np.diff(offsets) > 0).all()))
 
 
 def _record_end(header, start):

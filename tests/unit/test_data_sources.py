@@ -89,6 +89,24 @@ def test_records_are_read_from_many_threads_as_from_one(small):
             assert list(pool.map(source.read, indices)) == [alone[i] for i in indices]
 
 
+@pytest.mark.parametrize("damage", [
+    b"", b"no array", "fifo", np.zeros((), np.int64), np.zeros((2, 2), np.int64), np.zeros(0),
+    np.arange(7, dtype=np.float32), np.arange(7), np.array([0, 9, 5, 7])])
+def test_damaged_index_of_tfrecord_offsets_is_made_again(small, tmp_path, damage):
+    shutil.copytree(small["tfrecord"].data_dir, tmp_path / "data")
+    data = dataclasses.replace(small["tfrecord"], data_dir=str(tmp_path / "data"))
+    expected = _records(data)[1]
+    for path in (tmp_path / "data").rglob(".record_offsets/*train*"):
+        path.unlink()
+        if isinstance(damage, np.ndarray):
+            np.save(path, damage)
+        elif damage == "fifo":
+            os.mkfifo(path)
+        else:
+            path.write_bytes(damage)
+    assert _records(data)[1] == expected
+
+
 def test_fingerprint_tells_data_apart_and_stays(small, folder):
     def of(data, split="train"):
         return open_source(data, split).fingerprint
