@@ -105,10 +105,9 @@ class Scoring(contextlib.ExitStack):
                   "class_names": CLASSES, "about": {}}
         folder = self.enter_context(tempfile.TemporaryDirectory())
         self._writer = self.enter_context(predictions_writer(Path(folder) / "p", header))
-        self._stream = view_batches(
+        self._stream = self.enter_context(view_batches(
             source, self.config.data, protocol=protocol, batch_size=self.passes.images,
-            preprocessing=preprocessing_of(self.config.network, self.config.data))
-        self.callback(self._stream.close)
+            preprocessing=preprocessing_of(self.config.network, self.config.data)))
 
     def images(self, num_images):
         """Seconds (wall, cpu) to score the next `num_images`, from bytes to rows in the file."""

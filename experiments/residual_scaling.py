@@ -90,11 +90,11 @@ def _network_to_probe(config):
     from inception_tf.nets import endpoints
 
     source = open_source(config.data, config.data.eval_split)
-    stream = scoring_batches(
-        source, config.data, preprocessing=preprocessing_of(config.network, config.data),
-        num_classes=source.num_classes, batch_size=min(PROBE_IMAGES, source.num_examples))
-    images = next(stream)["image"]
-    stream.close()
+    with scoring_batches(
+            source, config.data, preprocessing=preprocessing_of(config.network, config.data),
+            num_classes=source.num_classes,
+            batch_size=min(PROBE_IMAGES, source.num_examples)) as stream:
+        images = next(stream)["image"]
     model = build_network(config.network, source.num_classes, aux_head=False)
     points = {k: v for k, v in endpoints(model).items() if k.startswith("inception_")}
     # What the paper saw emit only zeros; under the remedy the batch norm stands behind it.

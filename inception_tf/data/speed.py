@@ -56,13 +56,13 @@ def decoding_speed(source, config, seconds):
 
 
 def _speed(stream, seconds):
-    # The first batches pay for tracing and compiling, and the next were read ahead meanwhile.
-    for _ in range(4):
-        next(stream)
-    count, started, cpu_started = 0, time.monotonic(), time.process_time()
-    while (elapsed := time.monotonic() - started) < seconds:
-        next(stream)
-        count += BATCH_SIZE
-    cpu = time.process_time() - cpu_started
-    stream.close()
+    with stream:
+        # The first batches pay for tracing and compiling, and the next were read ahead meanwhile.
+        for _ in range(4):
+            next(stream)
+        count, started, cpu_started = 0, time.monotonic(), time.process_time()
+        while (elapsed := time.monotonic() - started) < seconds:
+            next(stream)
+            count += BATCH_SIZE
+        cpu = time.process_time() - cpu_started
     return Speed(count / elapsed, cpu / count)

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import os
 import weakref
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
@@ -87,6 +88,9 @@ class Labels:
 class ExampleStream:
     """An iterator of batches that names bad examples instead of failing on them.
 
+    A context that closes it: threads read ahead. For another pass take `rewound`: each stream
+    leaves megabytes of graphs in TensorFlow, which never go.
+
     picture: (encoded, position) -> dict of tensors like `picture_specs`; zeros stand for a bad one.
     bad_examples: example id -> cause, of all found so far.
     """
@@ -110,13 +114,22 @@ class ExampleStream:
         self._next_batch = 0
         _open_streams.add(self)
         self._traced = tf.function(self._example, autograph=False)
-        self._start()
+        self._from_first = self._pipeline()
+        self._iterator = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def __iter__(self):
         return self
 
     def __next__(self):
         unexplained = 0
+        if self._iterator is None:
+            self._start()
         while True:
             try:
                 batch = next(self._iterator)
@@ -136,8 +149,16 @@ class ExampleStream:
         """Ends reading ahead."""
         self._iterator = iter(())
 
+    def rewound(self) -> Self:
+        """Itself, before its first batch again, closed or not."""
+        self._next_batch, self._iterator = 0, None
+        return self
+
     def _start(self):
-        """The pipeline, from the next batch on."""
+        """Reads from the next batch on."""
+        self._iterator = iter(self._pipeline() if self._next_batch else self._from_first)
+
+    def _pipeline(self):
         count = self._slots.count
         end = 2**62 if self._num_batches is None else self._num_batches * count
         dataset = tf.data.Dataset.range(self._next_batch * count, end)
@@ -145,7 +166,7 @@ class ExampleStream:
         dataset = dataset.batch(count, drop_remainder=True).prefetch(self._prefetch)
         options = tf.data.Options()
         options.autotune.enabled = False
-        self._iterator = iter(dataset.with_options(options))
+        return dataset.with_options(options)
 
     def _example(self, element):
         position = self._slots.position(element)
