@@ -8,7 +8,13 @@ are variables, biases constants: half the variables to save, to load and to hand
 A processor takes several images in two halves of the batch side by side, which fills the
 gaps where threads wait for one another, and with convolutions from fewer multiplications.
 One image, and any number on another device, takes the plain convolutions.
+
+What calls the network calls its plain form, which is all that a converter to another format
+sees. Where TensorFlow places that call on a processor it puts the other function of the same
+`api_implements` in its place.
 """
+
+import uuid
 
 import keras
 import numpy as np
@@ -24,6 +30,8 @@ from inception_tf.serving.folding import (
 )
 
 _UNCHANGED = Affine(np.ones(1), np.zeros(1))
+# As TensorFlow calls the kind of device.
+PROCESSOR = "CPU"
 
 
 class ServedNetwork:
@@ -42,6 +50,14 @@ class ServedNetwork:
                         if isinstance(layer, FOLDABLE) and is_linear(layer)}
         self._weights = {name: _weights_of(layer, affines.get(name, _UNCHANGED))
                          for name, layer in self._folded.items()}
+        # Its own: TensorFlow may exchange all functions of one name in a process.
+        interface = f"inception_network_{uuid.uuid4().hex}"
+        spec = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
+        self._elsewhere, self._on_processor = (
+            tf.function(self._with_all_variables(form), input_signature=[spec], autograph=False,
+                        experimental_attributes={"api_implements": interface,
+                                                 "api_preferred_device": device})
+            for form, device in ((self.plain, "GPU"), (self.by_number, PROCESSOR)))
 
     @property
     def variables(self):
@@ -53,9 +69,22 @@ class ServedNetwork:
 
     def __call__(self, images):
         """Traces it inside a tf.function, or runs it."""
-        on_processor = tf.equal(tf.raw_ops.DeviceIndex(device_names=["CPU"]), 0)
-        several = tf.shape(images)[0] > 1
-        return tf.cond(tf.logical_and(on_processor, several),
+        self._on_processor.get_concrete_function().add_to_graph()
+        return self._elsewhere(images)
+
+    def _with_all_variables(self, form):
+        """`form`, with all variables as its arguments: TensorFlow exchanges only what has
+        the same ones in the same order."""
+        def traced(images):
+            for variable in self.variables:
+                tf.compat.v1.get_default_graph().capture(variable.handle)
+            return form(images)
+
+        return traced
+
+    def by_number(self, images):
+        """One image as it is, several in halves."""
+        return tf.cond(tf.shape(images)[0] > 1,
                        lambda: self.in_halves(images), lambda: self.plain(images))
 
     def plain(self, images):

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -254,6 +256,49 @@ def needs(name):
 
     missing = [p for m, p in packages_of(name).items() if importlib.util.find_spec(m) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def written_by_litert(folder, path):
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=["images"])
+    path.write_bytes(converter.convert())
+    interpreter = tf.lite.Interpreter(str(path))
+    return lambda images: interpreter.get_signature_runner("images")(images=images)
+
+
+def written_by_tf2onnx(folder, path):
+    import onnxruntime
+
+    subprocess.run([sys.executable, "-m", "tf2onnx.convert", f"--saved-model={folder}",
+                    "--signature_def=images", f"--output={path}"], check=True)
+    session = onnxruntime.InferenceSession(path)
+    names = [one.name for one in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
+
+
+def written_by_openvino(folder, path):
+    import openvino
+
+    loaded = tf.saved_model.load(str(folder))
+    model = openvino.Core().compile_model(openvino.convert_model(loaded.signatures["images"]),
+                                          "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: {value.get_any_name(): array for value, array in model(images).items()}
+
+
+@pytest.mark.filterwarnings(r"ignore:\s+Warning. tf.lite.Interpreter is deprecated:UserWarning")
+@pytest.mark.parametrize("convert", [
+    written_by_litert,
+    pytest.param(written_by_tf2onnx, marks=needs("onnx")),
+    pytest.param(written_by_openvino, marks=needs("openvino")),
+])
+def test_images_signature_converts_by_the_tools_of_others(exported, signatures, tmp_path, convert):
+    """As their users call them."""
+    run = convert(exported, tmp_path / "model")
+    crops = np.random.default_rng(0).uniform(-1, 1, (3, 75, 75, 3)).astype(np.float32)
+    for number in (1, 3):
+        found, expected = run(crops[:number]), signatures["images"](images=crops[:number])
+        assert set(found) == set(expected)
+        for name in ("probabilities", "scores", "classes"):
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "quantize", "size"), [

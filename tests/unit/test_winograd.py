@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from inception_tf import nets
-from inception_tf.serving import winograd
+from inception_tf.serving import served_network, winograd
 from inception_tf.serving.served_network import ServedNetwork
 from tests.runs import randomize_statistics
 
@@ -82,24 +82,37 @@ def test_full_size_network_answers_the_same_in_every_form():
 
 
 class Forms(ServedNetwork):
-    """Answers with the name of the form taken."""
-
-    def __init__(self):
-        pass
+    """Answers with the number of the form taken, and its bias, a constant in the function."""
 
     def plain(self, images):
-        return tf.constant("plain")
+        return tf.constant(1.0), self._weights["logits"][1][0]
 
     def in_halves(self, images):
-        return tf.constant("halves")
+        return tf.constant(2.0), self._weights["logits"][1][0]
 
 
-@pytest.mark.parametrize(("device", "number", "form"), [
-    ("CPU", 0, "plain"), ("CPU", 1, "plain"), ("CPU", 2, "halves"), ("GPU", 2, "plain")])
-def test_halves_are_for_several_images_on_a_processor(monkeypatch, device, number, form):
-    real = tf.raw_ops.DeviceIndex
-    if device == "GPU":  # where this runs is then not the device that is asked for
-        monkeypatch.setattr(tf.raw_ops, "DeviceIndex", lambda device_names: real(
-            device_names=["GPU" for _ in device_names]))
-    answer = tf.function(Forms(), autograph=False)(tf.zeros([number, 8, 8, 3]))
-    assert answer.numpy().decode() == form
+def forms(bias=1.0):
+    """A traced Forms of one dense layer."""
+    image = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(name="pre_logits")(image)
+    logits = keras.layers.Dense(2, bias_initializer=keras.initializers.Constant(bias),
+                                name="logits")(pooled)
+    network = Forms(keras.Model(image, logits))
+    call = tf.function(network, autograph=False)
+    call.network = network  # a function does not hold the variables
+    return call
+
+
+@pytest.mark.parametrize(("processor", "number", "form"), [
+    ("CPU", 0, 1), ("CPU", 1, 1), ("CPU", 2, 2), ("TPU", 2, 1)])
+def test_halves_are_for_several_images_on_a_processor(monkeypatch, processor, number, form):
+    # Where this runs is a processor: called otherwise, the halves are for another device.
+    monkeypatch.setattr(served_network, "PROCESSOR", processor)
+    assert forms()(tf.zeros([number, 8, 8, 3]))[0] == form
+
+
+def test_several_networks_in_one_process_are_not_taken_for_one_another():
+    calls = [forms(bias) for bias in (1.0, 2.0, 3.0)]
+    for number in (1, 2):
+        images = tf.zeros([number, 8, 8, 3])
+        assert [float(call(images)[1]) for call in calls] == [1, 2, 3]
