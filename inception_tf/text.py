@@ -9,3 +9,8 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 def printable(name: str) -> str:
     """`name` in one line, with control characters as `\\x1b`, so that no terminal obeys them."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(name))
+
+
+def printable_lines(text: str) -> str:
+    """`text` of any number of lines, each `printable`; tabs stay."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))

@@ -1,11 +1,11 @@
 """`inception-tf average`: the mean of a run's last checkpoints, as a run of its own."""
 
-import os
-
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
+from inception_tf.runtime import outputs
+from inception_tf.text import printable
 
 OWN = (
     Flag("last", 1, "newest checkpoints to average", low=1),
@@ -13,7 +13,7 @@ OWN = (
                                   "those of the checkpoints too", low=0),
     Flag("output_dir", "", "folder to write; must not exist", path=True),
 )
-FIELDS = ("model_dir", "dataset", "data_dir", "train_split")
+FIELDS = ("model_dir", "dataset", "data_dir", "train_split", "allow_empty_classes")
 
 
 def main(argv):
@@ -22,9 +22,9 @@ def main(argv):
         "average", "Averages a run's checkpoints, and recomputes batch statistics.", argv, OWN,
         groups=("data", "runtime"), fields=FIELDS)
     own = arguments.own
-    if not own["output_dir"] or os.path.lexists(own["output_dir"]):
-        raise UsageError(f"--output_dir={own['output_dir']!r} must name a folder that does not "
-                         "exist yet")
+    if not own["output_dir"]:
+        raise UsageError("--output_dir: name the folder to write; it must not exist yet")
+    outputs.check_new_folder("output_dir", own["output_dir"])
     if own["last"] < 2 and not own["recalibrate_images"]:
         raise UsageError("nothing to do: give --last=K of at least 2, --recalibrate_images=N, "
                          "or both")
@@ -39,6 +39,6 @@ def main(argv):
         arrays = averaging.recalibrated(config, arrays, own["recalibrate_images"])
     averaging.write(own["output_dir"], config, arrays, manifests, own["recalibrate_images"])
     steps = ", ".join(str(m["step"]) for m in manifests)
-    print(f"{own['output_dir']}: checkpoints of steps {steps}"
+    print(f"{printable(own['output_dir'])}: checkpoints of steps {steps}"
           + f", batch statistics of {own['recalibrate_images']} images" * bool(
               own["recalibrate_images"]))

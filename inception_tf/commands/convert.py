@@ -6,8 +6,10 @@ import os
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import Config
-from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.errors import DataError, UsageError
 from inception_tf.flags import Flag
+from inception_tf.runtime import outputs
+from inception_tf.text import printable
 
 SOURCES = ("slim", "facenet", "keras", "timm")
 OWN = (
@@ -48,12 +50,12 @@ def main(argv):
         width=network.width)
     if own["check"] and conversion.classes not in (1000, 1001):
         raise UsageError(f"--check names ImageNet's classes; the file has {conversion.classes}")
-    print(*conversion.rows, sep="\n")
+    print(*(printable(row) for row in conversion.rows), sep="\n")
     model = conversion.model()
     if own["check"]:
         _print_top_5(model, own, network)
     _write(conversion, model, own, network)
-    print(_summary(conversion, own["output"]))
+    print(printable(_summary(conversion, own["output"])))
 
 
 def _check_paths(own):
@@ -67,11 +69,10 @@ def _check_paths(own):
     if own["from"] == "facenet" and (_is_folder(output) or own["check"]):
         raise UsageError("--from=facenet gives an embedding, not classes: write X.keras or "
                          "X.weights.h5, without --check")
-    if os.path.lexists(output):
-        raise UsageError(f"--output={output!r} exists already: remove it, or choose another name")
-    folder = os.path.dirname(output.rstrip("/")) or "."
-    if not os.path.isdir(folder):
-        raise UsageError(f"--output: no folder {folder!r}")
+    if _is_folder(output):
+        outputs.check_new_folder("output", output)
+    else:
+        outputs.check_output("output", output, replace=False)
     if own["check"] and not os.path.isfile(own["check"]):
         raise UsageError(f"--check: no file {own['check']!r}")
 
@@ -83,7 +84,7 @@ def _print_top_5(model, own, network):
     # With an auxiliary head the main classifier is the first of two outputs.
     answer = model(image[None], training=False)
     answer = answer[0] if isinstance(answer, list) else answer
-    print(f"top 5 of {own['check']}:")
+    print(f"top 5 of {printable(own['check'])}:")
     for wordnet_id, name, score in decode_predictions(answer)[0]:
         print(f"  {score:.4f} {wordnet_id} {name}")
 
@@ -130,17 +131,16 @@ def _save(model, output, facts):
     from inception_tf.weights.facts import write_facts
 
     ending = next(ending for ending in ENDINGS if output.endswith(ending))
-    unfinished = f"{output}.unfinished{ending}"
+    unfinished = outputs.aside(output, ending)
     try:
-        if ending == ".keras":
-            model.save(unfinished)
-        else:
-            model.save_weights(unfinished)
-        if facts is not None:
-            write_facts(unfinished, facts)
-        os.replace(unfinished, output)
-    except OSError as error:
-        raise StorageError(f"--output={output!r} could not be written: {error}") from None
+        with outputs.blaming("output", output):
+            if ending == ".keras":
+                model.save(unfinished)
+            else:
+                model.save_weights(unfinished)
+            if facts is not None:
+                write_facts(unfinished, facts)
+            os.replace(unfinished, output)
     finally:
         if os.path.exists(unfinished):
             os.remove(unfinished)

@@ -1,6 +1,6 @@
 """`inception-tf eval`: error rates of trained networks on a whole split, as the paper scores."""
 
-import json
+import functools
 import os
 import re
 import sys
@@ -9,6 +9,8 @@ from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
+from inception_tf.runtime.outputs import is_standard_output
+from inception_tf.text import printable
 
 OWN = (
     Flag("protocol", "1", "crops per image whose softmax is averaged", ("1", "10", "12", "144")),
@@ -37,7 +39,7 @@ OWN = (
 )
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
-          "max_image_pixels", "stall_timeout_s")
+          "max_image_pixels", "allow_empty_classes", "stall_timeout_s")
 # What may stand beside --from_predictions.
 WITHOUT_NETWORK = ("from_predictions", "search", "exclude", "labels", "submission", "class_ids",
                    "report", "output")
@@ -55,11 +57,12 @@ def main(argv):
     import_tensorflow()
     result = _score(arguments, ("eval", *argv))
     if result is not None:
-        _show(result, arguments.own)
+        _say_written(result, arguments.own)
 
 
 def _score(arguments, command):
-    """The result to show; None where there is nothing more to say."""
+    """The result, shown already; None where there is nothing more to say."""
+    from inception_tf.evaluation.results import check_results
     from inception_tf.evaluation.scoring import Request, score_files, score_networks
 
     own, given = arguments.own, dict(arguments.given)
@@ -69,12 +72,14 @@ def _score(arguments, command):
         weights=own["weights"], batch_size=own["batch_size"],
         predictions=tuple(own["predictions"]), exclude=own["exclude"], labels=own["labels"],
         submission=own["submission"], class_ids=own["class_ids"], report=own["report"],
-        given=given, command=command)
+        output=own["output"], given=given, command=command)
     if own["watch"]:
         return _watch(request)
+    show = functools.partial(_show, own=own)
     if own["from_predictions"]:
-        return score_files(tuple(own["from_predictions"]), request, search=own["search"])
-    return score_networks(request)
+        check_results(request, own["from_predictions"])
+        return score_files(own["from_predictions"], request, search=own["search"], show=show)
+    return score_networks(request, show)
 
 
 def _watch(request):
@@ -122,19 +127,30 @@ def _scales(text):
 
 
 def _show(result, own):
+    """Prints the table before anything is written: what fails then costs no number."""
     from rich.console import Console
 
     from inception_tf.evaluation.tables import notes, score_table
-    from inception_tf.runtime.writers import write_atomically
 
+    file = _for_people(own)
     if result["rows"]:
-        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140)
+        console = Console(file=file, width=None if file.isatty() else 140)
         console.print(score_table(result))
         for line in notes(result):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        file.flush()
+
+
+def _say_written(result, own):
+    file = _for_people(own)
     if own["submission"]:
-        print(f"{own['submission']}: five classes for each of {result['num_examples']} images")
+        print(f"{printable(own['submission'])}: five classes for each of {result['num_examples']} "
+              "images", file=file)
     if own["report"]:
-        print(f"{own['report']}/index.html")
-    if own["output"]:
-        write_atomically(own["output"], json.dumps(result, indent=2) + "\n")
+        print(f"{printable(own['report'])}/index.html", file=file)
+
+
+def _for_people(own):
+    """Standard output, unless that is where a file is written to."""
+    taken = any(own[flag] and is_standard_output(own[flag]) for flag in ("output", "submission"))
+    return sys.stderr if taken else sys.stdout

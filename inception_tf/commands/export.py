@@ -6,6 +6,8 @@ from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
+from inception_tf.runtime import outputs
+from inception_tf.text import printable
 
 OWN = (
     Flag("export_dir", "", "version folder to write, such as exports/cats/1; must not exist",
@@ -29,6 +31,7 @@ def main(argv):
     own = arguments.own
     if not own["export_dir"]:
         raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")
+    outputs.check_new_folder("export_dir", own["export_dir"])
     import_tensorflow()
     from inception_tf.runtime.signals import StopSignals
 
@@ -53,8 +56,9 @@ def _export(arguments):
 
 def _show(manifest, export_dir):
     compared = manifest["comparison"]
-    print(f"{export_dir}: {manifest['network']['net']} with {len(manifest['class_names'])} "
-          f"classes, {manifest['weights']} weights, as {manifest['kind']}")
+    print(f"{printable(export_dir)}: {manifest['network']['net']} with "
+          f"{len(manifest['class_names'])} classes, {manifest['weights']} weights, as "
+          f"{manifest['kind']}")
     differences = ", ".join(f"{name} {value:.1e}"
                             for name, value in compared["largest_difference"].items())
     print(f"largest difference from the network on {compared['images']} images, noise and "
@@ -65,7 +69,7 @@ def _show(manifest, export_dir):
         console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
         console.print(_table(manifest))
     if "accuracy_not_measured" in compared:
-        print(f"error not measured: {compared['accuracy_not_measured']}")
+        print(f"error not measured: {printable(compared['accuracy_not_measured'])}")
 
 
 def _table(manifest):

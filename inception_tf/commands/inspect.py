@@ -8,6 +8,7 @@ from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import NETS, Config
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
+from inception_tf.text import printable
 
 OWN = (
     Flag("include_top", True, "with the classifier"),
@@ -19,7 +20,8 @@ OWN = (
 )
 FIELDS = ("net", "image_size", "width", "repeats", "batch_norm_gamma")
 INPUT_FIELDS = ("dataset", "data_dir", "train_split", "color", "min_crop_area",
-                "reduced_decoding", "max_bad_examples", "max_image_pixels", "color_on")
+                "reduced_decoding", "max_bad_examples", "max_image_pixels",
+                "allow_empty_classes", "color_on")
 # How long each of the two measurements of --input takes.
 SECONDS = 5.0
 
@@ -126,9 +128,11 @@ def _print_difference(model, other):
 def _table(title, first_column):
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     lines = box.SIMPLE_HEAD if sys.stdout.isatty() else None
-    table = Table(title=title, title_justify="left", box=lines, pad_edge=False)
+    table = Table(title=Text(printable(title), "table.title"), title_justify="left", box=lines,
+                  pad_edge=False)
     table.add_column(first_column, no_wrap=True)
     return table
 

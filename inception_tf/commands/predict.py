@@ -8,8 +8,10 @@ import sys
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
-from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.errors import DataError, UsageError
 from inception_tf.flags import Flag
+from inception_tf.runtime import outputs
+from inception_tf.text import printable
 
 log = logging.getLogger("inception_tf")
 
@@ -22,8 +24,6 @@ OWN = (
     Flag("explain", "", "folder for a picture per picture with a heat map of where its classes "
                         "were seen; must not exist", path=True),
 )
-# Unreadable files named in the last line.
-MAX_NAMED = 5
 
 
 def main(argv):
@@ -41,9 +41,7 @@ def main(argv):
     with StopSignals() as stop, stop.at_once():
         bad = _predict(open_predictor(own["model"]), paths, own)
     if bad:
-        named = "; ".join(f"{path}: {error}" for path, error in bad[:MAX_NAMED])
-        raise DataError(f"{len(bad)} of {len(paths)} pictures could not be read: {named}"
-                        + "; ..." * (len(bad) > MAX_NAMED))
+        raise DataError(f"{bad} of {len(paths)} pictures could not be read; each is named above")
 
 
 def _check(own, words):
@@ -52,31 +50,34 @@ def _check(own, words):
                          "--model=PATH")
     if not own["model"]:
         raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
-    for name in ("output", "explain"):
-        if own[name] and os.path.lexists(own[name]):
-            raise UsageError(f"--{name}={own[name]!r} exists already: remove it, or choose "
-                             "another name")
+    if own["output"]:
+        outputs.check_output("output", own["output"], replace=False)
+    if own["explain"]:
+        outputs.check_new_folder("explain", own["explain"])
 
 
 def _predict(predictor, paths, own):
-    """Prints and writes as answers come; (path, why) of the pictures that could not be read."""
+    """Prints and writes as answers come; the number of pictures that could not be read."""
     from inception_tf.runtime.progress import bar
     from inception_tf.serving.predict import predictions
 
     names = readable_names(predictor.class_names)
     width = min(48, max(map(len, paths)))
-    bad = []
+    bad = 0
+    prints = not own["output"] or not outputs.is_standard_output(own["output"])
     draw = _pictures_to(own, predictor, paths)
     with _lines_to(own["output"]) as write:
         stream = bar(predictions(predictor, paths), len(paths), "image", "predict")
         for prediction in stream:
             if prediction.error:
-                bad.append((prediction.path, prediction.error))
+                bad += 1
+                stream.write(printable(f"{prediction.path}: {prediction.error}"), file=sys.stderr)
                 write({"image": prediction.path, "error": prediction.error})
                 continue
             best = _best(prediction.probabilities, names, own["top"])
             line = "  ".join(f"{100 * one['probability']:5.1f} % {one['label']}" for one in best)
-            stream.write(f"{prediction.path:{width}}  {line}", file=sys.stdout)
+            if prints:
+                stream.write(printable(f"{prediction.path:{width}}  {line}"), file=sys.stdout)
             write({"image": prediction.path, "top": best})
             draw(prediction)
     return bad
@@ -102,27 +103,12 @@ def _lines_to(path):
     if not path:
         yield lambda line: None
         return
-    with _blaming("output", path):
-        file = open(path, "x")
+    with outputs.open_output("output", path) as file:
+        def write(line):
+            with outputs.blaming("output", path):
+                print(json.dumps(line), file=file)
 
-    def write(line):
-        with _blaming("output", path):
-            print(json.dumps(line), file=file)
-
-    try:
         yield write
-    finally:
-        with _blaming("output", path):
-            file.close()
-
-
-@contextlib.contextmanager
-def _blaming(flag, path):
-    """Only what is written inside is blamed on `flag`: its OSError becomes a StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"--{flag}={path!r} could not be written: {error}") from None
 
 
 def _pictures_to(own, predictor, paths):
@@ -139,11 +125,11 @@ def _pictures_to(own, predictor, paths):
     class_names = readable_names(predictor.class_names)
     if explainer.grid_shape == (1, 1):
         log.warning("the last grid of this network is 1x1: its heat maps say how much, not where")
-    with _blaming("explain", folder):
+    with outputs.blaming("explain", folder):
         os.makedirs(folder)
 
     def draw(prediction):
-        with _blaming("explain", folder):
+        with outputs.blaming("explain", folder):
             write_picture(os.path.join(folder, names[prediction.path]), explainer, prediction,
                           class_names)
 

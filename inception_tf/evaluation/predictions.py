@@ -2,7 +2,8 @@
 
     a line of JSON   the header: which split, seen how, by which checkpoint
     rows             one per record, in the order of the split, all of the same size:
-                     record index, label, example id, K probabilities, CRC-32 of the row
+                     record index, label, example id (as many bytes as the header says),
+                     K probabilities, CRC-32 of the row
 
 Rows are appended as a run proceeds. A kill leaves at most a torn row at the end, which
 is cut when the run goes on. Scores are computed from the stored numbers, never from
@@ -14,24 +15,24 @@ import fcntl
 import json
 import logging
 import os
+import shutil
+import stat
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.evaluation.predictions_header import (
+    IDENTITY,
+    header_line,
+    id_bytes_of,
+    read_header,
+    refuse_other,
+)
 
 log = logging.getLogger("inception_tf")
 
-FORMAT = "inception_tf predictions 1"
-# The longest header read: 10,000 class names and a config stay far below.
-MAX_HEADER_BYTES = 16_000_000
-# Room for a file name of the longest kind, after "NAME/SPLIT#INDEX (".
-ID_BYTES = 320
-# What a run must have in common with the file it goes on in; "about" is for readers.
-IDENTITY = ("dataset", "split", "data_fingerprint", "num_examples", "class_names", "network",
-            "weights", "checkpoint_sha256", "protocol", "preprocessing", "images_per_pass",
-            "views_per_pass")
 _ROWS_AT_ONCE = 1024
 
 
@@ -52,7 +53,7 @@ class Predictions:
         self.class_names = tuple(header["class_names"])
         self.probabilities = rows["probabilities"]
         self.labels = np.array(rows["label"])
-        self.example_ids = [name.decode() for name in rows["example_id"]]
+        self.example_ids = [name.decode(errors="backslashreplace") for name in rows["example_id"]]
 
     def __len__(self):
         return len(self.labels)
@@ -64,7 +65,7 @@ class PredictionsWriter:
     def __init__(self, path, file, header, count):
         self.path, self.count = Path(path), count
         self.num_examples = header["num_examples"]
-        self._file, self._type = file, _row_type(header)
+        self._file, self._header, self._type = file, header, _row_type(header)
 
     def append(self, labels, example_ids, probabilities):
         """Commits the rows of the next images; they survive a kill when this returns.
@@ -74,14 +75,13 @@ class PredictionsWriter:
         """
         rows = np.zeros(len(labels), self._type)
         rows["index"] = np.arange(self.count, self.count + len(labels))
-        rows["label"], rows["example_id"] = labels, [_stored(name) for name in example_ids]
+        rows["label"], rows["example_id"] = labels, stored_ids(
+            [name.encode() for name in example_ids], id_bytes_of(self._header))
         rows["probabilities"] = probabilities
         rows["crc"] = _checksums(rows)
-        try:
+        with _storage_errors(f"--predictions={self.path}"):
             self._file.write(rows.tobytes())
             self._file.flush()
-        except OSError as error:
-            raise StorageError(f"--predictions={self.path}: {error.strerror}") from None
         self.count += len(labels)
 
     @property
@@ -101,15 +101,24 @@ def predictions_writer(path, header):
             it is left as it is.
         StorageError: it cannot be written.
     """
+    flag = f"--predictions={path}"
     try:
+        _require_file(path)
         file = open(path, "a+b")
     except OSError as error:
-        raise UsageError(f"--predictions={path}: {error.strerror}") from None
+        raise UsageError(f"{flag}: {error.strerror}") from None
     with file:
         _lock(file, path)
-        count = _resume(file, path, header) if os.path.getsize(path) else _begin(file, header)
+        size = os.path.getsize(path)
+        count = _resume(file, path, header) if size else 0
+        with _storage_errors(flag):
+            _require_room(path, (header["num_examples"] - count) * _row_type(header).itemsize)
+            if not size:
+                file.write(header_line(header))
+                file.flush()
         yield PredictionsWriter(path, file, header, count)
-        os.fsync(file.fileno())
+        with _storage_errors(flag):
+            os.fsync(file.fileno())
 
 
 def open_predictions(path):
@@ -121,40 +130,38 @@ def open_predictions(path):
         DataError: a row is damaged.
     """
     try:
+        _require_file(path)
         with open(path, "rb") as file:
-            header, start = _read_header(file, path)
+            header, start = read_header(file, path)
     except OSError as error:
         raise UsageError(f"predictions {path}: {error.strerror}") from None
     total, kind = header["num_examples"], _row_type(header)
-    stored = (os.path.getsize(path) - start) // kind.itemsize
+    stored, rest = divmod(os.path.getsize(path) - start, kind.itemsize)
     if stored < total:
         raise UsageError(f"predictions {path} hold {stored} of {total} images: let the run that "
                          "writes them end (the same command goes on where it stopped)")
     rows = np.memmap(path, kind, "r", offset=start, shape=(total,))
     valid = _count_valid(rows)
-    if valid < total:
+    if valid < total or stored > total or rest:
         raise DataError(f"predictions {path}: row {valid} of {total} is damaged")
+    if not (rows["label"] < len(header["class_names"])).all():
+        raise DataError(f"predictions {path}: a label is none of the {len(header['class_names'])} "
+                        "classes")
     return Predictions(path, header, rows)
 
 
 def _row_type(header):
     return np.dtype([
-        ("index", "<i8"), ("label", "<i4"), ("example_id", f"S{ID_BYTES}"),
+        ("index", "<i8"), ("label", "<i4"), ("example_id", f"S{id_bytes_of(header)}"),
         ("probabilities", "<f4", (len(header["class_names"]),)), ("crc", "<u4"),
     ])
 
 
-def _begin(file, header):
-    line = json.dumps({"format": FORMAT, **header}, allow_nan=False).encode() + b"\n"
-    file.write(line)
-    file.flush()
-    return 0
-
-
 def _resume(file, path, header):
     """Rows to keep of the file of the same run; cuts what is behind them."""
-    found, start = _read_header(file, path)
-    refuse_other(found, json.loads(json.dumps(header)), f"--predictions={path}")
+    found, start = read_header(file, path)
+    refuse_other(found, json.loads(json.dumps(header)), f"--predictions={path}",
+                 (*IDENTITY, "id_bytes"))
     kind = _row_type(found)
     whole = (os.path.getsize(path) - start) // kind.itemsize
     whole = min(whole, header["num_examples"])
@@ -165,35 +172,6 @@ def _resume(file, path, header):
     file.truncate(start + count * kind.itemsize)
     log.info("%s: going on after %d of %d images", path, count, header["num_examples"])
     return count
-
-
-def refuse_other(found, wanted, what, keys=IDENTITY):
-    """Raises UsageError naming the first of `keys` in which two headers differ."""
-    for key in keys:
-        if found.get(key) != wanted.get(key):
-            raise UsageError(f"{what}: {key} is {_brief(found.get(key))}, not "
-                             f"{_brief(wanted.get(key))}: take another file")
-
-
-def _brief(value):
-    text = json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"
-
-
-def _read_header(file, path):
-    """(header, offset of the rows). Raises UsageError when the file is none of ours."""
-    file.seek(0)
-    line = file.readline(MAX_HEADER_BYTES)
-    try:
-        header = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise UsageError(f"{path} is not a predictions file ({FORMAT!r}): it is left as it is")
-    missing = [key for key in IDENTITY if key not in header]
-    if missing:
-        raise UsageError(f"predictions {path}: the header has no {missing[0]}")
-    return header, len(line)
 
 
 def _count_valid(rows):
@@ -213,11 +191,34 @@ def _checksums(rows):
     return [zlib.crc32(row.tobytes()[:length]) for row in rows]
 
 
-def _stored(name):
-    data = name.encode()
-    if len(data) > ID_BYTES:
-        raise DataError(f"example id of {len(data)} bytes, above {ID_BYTES}: {name:.60}...")
-    return data
+def stored_ids(names, room):
+    """Ids (bytes) as an array of `room` bytes each; numpy alone would cut longer ones silently."""
+    longest = max(names, key=len, default=b"")
+    if len(longest) > room:
+        raise DataError(f"example id of {len(longest)} bytes, above {room}: {longest[:60]!r}...")
+    return np.array(names, f"S{room}")
+
+
+@contextlib.contextmanager
+def _storage_errors(flag):
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{flag}: {error.strerror or error}") from None
+
+
+def _require_file(path):
+    """A device, a FIFO or a folder cannot be read again."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise UsageError(f"predictions {path}: is not a regular file")
+
+
+def _require_room(path, needed):
+    """Hours of work shall not end at a full disk; some file systems do not tell what is free."""
+    total, _, free = shutil.disk_usage(path)
+    if total and needed > free:
+        raise StorageError(f"--predictions={path} needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} "
+                           "MB are free")
 
 
 def _lock(file, path):

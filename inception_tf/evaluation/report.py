@@ -32,6 +32,7 @@ from inception_tf.evaluation.tables import (
     title,
 )
 from inception_tf.runtime.new_folder import new_folder
+from inception_tf.text import printable
 
 log = logging.getLogger("inception_tf")
 
@@ -166,7 +167,7 @@ def _png(figure):
 
 def _page(result, pictures):
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined,
-                                     trim_blocks=True, lstrip_blocks=True)
+                                     trim_blocks=True, lstrip_blocks=True, finalize=printable)
     source = importlib.resources.files(__package__).joinpath(TEMPLATE).read_text("utf-8")
     return environment.from_string(source).render(
         title=title(result), networks=network_names([m["network"] for m in result["members"]]),

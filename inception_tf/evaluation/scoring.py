@@ -2,23 +2,18 @@
 
 import contextlib
 import dataclasses
-import tempfile
-from pathlib import Path
 
 from inception_tf.config import Runtime
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation import paper, scores, targets
 from inception_tf.evaluation.members import load_members, refuse_other_classes
-from inception_tf.evaluation.outcomes import outcomes_of
 from inception_tf.evaluation.predict import devices, plan_passes, predict_split
-from inception_tf.evaluation.predictions import (
-    open_predictions,
-    predictions_writer,
-    refuse_other,
-)
+from inception_tf.evaluation.predictions import open_predictions, predictions_writer
+from inception_tf.evaluation.predictions_header import id_bytes_for, refuse_other
 from inception_tf.evaluation.provenance import file_facts, versions
-from inception_tf.evaluation.submission import read_class_ids, write_submission
+from inception_tf.evaluation.results import check_results, predictions_files, write_results
+from inception_tf.evaluation.submission import read_class_ids
 
 # What the paper leaves open and how it is read here, by number of crops.
 ASSUMPTIONS = {
@@ -43,6 +38,7 @@ class Request:
     exclude, labels: files; see evaluation.targets.
     submission, class_ids: see evaluation.submission.
     report: folder to write evaluation.report's page and pictures into, or none.
+    output: file to write the result into, as JSON, or none.
     given: config fields that override the runs' own.
     command: the words that asked for this, for the record.
     """
@@ -58,12 +54,16 @@ class Request:
     submission: str = ""
     class_ids: str = ""
     report: str = ""
+    output: str = ""
     given: dict = dataclasses.field(default_factory=dict)
     command: tuple[str, ...] = ()
 
 
-def score_networks(request):
+def score_networks(request, show=lambda result: None):
     """Runs every network of `request` over the split, then scores each and their mean.
+
+    Args:
+        show: see `score_files`.
 
     Returns:
         dict for JSON, as `score_files` gives it; None on workers that are not the chief.
@@ -78,22 +78,31 @@ def score_networks(request):
         raise UsageError("--predictions names one file twice")
     members = load_members(request.model_dirs, request.weights, request.given)
     source = open_split(members[0], request)
+    with devices_for(request, members[0].config) as on:
+        if on.cluster.is_chief:
+            check_results(request, request.predictions)
+        with predictions_files(request) as files:
+            rates = _predict_all(files, members, source, request, on)
+            if not on.cluster.is_chief:
+                return None
+            return score_files(files, request, rates, show=show)
+
+
+def _predict_all(paths, members, source, request, on):
+    """Completes every member's file; images per second of each."""
+    # All of them are opened before the first is worked on: the last may be another run's.
     with contextlib.ExitStack() as stack:
-        on = stack.enter_context(devices_for(request, members[0].config))
-        files = request.predictions or temporary_files(stack, len(members))
-        rates = [predict_into(path, member, source, request, on)
-                 for member, path in zip(members, files, strict=True)]
-        if not on.cluster.is_chief:
-            return None
-        return score_files(files, request, rates)
+        writers = [stack.enter_context(_writer_of(path, member, source, request, on))
+                   for member, path in zip(members, paths, strict=True)]
+        return [_complete(writer, member, source, request, on)
+                for member, writer in zip(members, writers, strict=True)]
 
 
 def open_split(member, request):
     """The Source to score on, with the classes of `member`; UsageError when it cannot serve."""
     data = member.config.replace(**request.given).data
-    source = open_source(data, data.eval_split)
-    refuse_other_classes(member.class_names, source.class_names,
-                         f"--model_dir={member.model_dir}", f"--dataset={source.name}")
+    source = open_source(data, data.eval_split, lambda names: refuse_other_classes(
+        member.class_names, names, f"--model_dir={member.model_dir}", f"--dataset={data.dataset}"))
     _refuse_unlabelled(request, source)
     _check_names(request, source)
     return source
@@ -107,14 +116,15 @@ def devices_for(request, config):
     return devices(runtime.strategy, runtime.startup_timeout_s, stall)
 
 
-def score_files(paths, request, rates=(), search=False):
+def score_files(paths, request, rates=(), search=False, show=lambda result: None):
     """Scores predictions files, each and their mean, without running a network.
 
     Args:
         paths: of files of the same images in the same order.
-        request: its exclude, labels, submission, class_ids, report and command are used.
+        request: its exclude, labels, submission, class_ids, report, output and command are used.
         rates: images per second of each, where they were computed just now.
         search: score every subset of the files, best first, instead.
+        show: called with the result before anything is written, which may fail.
 
     Returns:
         dict for JSON: rows (one per network, then the ensemble; or one per subset), and
@@ -122,13 +132,14 @@ def score_files(paths, request, rates=(), search=False):
 
     Raises:
         UsageError: the files, an exclusion or labels do not fit together.
+        StorageError: a result cannot be written; the others are.
     """
     members = [open_predictions(path) for path in paths]
     _require_same_images(members)
     for member in members:
         scores.require_finite(member.probabilities, member.example_ids)
     if request.submission:
-        _submit(members, request)
+        read_class_ids(request.class_ids, members[0].class_names)
     excluded = targets.excluded_rows(request.exclude, members[0].example_ids)
     right = _targets(members[0], request)
     counted = ~excluded & (right >= 0).any(axis=1)
@@ -141,8 +152,8 @@ def score_files(paths, request, rates=(), search=False):
         for row, rate in zip(rows, rates, strict=False):
             row["images_per_second"] = rate
     result = {"rows": rows, **_facts(members, request, excluded, counted)}
-    if request.report:
-        _report(members, request, result, right, counted if counted.any() else ~excluded)
+    show(result)
+    write_results(request, result, members, right, counted if counted.any() else ~excluded)
     return result
 
 
@@ -166,13 +177,22 @@ def predict_into(path, member, source, request, on, step=None):
 
     step: see predict.predict_split.
     """
+    with _writer_of(path, member, source, request, on) as writer:
+        return _complete(writer, member, source, request, on, step)
+
+
+def _writer_of(path, member, source, request, on):
+    """Context of the member's PredictionsWriter; of None on workers that are not the chief."""
+    if not on.cluster.is_chief:
+        return contextlib.nullcontext()
+    header = member.header(source, *how_seen(member, request, on))
+    return predictions_writer(path, {**header, **id_bytes_for(source),
+                                     "about": _about(member, request)})
+
+
+def _complete(writer, member, source, request, on, step=None):
     protocol, passes = how_seen(member, request, on)
-    header = {**member.header(source, protocol, passes), "about": _about(member, request)}
-    with contextlib.ExitStack() as stack:
-        writer = None
-        if on.cluster.is_chief:
-            writer = stack.enter_context(predictions_writer(path, header))
-        images, seconds = predict_split(member, source, writer, passes, protocol, on, step)
+    images, seconds = predict_split(member, source, writer, passes, protocol, on, step)
     return images / seconds if images else None
 
 
@@ -264,22 +284,3 @@ def _check_names(request, source):
         targets.excluded_rows(request.exclude, ids)
         if request.labels:
             targets.other_targets(request.labels, ids, source.num_classes)
-
-
-def _submit(members, request):
-    write_submission(request.submission, [m.probabilities for m in members],
-                     members[0].example_ids,
-                     read_class_ids(request.class_ids, members[0].class_names))
-
-
-def _report(members, request, result, right, chosen):
-    from inception_tf.evaluation.report import write_report
-
-    outcomes = outcomes_of([member.probabilities for member in members], right, chosen)
-    write_report(request.report, result, members, outcomes, request.given)
-
-
-def temporary_files(stack, number):
-    """Paths of files that are gone when `stack` closes."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="inception_tf-"))
-    return [str(Path(folder) / f"{i}.predictions") for i in range(number)]

@@ -5,14 +5,11 @@ development kit, 1 to 1000, in an order of its own, which is not that of the syn
 names: --class_ids gives it.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.scores import best_classes, mean_probabilities
-from inception_tf.evaluation.targets import file_name, file_number
-from inception_tf.runtime.writers import write_atomically
+from inception_tf.evaluation.targets import file_name, file_number, read_text
 
 
 def read_class_ids(path, class_names):
@@ -24,9 +21,9 @@ def read_class_ids(path, class_names):
     if not path:
         return np.arange(1, len(class_names) + 1)
     try:
-        lines = [line.split() for line in Path(path).read_text().splitlines()]
+        lines = [line.split() for line in read_text(path, "--class_ids").splitlines()]
         ids = {words[0]: int(words[1]) for words in lines if words}
-    except (OSError, ValueError, IndexError) as error:
+    except (ValueError, IndexError) as error:
         raise UsageError(f"--class_ids={path} has no lines of a class name and a number: "
                          f"{error}") from None
     missing = [name for name in class_names if name not in ids]
@@ -36,8 +33,8 @@ def read_class_ids(path, class_names):
     return np.array([ids[name] for name in class_names])
 
 
-def write_submission(path, members, example_ids, class_ids):
-    """Writes the five best classes of the mean of `members` for every image.
+def submission_text(members, example_ids, class_ids):
+    """Lines of the five best classes of the mean of `members`, one for every image.
 
     A split that does not tell its images' file names keeps its own order.
     """
@@ -48,4 +45,4 @@ def write_submission(path, members, example_ids, class_ids):
     for row in order:
         best = best_classes(mean_probabilities(members, [row]))[0]
         lines.append(" ".join(map(str, class_ids[best])) + "\n")
-    write_atomically(path, "".join(lines))
+    return "".join(lines)

@@ -3,6 +3,9 @@
 import collections
 
 from rich.table import Table
+from rich.text import Text
+
+from inception_tf.text import printable
 
 # Subsets of a search that are shown; the JSON has all of them.
 MAX_ROWS = 20
@@ -12,14 +15,15 @@ TEXT_COLUMNS = ("network", "models")
 
 def score_table(result):
     """The rich Table of a scoring (scoring.score_files' dict), with the paper's own figures."""
-    table = Table(title=title(result), title_justify="left")
+    table = Table(title=Text(printable(title(result)), "table.title"), title_justify="left")
     columns, rows = score_cells(result)
     for column in columns:
         left = column in TEXT_COLUMNS
         table.add_column(column, justify="left" if left else "right",
                          overflow="fold" if left else "ellipsis", no_wrap=not left)
     for row in rows:
-        table.add_row(*row)
+        # As text: a name in square brackets is no markup of rich's.
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

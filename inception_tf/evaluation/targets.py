@@ -6,13 +6,16 @@ its file's name with or without extension, or, where files are called
 """
 
 import collections
-import json
+import os
 import re
+import stat
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from inception_tf import strict_json
 from inception_tf.errors import DataError, UsageError
+from inception_tf.text import printable
 
 # Names given in one message.
 MAX_NAMED = 3
@@ -40,7 +43,8 @@ class ImageNames:
         for row, example_id in enumerate(example_ids):
             name = file_name(example_id)
             number = file_number(example_id)
-            for alias in (example_id, name, PurePosixPath(name).stem):
+            # As it is, and as it is printed: a line of a file cannot hold every name.
+            for alias in (example_id, printable(example_id), name, PurePosixPath(name).stem):
                 self._rows[alias].add(row)
             if number is not None:
                 self._rows[str(number)].add(row)
@@ -65,7 +69,7 @@ def read_exclusions(path):
     A # within an id (`shapes/validation#12`) is part of it: a comment's # starts the line or
     follows a blank.
     """
-    lines = _read(path, "--exclude").splitlines()
+    lines = read_text(path, "--exclude").split("\n")
     names = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
     return [name for name in names if name]
 
@@ -120,14 +124,11 @@ def _rows_of_list(example_ids):
 
 
 def _read_labels(path, num_classes):
-    try:
-        given = json.loads(_read(path, "--labels"))
-    except ValueError as error:
-        raise UsageError(f"--labels={path} is not JSON: {error}") from None
+    given = strict_json.parse(read_text(path, "--labels"), dict[str, list[int]] | list[list[int]],
+                              f"--labels={path}")
     lists = given.values() if isinstance(given, dict) else given
-    good = isinstance(given, (dict, list)) and len(given) and all(
-        isinstance(classes, list) and len(set(map(str, classes))) == len(classes) and all(
-            type(c) is int and 0 <= c < num_classes for c in classes)
+    good = len(given) and all(
+        len(set(classes)) == len(classes) and all(0 <= c < num_classes for c in classes)
         for classes in lists)
     if not good:
         raise UsageError(f"--labels={path} must hold a list of different classes "
@@ -135,9 +136,12 @@ def _read_labels(path, num_classes):
     return given
 
 
-def _read(path, flag):
+def read_text(path, flag):
+    """The text of a file that a flag names; UsageError when it is no file, or none of text."""
     try:
-        return Path(path).read_text()
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UsageError(f"{flag}={path}: is not a file")
+        return Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise UsageError(f"{flag}={path}: {reason}") from None

@@ -8,6 +8,8 @@ import time
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from inception_tf.text import printable
+
 log = logging.getLogger("inception_tf")
 
 # Share of the time from which on a progress line says that steps wait for input.
@@ -16,7 +18,7 @@ SHOWN_WAIT = 0.02
 
 def bar(iterable, total, unit, description):
     """`iterable` with a tqdm bar on a terminal, and without one elsewhere."""
-    return tqdm(iterable, total=total, unit=unit, desc=description, leave=False,
+    return tqdm(iterable, total=total, unit=unit, desc=printable(description), leave=False,
                 disable=not sys.stderr.isatty())
 
 

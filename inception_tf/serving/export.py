@@ -23,6 +23,7 @@ from inception_tf.serving import comparison, formats, samples
 from inception_tf.serving.model_card import model_card
 from inception_tf.serving.served_network import ServedNetwork
 from inception_tf.serving.signatures import Signatures, save
+from inception_tf.text import printable
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -109,7 +110,8 @@ def _trained_on(classifier):
 
 
 def _write_beside(folder, classifier, manifest):
-    (folder / LABELS).write_text("".join(f"{name}\n" for name in classifier.class_names))
+    # A line each, whatever a name holds; the manifest has names as they are.
+    (folder / LABELS).write_text("".join(f"{printable(n)}\n" for n in classifier.class_names))
     (folder / "model_card.md").write_text(model_card(manifest))
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     manifest["files"] = {str(p.relative_to(folder)): sha256_of(p) for p in files}

@@ -1,12 +1,13 @@
 """What an exported network is, for people: the manifest as Markdown."""
 
 from inception_tf.evaluation.converted import converted_origin
+from inception_tf.text import printable
 
 
 def model_card(manifest):
     """Markdown text of the manifest (export._manifest's dict)."""
     lines = [f"# {manifest['network']['net']}, {len(manifest['class_names'])} classes", ""]
-    lines += [f"- **{name}**: {text}" for name, text in _facts(manifest)]
+    lines += [f"- **{name}**: {printable(text)}" for name, text in _facts(manifest)]
     lines += ["", "## Input", "", _input(manifest), "", "## Answers", "", _answers(manifest), "",
               "## Limits", "", _LIMITS, ""]
     return "\n".join(lines)

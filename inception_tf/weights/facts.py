@@ -6,20 +6,26 @@ the root of a .weights.h5 file.
 
 import dataclasses
 import json
+import lzma
 import os
 import zipfile
+import zlib
+from typing import Any, TypedDict
 
 import h5py
 
+from inception_tf import strict_json
 from inception_tf.config import Config
 from inception_tf.errors import UsageError
+from inception_tf.nets.hdf5 import open_archive, read_member
 
 MEMBER = "inception_tf.json"
 ATTRIBUTE = "inception_tf_{}"
 # HDF5 holds up to 64 KB in an attribute.
 _PIECE = 60_000
-# ImageNet's 21,841 names take less than 1 MB.
-_MAX_BYTES = 16 * 2**20
+# What h5py and the decompressors of an archive raise.
+_DAMAGES = (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile,
+            zlib.error, lzma.LZMAError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +49,15 @@ class Facts:
     @classmethod
     def from_json(cls, text, source):
         """The Facts of `to_json`'s text; UsageError when it is none."""
-        try:
-            values = json.loads(text)
-            config, names, origin = (values[k] for k in ("config", "class_names", "origin"))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{source}: its facts are damaged: {error!r:.80}") from None
-        if not (isinstance(config, str) and isinstance(names, list) and isinstance(origin, dict)
-                and all(isinstance(name, str) for name in names)):
-            raise UsageError(f"{source}: its facts are damaged: a value is of the wrong type")
-        return cls(Config.from_json(config, source), tuple(names), origin)
+        values = strict_json.parse(text, _Stored, f"{source}: what it says of itself")
+        config = Config.from_json(values["config"], source)
+        return cls(config, tuple(values["class_names"]), values["origin"])
+
+
+class _Stored(TypedDict):
+    config: str
+    class_names: list[str]
+    origin: dict[str, Any]
 
 
 def write_facts(path, facts):
@@ -75,18 +81,16 @@ def read_facts(path):
         raise UsageError(f"no file {path!r}")
     try:
         text = _archived(path) if path.endswith(".keras") else _attributes(path)
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGES as error:
         raise UsageError(f"{path}: is damaged, or no Keras file: {error}") from None
     return Facts.from_json(text, path) if text else None
 
 
 def _archived(path):
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         if MEMBER not in archive.namelist():
             return ""
-        if archive.getinfo(MEMBER).file_size > _MAX_BYTES:
-            raise ValueError(f"{MEMBER} is larger than {_MAX_BYTES} bytes")
-        return archive.read(MEMBER).decode()
+        return read_member(path, archive, MEMBER, strict_json.MAX_BYTES)
 
 
 def _attributes(path):
@@ -94,4 +98,6 @@ def _attributes(path):
         pieces = []
         while (name := ATTRIBUTE.format(len(pieces))) in file.attrs:
             pieces.append(str(file.attrs[name]))
+            if len(pieces) * _PIECE > strict_json.MAX_BYTES or len(pieces[-1]) > _PIECE:
+                raise ValueError(f"{name}: larger than what is written there")
         return "".join(pieces)

@@ -96,7 +96,7 @@ def test_training_does_not_go_on_from_an_average(run, tmp_path):
     (["--recalibrate_images=128", "--output_dir=OUT"], "not a multiple of 32 up to the 64 images"),
     (["--last=-1", "--recalibrate_images=32", "--output_dir=OUT"], "--last=-1 is below 1"),
     (["--last=1", "--output_dir=OUT"], "nothing to do"),
-    (["--last=2", "--output_dir=RUN"], "does not exist yet"),
+    (["--last=2", "--output_dir=RUN"], "exists already"),
     (["--recalibrate_images=65", "--output_dir=OUT"], "not a multiple of 32 up to the 64 images"),
 ])
 def test_mistake_is_one_line_and_writes_nothing(run, tmp_path, capsys, flags, message):

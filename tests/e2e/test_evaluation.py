@@ -225,7 +225,7 @@ def wrong(runs, images, tmp_path_factory):
     (["--model_dir={runs}/a,{runs}/b", "--predictions={wrong}/x,{wrong}/x"], "one file twice"),
     (["--model_dir={runs}/a", "--protocol=144", "--scales=80,90"], "takes 4 scale(s), got 2"),
     (["--model_dir={runs}/a", "--protocol=12", "--scales=big"], "--scales=big is neither"),
-    (["--model_dir={runs}/a", "--batch_size=0"], "--batch_size=0 is not a positive multiple"),
+    (["--model_dir={runs}/a", "--batch_size=0"], "--batch_size=0 is below 1"),
     (["--model_dir={runs}/a", "--search"], "--search needs --from_predictions"),
     (["--from_predictions={ensemble}/a.p,{wrong}/train.p"], "split is \"train\", not"),
     (["--from_predictions={ensemble}/a.p,{wrong}/shuffled.p"], "data_fingerprint is "),

@@ -1,5 +1,6 @@
 """The report of a scoring: its page and pictures, from predictions whose names mean harm."""
 
+import errno
 import html.parser
 import json
 import shutil
@@ -39,7 +40,7 @@ def write_predictions(path, images, labelled=True, right=False, seed=0):
     source = open_source(config.data, "validation")
     records = [source.read(i) for i in range(NUM)]
     header = {
-        **dict.fromkeys(IDENTITY, ""), "dataset": "folder", "split": "validation",
+        **dict.fromkeys(IDENTITY, 1), "dataset": "folder", "split": "validation",
         "data_fingerprint": source.fingerprint, "num_examples": NUM, "class_names": NAMES,
         "network": "inception_resnet_v1", "weights": "ema", "checkpoint_sha256": "cafe" * 16,
         "protocol": {"crops": 1, "scales": [], "field": 0},
@@ -160,11 +161,25 @@ def test_other_images_in_the_same_place_are_not_shown(images, tmp_path, caplog):
     assert not (tmp_path / "report" / "mistakes.png").exists()
 
 
-def test_report_that_fails_leaves_nothing_behind(files, tmp_path, capsys):
+def test_f54_report_that_cannot_be_written_is_refused_before_the_table(files, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert report(tmp_path / "file" / "report", files) == 4
-    assert "could not be written" in capsys.readouterr().err
+    assert report(tmp_path / "file" / "report", files) == 2
+    printed = capsys.readouterr()
+    assert "--report=" in printed.err and printed.out == ""
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_f54_report_that_fails_leaves_nothing_behind_and_the_table_stands(
+        files, tmp_path, capsys, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("inception_tf.runtime.new_folder.flush_entry", full)
+    output = tmp_path / "r.json"
+    assert report(tmp_path / "report", files, f"--output={output}") == 4
+    printed = capsys.readouterr()
+    assert "No space left" in printed.err and "2 x inception_resnet_v1" in printed.out
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
 def _chromium():

@@ -11,8 +11,9 @@ NUM_IMAGES, CLASSES = 11, ("a", "b", "c")
 HEADER = {
     "dataset": "folder", "split": "validation", "data_fingerprint": "f00d",
     "num_examples": NUM_IMAGES, "class_names": CLASSES, "network": "inception_v4",
-    "weights": "ema", "checkpoint_sha256": "cafe", "protocol": {"crops": 12},
-    "preprocessing": {"image_size": 75}, "images_per_pass": 4, "views_per_pass": 48, "about": {},
+    "weights": "ema", "checkpoint_sha256": "cafe",
+    "protocol": {"crops": 12, "scales": [86], "field": 75},
+    "preprocessing": {"image_size": 75, "crop_fraction": 0.875}, "images_per_pass": 4, "views_per_pass": 48, "about": {},
 }
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(3), NUM_IMAGES).astype(np.float32)
 LABELS = np.arange(NUM_IMAGES) % 4 - 1
@@ -41,7 +42,7 @@ def test_predictions_come_back_with_labels_names_and_the_same_bits(path):
     np.testing.assert_array_equal(read.probabilities, PROBABILITIES)
     np.testing.assert_array_equal(read.labels, LABELS)
     assert read.example_ids == IDS
-    assert read.header["protocol"] == {"crops": 12}
+    assert read.header["protocol"] == HEADER["protocol"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 200])

@@ -8,7 +8,7 @@ import pytest
 from inception_tf.data.drawing import CLASS_NAMES
 from inception_tf.errors import DataError, UsageError
 from inception_tf.evaluation import paper, scores, targets
-from inception_tf.evaluation.submission import read_class_ids, write_submission
+from inception_tf.evaluation.submission import read_class_ids, submission_text
 
 NUM, K = 43, 11
 RNG = np.random.default_rng(0)
@@ -142,8 +142,8 @@ def test_real_labels_reach_their_images(content, tmp_path):
 
 
 @pytest.mark.parametrize("content, message", [
-    ("[[1]", "is not JSON"),
-    ("3", "must hold a list of different classes 0..9"),
+    ("[[1]", "is damaged"),
+    ("3", "is damaged: Expected"),
     ("[[1], [3], [10], []]", "must hold a list of different classes 0..9"),
     ("[[1], [3], [2, 2], []]", "must hold a list of different classes 0..9"),
     ("[[1], [3]]", "has labels of 2 images, the split has 4"),
@@ -164,19 +164,17 @@ def test_submission_has_five_ids_a_line_in_the_order_of_the_file_names(tmp_path)
     (tmp_path / "map.txt").write_text("".join(f"n{k:02d} {900 - k} name {k}\n" for k in range(K)))
     ids = read_class_ids(tmp_path / "map.txt", [f"n{k:02d}" for k in range(K)])
     members = [m[:4] for m in MEMBERS]
-    write_submission(tmp_path / "out.txt", members, IMAGENET, ids)
-    lines = [list(map(int, line.split())) for line in (tmp_path / "out.txt").read_text().split("\n")
-             if line]
+    text = submission_text(members, IMAGENET, ids)
+    lines = [list(map(int, line.split())) for line in text.splitlines()]
     mean = np.mean([m.astype(float) for m in members], axis=0)
     for line, row in zip(lines, (3, 1, 0, 2), strict=True):
         assert line == [900 - k for k in np.argsort(-mean[row])[:5]]
 
 
-def test_submission_without_file_names_keeps_the_order_of_the_split(tmp_path):
+def test_submission_without_file_names_keeps_the_order_of_the_split():
     ids = [f"shapes/test#{i}" for i in range(11)]
-    write_submission(tmp_path / "out.txt", [np.eye(11, dtype=np.float32)], ids,
-                     read_class_ids("", range(11)))
-    firsts = [int(line.split()[0]) for line in (tmp_path / "out.txt").read_text().splitlines()]
+    text = submission_text([np.eye(11, dtype=np.float32)], ids, read_class_ids("", range(11)))
+    firsts = [int(line.split()[0]) for line in text.splitlines()]
     assert firsts == list(range(1, 12))
 
 
