@@ -4,7 +4,8 @@ from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import Config
 
-FIELDS = ("dataset", "data_dir", "manual_dir", "train_split", "eval_split")
+FIELDS = ("dataset", "data_dir", "manual_dir", "train_split", "eval_split",
+          "allow_empty_classes")
 
 
 def main(argv):

@@ -38,7 +38,7 @@ class FolderSource(Source):
         # A picture of 0 bytes is a bad one: it makes no class that can be learned.
         found = collections.Counter(name for name, _, size in sizes if size)
         counts = {name: found[name] for name in classes}
-        if classes is own:
+        if split == data.train_split:
             _refuse_nothing_to_learn(self._folder, counts, skipped, data.allow_empty_classes)
         labels = {name: label for label, name in enumerate(classes)}
         self._files = [(os.path.join(name, path), labels[name]) for name, path, _ in sizes]

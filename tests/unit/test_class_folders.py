@@ -1,7 +1,9 @@
 """Odd folders of pictures: counted and said, or refused; one rule for training and predict."""
 
+import importlib
 import logging
 import os
+import shutil
 import socket
 import time
 
@@ -108,6 +110,22 @@ def test_f66_class_without_pictures_is_refused_unless_allowed(photos, caplog, sp
     assert source.class_names == CLASSES and source.num_examples == 4
     assert "4 images in 2 classes (2 to 2 each, median 2); 1 without images: ant;" in line
     assert level == "WARNING"
+
+
+def test_f66_scored_split_alone_may_lack_a_class(photos, caplog):
+    """Its classes are compared with the network's; nothing is learned from it."""
+    shutil.rmtree(photos / "train")
+    empty(photos / "validation")
+    source, line, level = summary_of(photos, caplog, "validation")
+    assert source.class_names == CLASSES and level == "WARNING" and "without images: ant" in line
+
+
+@pytest.mark.parametrize("command", ["train", "prepare", "eval", "average", "inspect"])
+def test_f66_commands_that_open_a_training_split_take_the_flag_it_names(command, capsys):
+    module = importlib.import_module(f"inception_tf.commands.{command}")
+    with pytest.raises(SystemExit):
+        module.main(["--help"])
+    assert "--[no]allow_empty_classes" in capsys.readouterr().out
 
 
 def test_f66_class_of_empty_files_is_an_empty_class_and_one_such_file_a_bad_picture(photos, caplog):
