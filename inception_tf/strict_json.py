@@ -25,7 +25,17 @@ def read(path: str | os.PathLike, kind: Any, error: type[InceptionError] = Usage
     """The value of a JSON file, as `parse`.
 
     Raises:
-        error: it cannot be read, is no regular file, is larger than `max_bytes`, or as `parse`.
+        error: as `content_of` and `parse`.
+    """
+    return parse(content_of(path, error, max_bytes), kind, path, error)
+
+
+def content_of(path: str | os.PathLike, error: type[InceptionError] = UsageError,
+               max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        error: it cannot be read, is no regular file, or is larger than `max_bytes`.
     """
     try:
         status = os.stat(path)
@@ -34,10 +44,9 @@ def read(path: str | os.PathLike, kind: Any, error: type[InceptionError] = Usage
         if status.st_size > max_bytes:
             raise error(f"{path} has {status.st_size:,} bytes; at most {max_bytes:,} are read")
         with open(path, "rb") as file:
-            content = file.read(max_bytes)
+            return file.read(max_bytes)
     except OSError as problem:
         raise error(f"{path}: {problem.strerror or problem}") from None
-    return parse(content, kind, path, error)
 
 
 def parse(text: str | bytes, kind: Any, source: object,

@@ -1,5 +1,6 @@
 """Learning curves as one picture, drawn from the metrics files alone."""
 
+import gc
 from pathlib import Path
 
 from inception_tf.runtime.writers import read_metrics
@@ -10,6 +11,8 @@ def draw_curves(model_dir, title):
 
     Reads train/metrics.csv and validation/metrics.csv of `model_dir`; returns the
     picture's path.
+
+    Raises: UsageError when one of them is damaged.
     """
     import matplotlib
 
@@ -38,6 +41,7 @@ def draw_curves(model_dir, title):
     path = Path(model_dir) / "curves.png"
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+    gc.collect()  # its parts name each other: 40 MB of pictures would lie about
     return path
 
 

@@ -1,6 +1,7 @@
 """A TensorBoard profile of a few steps."""
 
 import math
+import os
 import re
 
 import tensorflow as tf
@@ -43,5 +44,6 @@ class StepProfile:
     def close(self):
         """Writes the profile if one is running."""
         if self._running:
-            tf.profiler.experimental.stop()
+            # It would make a folder that was removed during the run.
+            tf.profiler.experimental.stop(save=os.path.isdir(os.path.dirname(self._folder)))
             self._running = False

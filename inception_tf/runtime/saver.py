@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import threading
+from pathlib import Path
 
 from inception_tf.errors import CheckpointError, StorageError
 from inception_tf.runtime import checkpoint
@@ -29,6 +31,7 @@ class BackgroundSaver:
         self._thread = None
         self._error = None
         self._failures = 0
+        Path(root).mkdir(parents=True, exist_ok=True)
         checkpoint.remove_leftovers(root)
 
     def save(self, step, arrays, facts):
@@ -57,9 +60,10 @@ class BackgroundSaver:
         """Raises what ended the last save, if training should not go on after it.
 
         Raises:
-            StorageError: the last MAX_FAILURES saves failed.
+            StorageError: the last MAX_FAILURES saves failed, or the folder is not there any more.
             NonFiniteError: an array was not finite; nothing of that step was written.
         """
+        self._require_root()
         is_storage = isinstance(self._error, StorageError)
         if self._error is not None and (not is_storage or self._failures >= MAX_FAILURES):
             raise self._error
@@ -71,6 +75,7 @@ class BackgroundSaver:
             StorageError, NonFiniteError: it is not.
         """
         self.wait()
+        self.check()
         if self._error is not None:
             raise self._error
         self._retain()
@@ -84,16 +89,23 @@ class BackgroundSaver:
 
     def _write(self, step, arrays, facts):
         try:
+            self._require_root()
             checkpoint.save(self.root, step, arrays, facts)
             self._error, self._failures = None, 0
         except StorageError as error:
             self._failures += 1
             self._error = error
-            log.error("%s (failure %d of at most %d in a row; training goes on)", error,
-                      self._failures, MAX_FAILURES)
+            if os.path.isdir(self.root):  # else `check` says it
+                log.error("%s (failure %d of at most %d in a row; training goes on)", error,
+                          self._failures, MAX_FAILURES)
         except Exception as error:  # belongs to the main thread, which asks for it
             self._error = error
         self._retain()
+
+    def _require_root(self):
+        if not os.path.isdir(self.root):
+            raise StorageError(f"{self.root} was removed or moved away during the run: nothing "
+                               "more is written there")
 
     def _retain(self):
         with contextlib.suppress(OSError):

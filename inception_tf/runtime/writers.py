@@ -6,18 +6,29 @@ import errno
 import io
 import logging
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
+from inception_tf import strict_json
+from inception_tf.errors import UsageError
+
 log = logging.getLogger("inception_tf")
+
+# Two million rows.
+_MAX_BYTES = 2**29
+# As Python writes a float; and those of them that are counts.
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|nan|-?inf")
+_COUNTS = ("step", "num_examples", "bad_examples", "skipped_steps")
 
 
 class MetricsWriter:
     """Rows of numbers by step: FOLDER/metrics.csv and TensorBoard events in FOLDER.
 
-    Opening it drops rows after `resume_step`, so that a resumed run has no step twice.
-    The columns are those of the first row. Storage that fails costs a warning, no
+    Opening it drops rows after `resume_step`, so that a resumed run has no step twice (UsageError
+    when they are damaged). The columns are those of the first row. Storage that fails costs a warning, no
     training; the rows it refused are written with the next one.
     """
 
@@ -57,20 +68,66 @@ def tolerating_full_disk(what, step):
         log.warning("%s of step %d not written, training goes on: %.200s", what, step, error)
 
 
-def read_metrics(path):
-    """The rows of a metrics.csv as dicts of floats; empty when there is no file."""
-    path = Path(path)
-    if not path.exists():
+def read_metrics(path: str | os.PathLike,
+                 columns: Sequence[str] | None = None) -> list[dict[str, float]]:
+    """The rows of a metrics.csv, by ascending step; none when there is no file.
+
+    What follows the last line's end is no row: a process is writing it, or died of it.
+
+    Args:
+        columns: names after "step" that the file must have; None takes any.
+
+    Raises:
+        UsageError: it is damaged; names the line and what is wrong there.
+    """
+    rows: list[dict[str, float]] = []
+    for number, row in enumerate(_rows(path, columns), start=2):
+        if rows and row["step"] <= rows[-1]["step"]:
+            raise _damaged(path, number, f"step {row['step']:g} after {rows[-1]['step']:g}")
+        rows.append(row)
+    return rows
+
+
+def _rows(path, columns):
+    header, *lines = _whole_lines(path) or [""]
+    names = header.split(",")
+    if header and (names[0] != "step" or len(set(names)) < len(names)
+                   or columns and names != ["step", *columns]):
+        raise _damaged(path, 1, f"the columns are {header!r:.200}")
+    for number, line in enumerate(lines, start=2):
+        cells = line.split(",")
+        if len(cells) != len(names):
+            raise _damaged(path, number, f"{len(cells)} values for {len(names)} columns")
+        for name, cell in zip(names, cells, strict=True):
+            if not _NUMBER.fullmatch(cell) or name in _COUNTS and not float(cell).is_integer():
+                raise _damaged(path, number, f"{name} is {cell!r:.60}")
+        yield dict(zip(names, map(float, cells), strict=True))
+
+
+def _whole_lines(path):
+    if not os.path.lexists(path):
         return []
-    with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    try:
+        text = strict_json.content_of(path, max_bytes=_MAX_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(path, error.object.count(b"\n", 0, error.start) + 1,
+                       f"byte {error.object[error.start]:#x} is no UTF-8") from None
+    return [line.removesuffix("\r") for line in text.split("\n")[:-1]]
+
+
+def _damaged(path, line, what):
+    return UsageError(f"{path} is damaged, line {line}: {what}; mend it, or move it away")
 
 
 def write_atomically(path, text):
     """Replaces `path` by `text`: the old file or the new one, never a part."""
     aside = Path(f"{path}.tmp-{os.getpid()}")
-    aside.write_text(text)
-    os.replace(aside, path)
+    try:
+        aside.write_text(text)
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _append(path, rows):
@@ -93,17 +150,16 @@ def _append(path, rows):
 
 
 def _drop_rows_after(path, step):
+    """Cuts what a run that resumes writes again, and what a killed one wrote half."""
+    rows = read_metrics(path)
     if not path.exists():
         return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = lines[:1] + [line for line in lines[1:] if _step_of(line) <= step]
-    if len(kept) < 2:
+    kept = sum(row["step"] <= step for row in rows)
+    content = path.read_bytes()
+    head = b"".join(line + b"\n" for line in content.split(b"\n")[:kept + 1])
+    if not kept:
         path.unlink()
-    elif len(kept) < len(lines):
-        write_atomically(path, "".join(kept))
-
-
-def _step_of(line):
-    """Step of a CSV row; a row cut by a crash counts as after everything."""
-    first = line.split(",", 1)[0]
-    return int(first) if line.endswith("\n") and first.isdigit() else float("inf")
+    elif head != content:
+        if kept == len(rows):
+            log.warning("%s: the last line is torn and was cut", path)
+        write_atomically(path, head.decode())

@@ -13,24 +13,22 @@ from inception_tf.data.prepare import prepare_in_passing
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.accuracy import Scorer
-from inception_tf.evaluation.curves import draw_curves
 from inception_tf.evaluation.models import CHECKPOINTS, build_network, require_room_for_batch
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.lock import locked
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.runtime.progress import StepProgress, bar, scoring_line
-from inception_tf.runtime.saver import BackgroundSaver
 from inception_tf.runtime.signals import Interrupted, StopSignals
 from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import colors_on_device, gather_equal, make_strategy
 from inception_tf.runtime.watchdog import naming_lost_peers
-from inception_tf.runtime.writers import MetricsWriter, read_metrics, tolerating_full_disk
 from inception_tf.training import manifest, non_finite
-from inception_tf.training.folder import digest, make_folder, refuse_other_run, write_config
+from inception_tf.training.folder import digest, make_folder, refuse_other_run
 from inception_tf.training.init_from import start_new_run
 from inception_tf.training.logits import logits_of
 from inception_tf.training.plan import banner, check_execution, plan_batches, total_steps
+from inception_tf.training.records import COLUMNS, Records, metrics_of
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep
@@ -66,13 +64,13 @@ def train(config):
 
 
 class Run:
-    """One training run: its data, devices, state, step and writers.
+    """One training run: its data, devices, state, step and records.
 
-    lock: the FolderLock of its model_dir; None where it writes nothing.
+    lock: the FolderLock of its model_dir; None on workers that write nothing.
     """
 
     def __init__(self, config, cluster, stop, lock=None):
-        self.config, self.cluster, self.stop, self.lock = config, cluster, stop, lock
+        self.config, self.cluster, self.stop = config, cluster, stop
         self.watchdog = StallWatchdog(config.runtime.stall_timeout_s)
         self.profile = StepProfile(config.execution.profile_steps,
                                    Path(config.runtime.model_dir) / "profile")
@@ -93,13 +91,15 @@ class Run:
         self.checkpoints = Path(config.runtime.model_dir) / CHECKPOINTS
         if cluster.is_chief:
             refuse_other_run(config)
+            for split in COLUMNS:
+                metrics_of(config.runtime.model_dir, split)
             log.info(banner(config, self.batches, self.source.num_examples,
                             self.source.num_classes))
         self._build()
         self.step, self.bad_examples = self._restore()
         self._agree("newest checkpoint (is --model_dir shared?)", self.step)
         if cluster.is_chief:
-            self._open_writers()
+            self.records = Records(config, self.step, lock)
 
     def train(self):
         """Runs to the last step; returns the last scoring."""
@@ -125,11 +125,11 @@ class Run:
                     scores = self.score()
                 if score_due or save_due or self.step == first:
                     progress.restart_clock(self.step)
-            self._finish_saving()
+            self._finish()
             return scores
         except Interrupted:
             self.save(stream)
-            self._finish_saving()
+            self._finish()
             raise
         finally:
             progress.close()
@@ -146,22 +146,21 @@ class Run:
             for rate in ("top1_error", "top5_error", "cross_entropy"):
                 values[f"{name}_{rate}"] = float(rates[name][rate])
         if self.cluster.is_chief:
-            self._report(values)
+            self.records.report(self.step, values)
+            log.info(scoring_line(self.epoch, values))
         return values
 
     def save(self, stream):
         """Starts writing a checkpoint of this step, by the chief."""
         if self.cluster.is_chief:
             facts = manifest.facts(self.config, self.source, self.machine, stream.bad_examples)
-            self.saver.save(self.step, self.state.arrays(), facts)
+            self.records.save(self.step, self.state.arrays(), facts)
 
     def close(self):
         """Waits for a checkpoint in flight; closes the metrics files and a profile."""
         self.profile.close()
         if self.cluster.is_chief:
-            self.saver.wait()
-            for writer in self.writers.values():
-                writer.close()
+            self.records.close()
 
     @property
     def epoch(self):
@@ -217,17 +216,6 @@ class Run:
         manifest.warn_of_other_machine(facts, self.machine)
         return facts["step"], facts["bad_examples"]
 
-    def _open_writers(self):
-        runtime, folder = self.config.runtime, self.checkpoints.parent
-        write_config(self.config)
-        self.saver = BackgroundSaver(self.checkpoints, runtime.keep, runtime.keep_best)
-        self.writers = {name: MetricsWriter(folder / name, self.step)
-                        for name in ("train", "validation")}
-
-    def _finish_saving(self):
-        if self.cluster.is_chief:
-            self.saver.finish()
-
     def _stream(self):
         stream = training_batches(
             self.source, self.config.data, seed=self.config.runtime.seed,
@@ -260,7 +248,7 @@ class Run:
             progress.advance()
         self.watchdog.beat()
         if self.cluster.is_chief:
-            self.saver.check()
+            self.records.check()
         return metrics
 
     def _call_length(self):
@@ -277,7 +265,7 @@ class Run:
         shown = {"epoch": self.epoch, "loss": values["loss"], "lr": values["learning_rate"],
                  "grad norm": values["grad_norm"]}
         rate = progress.report(self.step, shown)
-        self.writers["train"].write(self.step, {
+        self.records.log(self.step, {
             "epoch": self.epoch, **values, "images_per_second": rate,
             "bad_examples": len(stream.bad_examples),
             "skipped_steps": int(self.state.skipped.numpy())})
@@ -291,17 +279,13 @@ class Run:
     def _period(self, epochs):
         return max(1, self.schedule.steps(epochs)) if epochs else self.total
 
-    def _report(self, values):
-        """Writes, logs and draws a scoring."""
-        self.writers["validation"].write(self.step, values)
-        self.saver.add_scores(self.step, values)
-        log.info(scoring_line(self.epoch, values))
-        with tolerating_full_disk("curves", self.step):
-            draw_curves(self.config.runtime.model_dir, self.config.network.net)
+    def _finish(self):
+        if self.cluster.is_chief:
+            self.records.finish()
 
     def _scores_so_far(self):
         """The scoring of this very step, when a run before this one made it."""
-        rows = read_metrics(self.checkpoints.parent / "validation" / "metrics.csv")
+        rows = metrics_of(self.config.runtime.model_dir, "validation")
         if not rows or rows[-1].pop("step") != self.step:
             return None
         return rows[-1]
