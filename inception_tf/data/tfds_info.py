@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -56,10 +57,11 @@ def read_builder(name: str, roots: list[str], make: Callable[[], Any]) -> Any:
 
 def _folders_of(name, root):
     """Folders of the versions of a set, below those of its configs or without."""
-    name, _, version = name.partition(":")
-    return sorted(path for depth in ("*", "*/*") for path in Path(root, name).glob(depth)
+    name, given = import_module("tensorflow_datasets.core.naming").parse_builder_name_kwargs(name)
+    depths = (f"{given['config']}/*",) if "config" in given else ("*", "*/*")
+    return sorted(path for depth in depths for path in Path(root, str(name)).glob(depth)
                   if re.fullmatch(r"\d+\.\d+\.\d+", path.name) and path.is_dir()
-                  and fnmatch(path.name, version or "*"))
+                  and fnmatch(path.name, given.get("version", "*")))
 
 
 def _require_plain_files(folder):

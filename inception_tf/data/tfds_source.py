@@ -94,7 +94,7 @@ def find_builder(data, file_format=None):
                 lambda: tfds.builder(data.dataset, data_dir=data_dir, file_format=file_format))
     except tfds.core.DatasetNotFoundError:
         raise UsageError(_unknown_name(tfds, data.dataset)) from None
-    except (ImportError, AssertionError, ValueError, RuntimeError) as error:
+    except (OSError, ImportError, AssertionError, ValueError, RuntimeError) as error:
         raise UsageError(f"--dataset={data.dataset}: {_first_line(error)}") from error
     if not (there := existing_part(builder.data_dir)).is_dir():
         raise UsageError(f"--data_dir={data.data_dir or builder.data_dir_root}: {there} is no "

@@ -209,5 +209,11 @@ def test_other_versions_on_disk_are_not_judged(damaged):
     assert read(damaged, WAYS[0]) == read(damaged, WAYS[1])
 
 
-def test_version_that_is_not_there_stays_a_mistake_of_the_flag(damaged):
-    refused(damaged, "small:9.9.9", UsageError)
+def test_f63_other_spelling_of_the_name_finds_the_same_files(damaged):
+    (damaged / INFO).write_text("{")
+    assert INFO in refused(damaged, "Small")
+
+
+@pytest.mark.parametrize("name", ["small:9.9.9", "small/large", "small/large:1.2.3", "small:*"])
+def test_name_of_what_is_not_there_stays_a_mistake_of_the_flag(damaged, name):
+    refused(damaged, name, UsageError)
