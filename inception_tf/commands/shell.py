@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 from inception_tf.errors import InceptionError, StorageError
+from inception_tf.runtime.keras_settings import import_keras, require_tensorflow_backend
 from inception_tf.runtime.memory import keep_freed_memory
 from inception_tf.runtime.signals import StopSignals, importing
 from inception_tf.text import printable, printable_lines
@@ -41,8 +42,12 @@ def exit_code_of(main, argv):
         # Wherever it happens, also where nobody thought of it: a full disk is no fault of ours.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        code = _say(StorageError(error))
+        code = _say(_unwritten(error))
     return _flush_standard_output() or code
+
+
+def _unwritten(error):
+    return StorageError(f"{error.filename or 'an output'} could not be written: {error.strerror}")
 
 
 def _say(error):
@@ -62,7 +67,7 @@ def _flush_standard_output():
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            return _say(StorageError(f"standard output could not be written: {error.strerror}"))
+            return _say(_unwritten(error))
     return None
 
 
@@ -84,8 +89,12 @@ def import_tensorflow():
     """Imports TensorFlow without the lines its C++ code prints before logging is set up.
 
     They ignore TF_CPP_MIN_LOG_LEVEL, so standard error is held back while importing
-    and given out only when the import fails.
+    and given out only when the import fails. Keras comes with it, its defaults set back.
+
+    Raises:
+        UsageError: Keras was told to use another backend, or cannot start.
     """
+    require_tensorflow_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_freed_memory()
     sys.stderr.flush()
@@ -97,6 +106,7 @@ def import_tensorflow():
             held.seek(0)
             sys.stderr.write(held.read().decode(errors="replace"))
             raise
+        import_keras()
 
 
 @contextlib.contextmanager

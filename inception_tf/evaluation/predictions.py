@@ -11,7 +11,6 @@ those in flight: a run, its resumption and a later ensemble agree to the last di
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ from inception_tf.evaluation.predictions_header import (
     read_header,
     refuse_other,
 )
+from inception_tf.runtime.lock import try_lock
 
 log = logging.getLogger("inception_tf")
 
@@ -217,12 +217,9 @@ def _require_room(path, needed):
     """Hours of work shall not end at a full disk; some file systems do not tell what is free."""
     total, _, free = shutil.disk_usage(path)
     if total and needed > free:
-        raise StorageError(f"--predictions={path} needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} "
-                           "MB are free")
+        raise StorageError(f"--predictions={path} needs {needed:,} bytes, {free:,} are free")
 
 
 def _lock(file, path):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UsageError(f"--predictions={path} is being written by another process") from None
+    if not try_lock(file.fileno(), path):
+        raise UsageError(f"--predictions={path} is being written by another process")

@@ -3,6 +3,7 @@
 import errno
 import html.parser
 import json
+import os
 import shutil
 from pathlib import Path
 
