@@ -128,7 +128,8 @@ def _log_summary(folder, number, counts, skipped):
     absent = [name for name, count in counts.items() if not count]
     zero = number - sum(present)
     words = (f"{folder}: {number:,} images in {len(counts) - len(absent):,} classes "
-             f"({min(present):,} to {max(present):,} each, median {statistics.median(present):g})")
+             f"({min(present):,} to {max(present):,} each, median "
+             f"{statistics.median_low(present):,})")
     if absent:
         words += f"; {len(absent):,} without images: {_named(absent)}"
     if zero:
@@ -139,6 +140,5 @@ def _log_summary(folder, number, counts, skipped):
 
 def _named(names):
     """The first few of `names`, and how many more."""
-    first = [printable(name) for name in list(names)[:MAX_NAMED]]
-    return ", ".join([*first, *([f"{len(names) - len(first)} more"] if len(names) > len(first)
-                               else [])])
+    more = len(names) - MAX_NAMED
+    return ", ".join(map(printable, list(names)[:MAX_NAMED])) + f", {more} more" * (more > 0)

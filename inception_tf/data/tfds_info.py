@@ -116,13 +116,11 @@ def _check_split(split):
     if min(split.shard_lengths, default=0) < 0:
         raise ValueError(f"split {split.name} declares {min(split.shard_lengths)} examples")
     files = split.filename_template
-    path = files.template
-    if _TEMPLATE.fullmatch(path):
-        path = files.relative_filepath(shard_index=0, num_shards=split.num_shards)
-    else:
-        path = None
-    if path is None or PurePath(path).is_absolute() or ".." in PurePath(path).parts:
-        raise ValueError(f"split {split.name} lies outside: {files.template}")
+    if not _TEMPLATE.fullmatch(files.template):
+        raise ValueError(f"the files of split {split.name} are named {files.template}")
+    path = PurePath(files.relative_filepath(shard_index=0, num_shards=split.num_shards or 1))
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the files of split {split.name} lie outside: {path}")
 
 
 def _line(error):

@@ -201,6 +201,13 @@ def _places(value):
         yield from _places(value[key])
 
 
+def test_split_without_examples_beside_others_is_left_alone(damaged):
+    info = json.loads((damaged / INFO).read_text())
+    info["splits"][1]["shardLengths"] = []
+    (damaged / INFO).write_text(json.dumps(info))
+    assert len(read(damaged, WAYS[0])[1]) == 12
+
+
 def test_other_versions_on_disk_are_not_judged(damaged):
     """A damaged one that nobody asked for stops nothing."""
     other = damaged.parent / "1.0.0"
