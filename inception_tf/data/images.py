@@ -1,4 +1,4 @@
-"""Encoded bytes to pixels: header checks, decoding of one window, resizing.
+"""Encoded bytes to pixels: checks, decoding of one window, resizing; why an image is bad.
 
 Graph operations only, so that the same functions serve training, scoring and
 the exported model.
@@ -8,8 +8,8 @@ import functools
 
 import tensorflow as tf
 
-# 50 million pixels are 150 MB decoded; the largest ImageNet photograph has 38.
-MAX_PIXELS = 50_000_000
+from inception_tf.data import formats
+from inception_tf.data.formats import MAX_PIXELS
 
 # Endings of the files that are read, in lower case. What a file is, its bytes say.
 EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp")
@@ -20,22 +20,26 @@ _CHROMA_REACH = 2
 # Parts of its size that a JPEG can be decoded at.
 _REDUCTIONS = (2, 4, 8)
 
-_SIGNATURES = {"PNG": b"\x89PNG", "GIF": b"GIF8", "BMP": b"BM"}
+# Begin another way, and are asked for often enough to be named.
+_NOT_READ = {
+    "TIFF": (b"II*\0", b"MM\0*"),
+    "AVIF": (b"ftypavi",),
+    "HEIC": (b"ftypheic", b"ftypmif1"),
+    "JPEG XL": (b"\xff\x0a", b"JXL "),
+    "JPEG 2000": (b"jP  ", b"\xff\x4f\xff\x51"),
+}
 
 
 def checked_size(encoded, max_pixels=MAX_PIXELS):
     """(encoded, [height, width]) read from the header, before anything is decoded.
 
     Shape: string scalar -> string scalar, [2] int32.
-    Raises: InvalidArgumentError for another format than JPEG, PNG, GIF or BMP,
-        and for an image without pixels or with more than `max_pixels`. The
-        returned bytes depend on that check: decode these.
+    Raises: InvalidArgumentError where formats.check finds a fault: another format, no pixels or
+        more than `max_pixels`, more work than so many pixels should be. The returned bytes
+        depend on that check: decode these.
     """
-    is_jpeg = tf.io.is_jpeg(encoded)
-    size = tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _other_size(encoded))
-    height, width = tf.unstack(tf.cast(size, tf.int64))
-    fits = (height > 0) & (width > 0) & (height * width <= max_pixels)
-    check = tf.debugging.Assert(fits, ["image size in the header", size, "limit", max_pixels])
+    encoded, size, fault = formats.check(encoded, max_pixels)
+    check = tf.debugging.Assert(tf.equal(fault, ""), ["image:", fault, "height and width", size])
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(encoded), tf.identity(size)
 
@@ -58,7 +62,7 @@ def decode_window(encoded, size, window, least=None):
     def at_full_size():
         return tf.cond(is_jpeg & _is_whole(encoded),
                        lambda: _jpeg_window(encoded, size, window),
-                       lambda: _slice(_decode_all(encoded), window))
+                       lambda: _slice(formats.decode(encoded), window))
 
     if least is None:
         return tf.ensure_shape(at_full_size(), [None, None, 3])
@@ -92,64 +96,30 @@ def cause_of_failure(encoded, max_pixels):
     """Why these bytes could not be decoded, in a few words."""
     if not encoded:
         return "empty"
-    kind = _format_name(encoded)
+    kind = next((f.name for f in formats.FORMATS if f.describes(encoded)), None)
     if kind is None:
-        return f"not a JPEG, PNG, GIF or BMP image (starts with {encoded[:4].hex()})"
+        return _foreign(encoded)
     try:
-        height, width = (int(v) for v in (_jpeg_size if kind == "JPEG" else _other_size)(encoded))
+        _, size, fault = formats.check(tf.constant(encoded), max_pixels)
     except tf.errors.OpError:
         return f"{kind} with an unreadable header"
-    if height < 1 or width < 1:
-        return f"{kind} of {width}x{height} pixels"
-    if height * width > max_pixels:
-        return f"{kind} header claims {width}x{height} pixels (--max_image_pixels={max_pixels})"
+    height, width = size.numpy()
+    of_size = f" of {width}x{height} pixels" if size.numpy().any() else ""
+    if fault := fault.numpy().decode():
+        return f"{kind}{of_size}: {fault}"
     return f"truncated or damaged {kind} of {len(encoded)} bytes"
 
 
-def _format_name(encoded):
-    if encoded.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    return next((k for k, start in _SIGNATURES.items() if encoded.startswith(start)), None)
-
-
-def _jpeg_size(encoded):
-    return tf.io.extract_jpeg_shape(encoded)[:2]
-
-
-def _other_size(encoded):
-    """[height, width] of a PNG, GIF or BMP; zeros for anything else.
-
-    Source: PNG 1.2 section 11.2.2 (IHDR), GIF89a section 18 (logical screen),
-    BITMAPINFOHEADER (a negative height means top-down rows).
-    """
-    header = tf.strings.substr(encoded, 0, 26)
-    header = tf.io.decode_raw(header, tf.uint8, fixed_length=26)
-    header = tf.cast(header, tf.int32)
-    sizes = {
-        "PNG": [_number(header, 23, -4), _number(header, 19, -4)],
-        "GIF": [_number(header, 8, 2), _number(header, 6, 2)],
-        "BMP": [tf.abs(_number(header, 22, 4)), _number(header, 18, 4)],
-    }
-    size = tf.zeros([2], tf.int32)
-    for kind, start in _SIGNATURES.items():
-        found = tf.equal(tf.strings.substr(encoded, 0, len(start)), start)
-        size = tf.where(found, tf.stack(sizes[kind]), size)
-    return size
-
-
-def _number(header, first, count):
-    """Little-endian from byte `first` up, or big-endian downwards for a negative count."""
-    step = 1 if count > 0 else -1
-    return sum(header[first + step * i] * 256**i for i in range(abs(count)))
+def _foreign(encoded):
+    for kind, marks in _NOT_READ.items():
+        if any(encoded.startswith(mark) or encoded[4:].startswith(mark) for mark in marks):
+            return f"{kind}, which is not read: save it as JPEG or PNG"
+    return f"{formats.unknown_format()} (starts with {encoded[:4].hex()})"
 
 
 def _tail(encoded, count):
     length = tf.strings.length(encoded)
     return tf.strings.substr(encoded, tf.maximum(length - count, 0), count)
-
-
-def _decode_all(encoded):
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
 def _slice(pixels, window):

@@ -12,13 +12,15 @@ from tensorflow.core.protobuf import saved_model_pb2
 from inception_tf.errors import UsageError
 
 ALLOWED_OPS = frozenset("""
-    Abs AddV2 Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd Cast ConcatV2 Const Conv2D
-    DecodeAndCropJpeg DecodeImage DecodePaddedRaw DeviceIndex DisableCopyOnRead EnsureShape
-    Equal ExpandDims ExtractJpegShape Fill FloorDiv GatherV2 Greater Identity If Less LessEqual
-    LogicalAnd MatMul MaxPool Maximum Mean Minimum Mul NoOp Pack PartitionedCall Placeholder
-    ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear Rsqrt ScaleAndTranslate
-    Select SelectV2 Shape ShardedFilename Softmax Split Squeeze StatefulPartitionedCall
-    StatelessIf StaticRegexFullMatch StridedSlice StringJoin StringLength Sub Substr
+    Abs AddV2 All ArgMax Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd Cast ConcatV2
+    Const Conv2D DecodeAndCropJpeg DecodeImage DecodePaddedRaw DecodeRaw DeviceIndex
+    DisableCopyOnRead EnsureShape Equal ExpandDims ExtractJpegShape Fill FloorDiv FloorMod
+    GatherV2 Greater GreaterEqual Identity If LeftShift Less LessEqual LogicalAnd LogicalNot
+    LogicalOr MatMul MaxPool Maximum Mean Minimum Mul NoOp NotEqual Pack PartitionedCall
+    Placeholder Prod Range ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear
+    ReverseV2 Rsqrt ScaleAndTranslate Select SelectV2 Shape ShardedFilename Softmax Split
+    Squeeze StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile
+    StaticRegexFullMatch StridedSlice StringJoin StringLength StringSplitV2 Sub Substr
     TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
     TopKV2 Transpose Unpack VarHandleOp While
 """.split())

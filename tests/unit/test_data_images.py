@@ -15,8 +15,8 @@ from tests import bad_images
 @pytest.mark.parametrize("name", bad_images.GOOD)
 def test_header_gives_the_size_of_every_format(name):
     encoded, size = images.checked_size(tf.constant(bad_images.GOOD[name]))
-    decoded = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    assert size.numpy().tolist() == decoded.shape[:2]
+    with bad_images.Image.open(bad_images.io.BytesIO(bad_images.GOOD[name])) as image:
+        assert size.numpy().tolist() == [image.height, image.width]
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
