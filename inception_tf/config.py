@@ -8,10 +8,13 @@ distributed trainer. docs/training.md has the full table.
 
 import dataclasses
 import json
+import os
 import types
 import typing
 from dataclasses import dataclass
+from typing import Any
 
+from inception_tf import strict_json
 from inception_tf.bounds import MAX_BATCH, MAX_EPOCHS, MAX_SECONDS, check_value, option
 from inception_tf.errors import UsageError
 from inception_tf.presets import PRESETS
@@ -54,6 +57,8 @@ class Network:
                              ("own", "synchronized", "frozen"))
     init_from: str = option("", "weights to start from: .keras, .weights.h5, or a run's folder",
                             path=True)
+    init_checkpoint: str = option("newest", "which of that run's checkpoints: newest, best (lowest "
+                                  "validation error of the averaged weights) or a step")
     freeze: tuple[str, ...] = option((), "stages kept as they are", choices=STAGES)
 
 
@@ -209,18 +214,18 @@ class Config:
     @classmethod
     def from_json(cls, text, source="config"):
         """The Config of `to_json`'s text; UsageError names the key that is wrong."""
-        try:
-            groups = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{source} is not JSON: {error}") from None
-        if not isinstance(groups, dict):
-            raise UsageError(f"{source}: expected an object of {', '.join(GROUPS)}")
+        groups = strict_json.parse(text, dict[str, Any], source)
         built = {}
         for group, values in groups.items():
             if group not in GROUPS or not isinstance(values, dict):
                 raise UsageError(f"{source}: unknown group {group!r}; known: {', '.join(GROUPS)}")
             built[group] = _group_from_json(group, values, source)
         return cls(**built)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "Config":
+        """The Config of a file of `to_json`'s text; UsageError names what is wrong."""
+        return cls.from_json(strict_json.content_of(path), path)
 
 
 def field_groups():
@@ -257,7 +262,7 @@ def _convert(value, kind, where):
             raise UsageError(f"{where} must be a list of {element.__name__}, got {value!r:.80}")
         return tuple(_convert(v, element, where) for v in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < 2**1000 else float("inf")
     if type(value) is not kind:
         raise UsageError(f"{where} must be {kind.__name__}, got {value!r:.80}")
     return value

@@ -236,4 +236,8 @@ class _TupleParser(absl_flags.ArgumentParser):
         return f"comma-separated {self.element.__name__}"
 
 
-__all__ = ["Arguments", "Config", "Flag", "config_from", "parse", "parse_run"]
+# Of each command that reads a run's folder; runtime.choice says what it means.
+CHECKPOINT = Flag("checkpoint", "newest", "which of the run's checkpoints: newest, best (lowest "
+                  "validation error of the averaged weights) or a step")
+
+__all__ = ["CHECKPOINT", "Arguments", "Config", "Flag", "config_from", "parse", "parse_run"]

@@ -8,7 +8,8 @@ from inception_tf.runtime import outputs
 from inception_tf.text import printable
 
 OWN = (
-    Flag("last", 1, "newest checkpoints to average", low=1),
+    Flag("last", 1, "checkpoints to average, the last of them the one of --checkpoint", low=1),
+    flags.CHECKPOINT,
     Flag("recalibrate_images", 0, "training images to measure batch statistics on; 0: average "
                                   "those of the checkpoints too", low=0),
     Flag("output_dir", "", "folder to write; must not exist", path=True),
@@ -34,7 +35,7 @@ def main(argv):
 
     model_dir = arguments.given.get("model_dir", "runs/demo")
     config = read_config(model_dir).replace(**arguments.given)
-    arrays, manifests = averaging.average_newest(model_dir, own["last"])
+    arrays, manifests = averaging.average_last(model_dir, own["last"], own["checkpoint"])
     if own["recalibrate_images"]:
         arrays = averaging.recalibrated(config, arrays, own["recalibrate_images"])
     averaging.write(own["output_dir"], config, arrays, manifests, own["recalibrate_images"])

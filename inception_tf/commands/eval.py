@@ -16,6 +16,7 @@ OWN = (
     Flag("protocol", "1", "crops per image whose softmax is averaged", ("1", "10", "12", "144")),
     Flag("scales", "scaled", "shorter sides that multi-crop images are resized to: 'scaled' "
          "(342,384,427,470 at 299), 'googlenet' (224 of 256,288,320,352, resized), or pixels"),
+    flags.CHECKPOINT,
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
     Flag("batch_size", 32, "views per pass, over all devices", low=1),
     Flag("exclude", "", "file that names images to leave out, one a line", path=True),
@@ -45,11 +46,11 @@ WITHOUT_NETWORK = ("from_predictions", "search", "exclude", "labels", "submissio
                    "report", "output")
 # What may not stand beside --watch: it keeps a record of its own.
 NOT_WATCHING = ("from_predictions", "predictions", "search", "submission", "class_ids", "report",
-                "output")
+                "output", "checkpoint")
 
 
 def main(argv):
-    """Scores the newest valid checkpoint of each --model_dir, and their mean; prints a table."""
+    """Scores a checkpoint of each --model_dir, and their mean; prints a table."""
     arguments = flags.parse(
         "eval", "Scores trained networks (--model_dir=A,B,... is an ensemble); settings come from "
         "their runs.", argv, OWN, groups=("data", "runtime"), fields=FIELDS)
@@ -69,7 +70,7 @@ def _score(arguments, command):
     model_dirs = flags.path_list("model_dir", given.pop("model_dir", "runs/demo"))
     request = Request(
         model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
-        weights=own["weights"], batch_size=own["batch_size"],
+        weights=own["weights"], checkpoint=own["checkpoint"], batch_size=own["batch_size"],
         predictions=tuple(own["predictions"]), exclude=own["exclude"], labels=own["labels"],
         submission=own["submission"], class_ids=own["class_ids"], report=own["report"],
         output=own["output"], given=given, command=command)

@@ -12,6 +12,7 @@ from inception_tf.text import printable
 OWN = (
     Flag("export_dir", "", "version folder to write, such as exports/cats/1; must not exist",
          path=True),
+    flags.CHECKPOINT,
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
     Flag("format", "savedmodel", "what to write", ("savedmodel", "keras", "onnx", "litert",
                                                    "openvino")),
@@ -25,7 +26,7 @@ FIELDS = ("model_dir", "data_dir")
 
 
 def main(argv):
-    """Writes the newest valid checkpoint of --model_dir to --export_dir and compares both."""
+    """Writes a checkpoint of --model_dir to --export_dir and compares both."""
     arguments = flags.parse("export", "A run's network as a SavedModel, or for another runtime.",
                             argv, OWN, groups=("data", "runtime"), fields=FIELDS)
     own = arguments.own
@@ -49,7 +50,8 @@ def _export(arguments):
     own, given = arguments.own, dict(arguments.given)
     request = Request(own["format"], own["quantize"], own["calibration_images"],
                       own["check_images"])
-    classifier = open_run(given.pop("model_dir", "runs/demo"), own["weights"])
+    classifier = open_run(given.pop("model_dir", "runs/demo"), own["weights"],
+                          own["checkpoint"])
     data = dataclasses.replace(classifier.data, **given)
     return export(dataclasses.replace(classifier, data=data), own["export_dir"], request)
 

@@ -18,6 +18,7 @@ log = logging.getLogger("inception_tf")
 OWN = (
     Flag("model", "", "a run's folder, an exported folder, or a .keras file of ours",
          path=True),
+    flags.CHECKPOINT,
     Flag("top", 5, "classes named per picture", low=1),
     Flag("output", "", "also write one JSON line per picture to this file; must not exist",
          path=True),
@@ -39,7 +40,8 @@ def main(argv):
 
     paths = image_paths(arguments.words)
     with StopSignals() as stop, stop.at_once():
-        bad = _predict(open_predictor(own["model"]), paths, own)
+        which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
+        bad = _predict(open_predictor(own["model"], which), paths, own)
     if bad:
         raise DataError(f"{bad} of {len(paths)} pictures could not be read; each is named above")
 

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import os
 import weakref
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -115,7 +115,7 @@ class ExampleStream:
         _open_streams.add(self)
         self._traced = tf.function(self._example, autograph=False)
         self._from_first = self._pipeline()
-        self._iterator = None
+        self._iterator: Any = None  # made for the first batch that is asked for
 
     def __enter__(self):
         return self

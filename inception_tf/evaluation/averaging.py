@@ -10,9 +10,10 @@ from inception_tf.config import Config
 from inception_tf.data.batches import training_batches
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import CHECKPOINTS, build_network
+from inception_tf.evaluation.models import CHECKPOINTS, build_network, refuse_false_claims
 from inception_tf.evaluation.run_folder import write_run_folder
 from inception_tf.runtime import checkpoint
+from inception_tf.runtime.choice import steps_to_try
 from inception_tf.runtime.progress import bar
 
 # The sets of weights a checkpoint holds.
@@ -20,8 +21,10 @@ SETS = ("weights", "ema")
 BATCH_SIZE = 32
 
 
-def average_newest(model_dir, last):
-    """(arrays, manifests) of the mean of the `last` newest checkpoints of a run, set by set.
+def average_last(model_dir, last, which="newest"):
+    """(arrays, manifests) of the mean of `last` checkpoints of a run, set by set.
+
+    The newest of them is `which`, as runtime.choice has it; the others are those before it.
 
     Raises:
         UsageError: it has fewer checkpoints, or they are of different networks.
@@ -30,10 +33,11 @@ def average_newest(model_dir, last):
     if last < 1:
         raise UsageError(f"--last={last} is below 1")
     root = Path(model_dir) / CHECKPOINTS
-    steps = checkpoint.steps(root)[-last:]
+    newest = steps_to_try(root, which)[0]
+    steps = [step for step in checkpoint.steps(root) if step <= newest][-last:]
     if len(steps) < last:
-        raise UsageError(f"--last={last}: --model_dir={model_dir} has {len(steps)} checkpoints; "
-                         "train with a larger --keep, or ask for fewer")
+        raise UsageError(f"--last={last}: --model_dir={model_dir} has {len(steps)} checkpoints up "
+                         f"to step {newest}; train with a larger --keep, or ask for fewer")
     sums, manifests = {}, []
     for step in steps:
         arrays, manifest = checkpoint.load(root, step)
@@ -92,6 +96,8 @@ def _statistics(config, source, arrays, kind, num_batches):
     """Path -> statistic pooled over batches: the variance of the batch means is part of it."""
     # With a momentum of zero the moving statistics after a batch are that batch's.
     network = config.replace(batch_norm_momentum=0.0, batch_norm="own").network
+    refuse_false_claims(network, source.num_classes, [a.shape for a in arrays.values()],
+                        config.runtime.model_dir)
     model = build_network(network, source.num_classes)
     for variable in model.weights:
         variable.assign(arrays[f"{kind}/{variable.path}"])
@@ -103,13 +109,12 @@ def _statistics(config, source, arrays, kind, num_batches):
         return [(tf.identity(v.moving_mean.value), tf.identity(v.moving_variance.value))
                 for v in layers]
 
-    stream = training_batches(
-        source, config.data, seed=config.runtime.seed, batch_size=BATCH_SIZE,
-        image_size=network.image_size, num_classes=source.num_classes,
-        label_offset=int(network.background_class))
-    seen = [batch_statistics(next(stream)["image"])
-            for _ in bar(range(num_batches), num_batches, "batch", f"statistics of {kind}")]
-    stream.close()
+    with training_batches(
+            source, config.data, seed=config.runtime.seed, batch_size=BATCH_SIZE,
+            image_size=network.image_size, num_classes=source.num_classes,
+            label_offset=int(network.background_class)) as stream:
+        seen = [batch_statistics(next(stream)["image"])
+                for _ in bar(range(num_batches), num_batches, "batch", f"statistics of {kind}")]
     pooled = {}
     for layer, batches in zip(layers, zip(*seen, strict=True), strict=True):
         means, variances = (np.array([b[i] for b in batches], np.float64) for i in (0, 1))

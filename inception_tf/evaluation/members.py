@@ -1,4 +1,4 @@
-"""The networks of one scoring: each a run's folder, its newest checkpoint, its preprocessing."""
+"""The networks of one scoring: each a run's folder, a checkpoint, its preprocessing."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ from inception_tf.evaluation.models import (
     refuse_false_claims,
 )
 from inception_tf.runtime import checkpoint
-from inception_tf.runtime.progress import log
+from inception_tf.runtime.choice import load_chosen
 
 # What preprocessing flags given to eval override; all else of a member is its run's own.
 OVERRIDES = ("crop_fraction", "interpolation", "pixel_centers", "antialias")
@@ -28,7 +28,7 @@ class Member:
 
     model_dir: the run's folder, as the user wrote it.
     config: the run's Config, with the preprocessing flags given put over it.
-    manifest: that of its newest valid checkpoint.
+    manifest: that of the checkpoint.
     weights: "ema" or "raw".
     arrays: those weights, by name.
     """
@@ -77,15 +77,17 @@ class Member:
         }
 
 
-def load_members(model_dirs, weights, given):
+def load_members(model_dirs, weights, given, which="newest"):
     """The Members of `model_dirs`; `given` are config fields that override their runs' own.
 
+    `which` of the checkpoints of each: see runtime.choice.
+
     Raises:
-        UsageError: a folder without a run or without a checkpoint, a checkpoint of another
+        UsageError: a folder without a run or without such a checkpoint, a checkpoint of another
             network than the config, or members with different classes.
         CheckpointError: there are checkpoints and none is valid.
     """
-    members = [_load_newest(model_dir, weights, given) for model_dir in model_dirs]
+    members = [_load(model_dir, weights, given, which) for model_dir in model_dirs]
     for member in members[1:]:
         refuse_other_classes(members[0].class_names, member.class_names,
                              f"--model_dir={members[0].model_dir}", member.model_dir)
@@ -119,12 +121,9 @@ def member_of(model_dir, manifest, weights, given, arrays=None):
     return Member(str(model_dir), config.replace(**overrides), manifest, weights, own)
 
 
-def _load_newest(model_dir, weights, given):
+def _load(model_dir, weights, given, which):
     read_config(model_dir)  # a folder that is no run's is named as that
-    found = checkpoint.load_newest(Path(model_dir) / CHECKPOINTS, log.warning)
-    if found is None:
-        raise UsageError(f"--model_dir={model_dir} has no checkpoint yet")
-    arrays, manifest = found
+    arrays, manifest = load_chosen(Path(model_dir) / CHECKPOINTS, which)
     return member_of(model_dir, manifest, weights, given, arrays)
 
 

@@ -14,7 +14,7 @@ from inception_tf.config import Config, Network
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.nets.sizes import image_bytes, num_parameters, pass_bytes
 from inception_tf.nets.stages import freeze
-from inception_tf.runtime import checkpoint
+from inception_tf.runtime.choice import load_chosen
 from inception_tf.runtime.memory import require_memory
 
 CONFIG = "config.json"
@@ -158,7 +158,7 @@ def read_config(model_dir):
     if not path.is_file():
         raise UsageError(f"--model_dir={model_dir}: no {CONFIG} there; "
                          + (meant(model_dir, CONFIG) or "is it a folder that train.py wrote?"))
-    return Config.from_json(path.read_text(), str(path)).replace(manual_dir="")
+    return Config.read(path).replace(manual_dir="")
 
 
 def meant(folder: str | os.PathLike, name: str) -> str:
@@ -185,20 +185,18 @@ def load_weights(model, arrays, weights="ema"):
         variable.assign(array)
 
 
-def load_model(model_dir, weights="ema", warn=print):
-    """(model, config, manifest) of the newest valid checkpoint in `model_dir`.
+def load_model(model_dir, weights="ema", warn=print, which="newest"):
+    """(model, config, manifest) of a checkpoint in `model_dir`.
 
-    The model gives logits and has no auxiliary head.
+    The model gives logits and has no auxiliary head. `which` is "newest", "best" or a step: see
+    runtime.choice.
 
     Raises:
-        UsageError: no configuration or no checkpoint there.
+        UsageError: no configuration there, or no such checkpoint.
         CheckpointError: there are checkpoints and none is valid.
     """
     config = read_config(model_dir)
-    found = checkpoint.load_newest(Path(model_dir) / CHECKPOINTS, warn)
-    if found is None:
-        raise UsageError(f"--model_dir={model_dir} has no checkpoint yet")
-    arrays, manifest = found
+    arrays, manifest = load_chosen(Path(model_dir) / CHECKPOINTS, which, warn=warn)
     refuse_false_claims(config.network, len(manifest["class_names"]),
                         [a.shape for a in arrays.values()], model_dir)
     model = build_network(config.network, len(manifest["class_names"]), aux_head=False)

@@ -1,19 +1,26 @@
 """What a watch has scored: a line of JSON per checkpoint, and the same for TensorBoard."""
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 from pathlib import Path
+from typing import Any, TypedDict
 
 import tensorflow as tf
 
+from inception_tf import strict_json
 from inception_tf.errors import StorageError, UsageError
+from inception_tf.runtime.lock import try_lock
 
 log = logging.getLogger("inception_tf")
 
 LINES = "scores.jsonl"
+
+
+class _Row(TypedDict):
+    step: int
+    checkpoint_sha256: str
 
 
 class Record:
@@ -71,11 +78,8 @@ def open_record(folder):
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"{path} is being written by another process: one --watch is "
-                             "enough") from None
+        if not try_lock(file.fileno(), path):
+            raise UsageError(f"{path} is being written by another process: one --watch is enough")
         yield Record(path, file, _read_rows(file, path))
 
 
@@ -87,11 +91,9 @@ def _read_rows(file, path):
     if len(whole) < len(content):
         log.warning("%s: the last line is torn and was cut", path)
         file.truncate(len(whole))
-    try:
-        rows = [json.loads(line) for line in whole.splitlines()]
-    except ValueError:
-        rows = [None]
-    if not all(isinstance(row, dict) and {"step", "checkpoint_sha256"} <= row.keys()
-               for row in rows):
-        raise UsageError(f"{path} holds lines that are no scores: move it away")
+    rows = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        row = strict_json.parse(line, dict[str, Any], f"{path}, line {number},")
+        strict_json.shaped(row, _Row, f"{path}, line {number},")
+        rows.append(row)
     return rows

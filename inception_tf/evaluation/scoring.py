@@ -33,6 +33,7 @@ class Request:
     model_dirs: folders of runs; several are an ensemble.
     crops, scales: the protocol; see data.crops.protocol_of.
     weights: "ema" or "raw".
+    checkpoint: which one of each run; see runtime.choice.
     batch_size: views per pass over all devices.
     predictions: files to keep each network's probabilities in, one per model_dir, or none.
     exclude, labels: files; see evaluation.targets.
@@ -47,6 +48,7 @@ class Request:
     crops: int = 1
     scales: str | tuple[int, ...] = "scaled"
     weights: str = "ema"
+    checkpoint: str = "newest"
     batch_size: int = 32
     predictions: tuple[str, ...] = ()
     exclude: str = ""
@@ -76,7 +78,8 @@ def score_networks(request, show=lambda result: None):
                          f"{len(request.model_dirs)} networks: name one each")
     if len(set(request.predictions)) < len(request.predictions):
         raise UsageError("--predictions names one file twice")
-    members = load_members(request.model_dirs, request.weights, request.given)
+    members = load_members(request.model_dirs, request.weights, request.given,
+                           request.checkpoint)
     source = open_split(members[0], request)
     with devices_for(request, members[0].config) as on:
         if on.cluster.is_chief:

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from inception_tf.config import Runtime
-from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.errors import CheckpointError, StorageError, UsageError
 from inception_tf.evaluation.members import member_of
 from inception_tf.evaluation.models import CHECKPOINTS, CONFIG, read_config
 from inception_tf.evaluation.predict import view_step
@@ -149,6 +149,8 @@ class Watch:
     def _pause(self):
         """Waits a little; a stop signal ends it."""
         self._on.watchdog.beat()
+        if not Path(self._model_dir).is_dir():
+            raise StorageError(f"--model_dir={self._model_dir} was removed or moved away")
         with self._on.stop.at_once():
             if self._on.stop.requested:
                 self._on.stop.interrupt()

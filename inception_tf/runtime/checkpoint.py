@@ -17,11 +17,13 @@ import re
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from inception_tf import strict_json
 from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
 from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
@@ -31,6 +33,26 @@ FORMAT = 1
 ARRAYS = "arrays.safetensors"
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"step_(\d{9,})")
+
+
+class _File(TypedDict):
+    bytes: int
+    sha256: str
+
+
+class Manifest(TypedDict):
+    """Types of what a manifest says; those that are not required are its run's facts."""
+
+    format: int
+    step: int
+    files: dict[str, _File]
+    config: NotRequired[str]
+    class_names: NotRequired[list[str]]
+    data: NotRequired[dict[str, str]]
+    machine: NotRequired[dict[str, str | int]]
+    bad_examples: NotRequired[dict[str, str]]
+    last_step: NotRequired[int]
+    scores: NotRequired[dict[str, float]]
 
 
 def save(root, step, arrays, facts):
@@ -144,24 +166,29 @@ def load(root, step):
 def load_newest(root, warn, check=None):
     """(arrays, manifest) of the newest valid step, or None when there is no step at all.
 
-    Walks from the newest to the oldest; `warn(message)` is told why one was skipped.
-    `check(arrays, manifest)` may refuse one with a CheckpointError.
-
     Raises:
-        CheckpointError: there are checkpoints and none is valid.
+        CheckpointError: as `load_first`.
     """
     found = steps(root)
-    for step in reversed(found):
+    return load_first(root, found[::-1], warn, check) if found else None
+
+
+def load_first(root, wanted, warn, check=None):
+    """(arrays, manifest) of the first of the steps `wanted` that is valid.
+
+    `warn(message)` is told why one was skipped; `check(arrays, manifest)` may refuse one with a
+    CheckpointError.
+
+    Raises:
+        CheckpointError: none is valid.
+    """
+    for step in wanted:
         try:
             return load_checked(root, step, check)
         except CheckpointError as error:
             warn(f"checkpoint skipped: {error}")
-    if found:
-        raise CheckpointError(
-            f"none of the {len(found)} checkpoints in {root} is valid: move the folder away "
-            "to start over"
-        )
-    return None
+    raise CheckpointError(f"none of the {len(wanted)} checkpoints in {root} is valid: move the "
+                          "folder away to start over")
 
 
 def load_checked(root, step, check=None):
@@ -198,20 +225,16 @@ def non_finite(arrays):
 def read_manifest(folder):
     """The manifest of a checkpoint directory; CheckpointError when it is no manifest of ours."""
     path = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    manifest = strict_json.read(path, dict[str, Any], CheckpointError)
+    if manifest.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint manifest of format {FORMAT}")
     if manifest.get("sha256") != _hash_of(manifest):
         raise CheckpointError(f"{path} was altered: its sha256 does not match")
-    files = manifest.get("files")
-    if not isinstance(files, dict) or set(files) != {ARRAYS}:
+    strict_json.shaped(manifest, Manifest, path, CheckpointError)
+    if set(manifest["files"]) != {ARRAYS}:
         raise CheckpointError(f"{path} does not list exactly {ARRAYS}")
-    step = manifest.get("step")
-    if not isinstance(step, int) or folder_of("", step).name != path.parent.name:
-        raise CheckpointError(f"{path} is of step {step!r:.20}")
+    if folder_of("", manifest["step"]).name != path.parent.name:
+        raise CheckpointError(f"{path} is of step {manifest['step']}")
     return manifest
 
 

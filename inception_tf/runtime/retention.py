@@ -1,5 +1,8 @@
 """Which checkpoints stay: the newest, and the best by validation error."""
 
+import os
+from collections.abc import Iterable
+
 from inception_tf.errors import CheckpointError
 from inception_tf.runtime import checkpoint
 
@@ -17,7 +20,7 @@ def retain(root, keep, keep_best=0):
     found = checkpoint.steps(root)
     kept = _first_valid(root, reversed(found), keep)
     newest = set(found[found.index(kept[-1]):]) if len(kept) == keep else set(found)
-    best = _first_valid(root, _from_best_to_worst(root, found), keep_best)
+    best = _first_valid(root, from_best_to_worst(root, found), keep_best)
     for step in set(found) - newest - set(best):
         checkpoint.remove(checkpoint.folder_of(root, step))
 
@@ -36,8 +39,8 @@ def _first_valid(root, steps, count):
     return valid
 
 
-def _from_best_to_worst(root, steps):
-    """The steps that were scored, of equal ones the newest first."""
+def from_best_to_worst(root: str | os.PathLike, steps: Iterable[int]) -> list[int]:
+    """Those of `steps` that were scored, by CRITERION; of equal ones the newest first."""
     errors = {}
     for step in steps:
         try:

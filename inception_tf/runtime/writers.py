@@ -17,6 +17,14 @@ from inception_tf.errors import UsageError
 
 log = logging.getLogger("inception_tf")
 
+# Columns of a run's metrics files, after the step.
+METRICS = {
+    "train": ("epoch", "loss", "cross_entropy", "error", "learning_rate", "grad_norm",
+              "images_per_second", "bad_examples", "skipped_steps"),
+    "validation": ("epoch", "num_examples", *(f"{weights}_{rate}" for weights in ("raw", "ema")
+                                              for rate in ("top1_error", "top5_error",
+                                                           "cross_entropy"))),
+}
 # Two million rows.
 _MAX_BYTES = 2**29
 # As Python writes a float; and those of them that are counts.
@@ -27,9 +35,11 @@ _COUNTS = ("step", "num_examples", "bad_examples", "skipped_steps")
 class MetricsWriter:
     """Rows of numbers by step: FOLDER/metrics.csv and TensorBoard events in FOLDER.
 
-    Opening it drops rows after `resume_step`, so that a resumed run has no step twice (UsageError
-    when they are damaged). The columns are those of the first row. Storage that fails costs a warning, no
-    training; the rows it refused are written with the next one.
+    Opening it drops rows after `resume_step`, so that a resumed run has no step twice. The
+    columns are those of the first row. Storage that fails costs a warning, no training; the rows
+    it refused are written with the next one.
+
+    Raises: UsageError, from opening, when the file is damaged; it is then left as it is.
     """
 
     def __init__(self, folder, resume_step=0):

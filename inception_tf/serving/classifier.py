@@ -13,7 +13,7 @@ from inception_tf.nets.hdf5 import keras_arrays
 from inception_tf.nets.weights_file import load_weights_file
 from inception_tf.runtime import checkpoint
 from inception_tf.runtime.progress import log
-from inception_tf.runtime.writers import read_metrics
+from inception_tf.runtime.writers import METRICS, read_metrics
 from inception_tf.weights.facts import read_facts
 
 
@@ -48,14 +48,14 @@ class Classifier:
         return int(self.network.background_class)
 
 
-def open_run(model_dir, weights="ema"):
-    """The Classifier of the newest valid checkpoint of a run.
+def open_run(model_dir, weights="ema", which="newest"):
+    """The Classifier of a checkpoint of a run: `which` one, as runtime.choice has it.
 
     Raises:
-        UsageError: no run there, or no checkpoint yet.
+        UsageError: no run there, or no such checkpoint.
         CheckpointError: there are checkpoints and none is valid.
     """
-    model, config, manifest = load_model(model_dir, weights, log.warning)
+    model, config, manifest = load_model(model_dir, weights, log.warning, which)
     origin = {
         "step": manifest["step"],
         "checkpoint_sha256": manifest["files"][checkpoint.ARRAYS]["sha256"],
@@ -89,8 +89,14 @@ def open_keras(path):
 
 def _validation(model_dir, step, weights, data):
     """What the run's validation said of these weights at this step."""
-    for row in read_metrics(Path(model_dir) / "validation" / "metrics.csv"):
-        if row["step"] == step and f"{weights}_top1_error" in row:
+    path = Path(model_dir) / "validation" / "metrics.csv"
+    try:
+        rows = read_metrics(path, METRICS["validation"])
+    except UsageError as error:
+        log.warning("the run's own scores are left out: %s", error)
+        return None
+    for row in rows:
+        if row["step"] == step:
             return {"dataset": data.dataset, "split": data.eval_split, "crops": 1,
                     "images": int(row["num_examples"]), "weights": weights,
                     "top1_error": row[f"{weights}_top1_error"],

@@ -14,6 +14,7 @@ from inception_tf.data import images
 from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
 from inception_tf.data.pictures import list_pictures, read_picture, skipped_words
 from inception_tf.errors import UsageError
+from inception_tf.evaluation.models import CONFIG, meant
 from inception_tf.serving import runtimes
 from inception_tf.serving.classifier import Classifier, open_keras, open_run
 from inception_tf.serving.export import MANIFEST, read_manifest
@@ -47,19 +48,25 @@ class Predictor(NamedTuple):
     classifier: Classifier | None = None
 
 
-def open_predictor(path):
+def open_predictor(path, checkpoint=None):
     """The Predictor of a run's folder, an exported folder or a .keras file.
+
+    `checkpoint`, as in runtime.choice, is for a run's folder only; None is its newest.
 
     Raises: UsageError when it is none of these, damaged, or of a format whose runtime is
         not installed.
     """
-    if os.path.isfile(Path(path) / MANIFEST):
+    is_export = os.path.isfile(Path(path) / MANIFEST)
+    if not is_export and os.path.isfile(Path(path) / CONFIG):
+        return predictor_of(open_run(path, which=checkpoint or "newest"))
+    if checkpoint is not None:
+        raise UsageError(f"--checkpoint={checkpoint} has no use: --model={path} is no run's folder")
+    if is_export:
         return _exported(path)
-    if os.path.isdir(path):
-        return predictor_of(open_run(path))
-    if path.endswith(".keras"):
+    if path.endswith(".keras") and not os.path.isdir(path):
         return predictor_of(open_keras(path))
-    raise UsageError(f"--model={path!r} is no folder of a run or an export, and no .keras file")
+    raise UsageError(f"--model={path!r} is no folder of a run or an export, and no .keras file; "
+                     + (meant(path, MANIFEST) or meant(path, CONFIG) or "is it mistyped?"))
 
 
 def image_paths(words):
@@ -144,11 +151,8 @@ def predictor_of(classifier):
 def _exported(folder):
     manifest = read_manifest(folder)
     try:
-        preprocessing = Preprocessing(**manifest["preprocessing"])
-        facts = (manifest["max_image_pixels"], tuple(manifest["class_names"]))
-        run = runtimes.load(Path(folder), manifest["kind"], manifest["first_class"])
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{folder}/{MANIFEST} is damaged: {error!r:.120}") from None
+        run = runtimes.of_manifest(Path(folder), manifest)
     except ImportError as error:
         raise UsageError(f"--model={folder} needs {error.name}, which is not installed") from None
-    return Predictor(run, preprocessing, *facts)
+    return Predictor(run, Preprocessing(**manifest["preprocessing"]),
+                     manifest["max_image_pixels"], tuple(manifest["class_names"]))

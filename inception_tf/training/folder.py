@@ -8,7 +8,7 @@ from inception_tf.config import Config, field_groups
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.models import CHECKPOINTS, CONFIG
 from inception_tf.runtime import checkpoint
-from inception_tf.runtime.writers import write_atomically
+from inception_tf.runtime.writers import METRICS, read_metrics, write_atomically
 
 # What may change between the start of a run and its continuation: when it stops,
 # what it prints and keeps, where data lies and what computes it. All else would
@@ -46,17 +46,24 @@ def digest(config):
 
 
 def refuse_other_run(config):
-    """Raises UsageError when model_dir holds a run of another config."""
+    """Raises UsageError when model_dir holds a run of another config, or damaged metrics."""
     folder = Path(config.runtime.model_dir)
+    for split in METRICS:
+        metrics_of(folder, split)
     if not checkpoint.steps(folder / CHECKPOINTS):
         return
     path = folder / CONFIG
     if not path.is_file():
         raise UsageError(f"--model_dir={folder} has checkpoints but no {CONFIG}")
-    old = Config.from_json(path.read_text(), str(path))
+    old = Config.read(path)
     if difference := first_difference(old, config):
         raise UsageError(f"--model_dir={folder} holds a run with {difference}: keep it, or take "
                          "another --model_dir")
+
+
+def metrics_of(model_dir: str | os.PathLike, split: str) -> list[dict[str, float]]:
+    """The rows that a run has of "train" or "validation"; UsageError when they are damaged."""
+    return read_metrics(Path(model_dir) / split / "metrics.csv", METRICS[split])
 
 
 def write_config(config):

@@ -18,6 +18,7 @@ from inception_tf.nets.stages import STAGES, stage_of
 from inception_tf.nets.stored import Refused, Stored, read
 from inception_tf.nets.weights_file import ENDINGS
 from inception_tf.runtime import checkpoint
+from inception_tf.runtime.choice import NEWEST, load_chosen
 from inception_tf.weights.facts import read_facts
 
 log = logging.getLogger("inception_tf")
@@ -39,22 +40,26 @@ def with_settings_carried(config, given):
     Raises: UsageError when --init_from cannot be read.
     """
     if not config.network.init_from:
+        if "init_checkpoint" in given:
+            raise UsageError("--init_checkpoint has no use without --init_from=FOLDER")
         return config
-    theirs = _own_config(config) or _config_of(config.network.init_from) or config
+    network = config.network
+    theirs = (_own_config(config) or _config_of(network.init_from, network.init_checkpoint)
+              or config)
     carried = {field.name: getattr(group, field.name) for group in (theirs.network, theirs.data)
                for field in dataclasses.fields(group)
                if field.name in CARRIED and field.name not in given}
     return config.replace(**carried)
 
 
-def _config_of(path):
+def _config_of(path, which):
     """The Config that belongs to what --init_from names; None, with a warning, where there is
     none.
 
     Raises: UsageError when it is no run's folder and no file of Keras.
     """
     if os.path.isdir(path):
-        return _without_false_claims(path, read_config(path), *_read_run(path))
+        return _without_false_claims(path, read_config(path), *_read_weights(path, which))
     if not path.endswith(ENDINGS):
         raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
                          "folder")
@@ -64,7 +69,7 @@ def _config_of(path):
                     "and presets decide", path)
         return None
     with usage_errors_of(Refused):
-        return _without_false_claims(path, facts.config, *_read_file(path))
+        return _without_false_claims(path, facts.config, *_read_weights(path, which))
 
 
 def _without_false_claims(path, config, arrays, class_names):
@@ -78,10 +83,10 @@ def start_new_run(config, model, class_names):
     """`start_from` --init_from, in a run that has no checkpoint of its own yet; logs the table."""
     path = config.network.init_from
     if path and not checkpoint.steps(Path(config.runtime.model_dir) / CHECKPOINTS):
-        log.info(start_from(path, model, class_names))
+        log.info(start_from(path, model, class_names, config.network.init_checkpoint))
 
 
-def start_from(path, model, class_names):
+def start_from(path, model, class_names, which=NEWEST):
     """Puts the weights at `path` into `model`; classifiers of other classes stay new.
 
     Of a run's folder these are the averaged weights.
@@ -90,6 +95,7 @@ def start_from(path, model, class_names):
         path: the flag --init_from.
         model: network of the new run, with logits as outputs.
         class_names: of the data it will be trained on.
+        which: of a run's checkpoints; see runtime.choice.
 
     Returns:
         str: a table of what was loaded, by stage.
@@ -97,7 +103,7 @@ def start_from(path, model, class_names):
     Raises: UsageError for weights of another network; the model is then untouched.
     """
     with usage_errors_of(Refused):
-        arrays, theirs = _read_run(path) if os.path.isdir(path) else _read_file(path)
+        arrays, theirs = _read_weights(path, which)
         found, new = _matched(path, model, arrays, _why_new_head(theirs, class_names))
         numbers = {name: read(arrays, name) for name in found}
     for variable in model.weights:
@@ -114,12 +120,18 @@ def _own_config(config):
     return own if own.network.init_from == config.network.init_from else None
 
 
-def _read_run(path):
-    """(name -> Stored, class names) of the averaged weights in a run's newest checkpoint."""
-    found = checkpoint.load_newest(Path(path) / CHECKPOINTS, log.warning)
-    if found is None:
-        raise UsageError(f"--init_from={path} has no checkpoint yet")
-    arrays, manifest = found
+def _read_weights(path, which):
+    """(name -> Stored, class names) of what --init_from names."""
+    if os.path.isdir(path):
+        return _read_run(path, which)
+    if which != NEWEST:
+        raise UsageError(f"--init_checkpoint={which} has no use: --init_from={path} is one file")
+    return _read_file(path)
+
+
+def _read_run(path, which):
+    """(name -> Stored, class names) of the averaged weights in a run's checkpoint."""
+    arrays, manifest = load_chosen(Path(path) / CHECKPOINTS, which, "init_checkpoint")
     stored = {name.removeprefix("ema/"): Stored(array.shape, lambda array=array: array)
               for name, array in arrays.items() if name.startswith("ema/")}
     return stored, manifest["class_names"]

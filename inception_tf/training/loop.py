@@ -24,11 +24,11 @@ from inception_tf.runtime.stall import StallWatchdog
 from inception_tf.runtime.strategy import colors_on_device, gather_equal, make_strategy
 from inception_tf.runtime.watchdog import naming_lost_peers
 from inception_tf.training import manifest, non_finite
-from inception_tf.training.folder import digest, make_folder, refuse_other_run
+from inception_tf.training.folder import digest, make_folder, metrics_of, refuse_other_run
 from inception_tf.training.init_from import start_new_run
 from inception_tf.training.logits import logits_of
 from inception_tf.training.plan import banner, check_execution, plan_batches, total_steps
-from inception_tf.training.records import COLUMNS, Records, metrics_of
+from inception_tf.training.records import Records
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep
@@ -91,8 +91,6 @@ class Run:
         self.checkpoints = Path(config.runtime.model_dir) / CHECKPOINTS
         if cluster.is_chief:
             refuse_other_run(config)
-            for split in COLUMNS:
-                metrics_of(config.runtime.model_dir, split)
             log.info(banner(config, self.batches, self.source.num_examples,
                             self.source.num_classes))
         self._build()

@@ -58,8 +58,8 @@ def check(manifest, config, source):
                          "folder as --init_from")
     try:
         old = Config.from_json(manifest["config"], "its config")
-        fingerprint = manifest["data"]["fingerprint"]
-    except (KeyError, TypeError, UsageError) as error:
+        fingerprint, _ = manifest["data"]["fingerprint"], manifest["bad_examples"]
+    except (KeyError, UsageError) as error:
         raise CheckpointError(f"not the manifest of a training run ({error})") from None
     if difference := first_difference(old, config):
         raise CheckpointError(f"of a run with {difference}")

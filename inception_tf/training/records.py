@@ -8,22 +8,8 @@ from inception_tf.evaluation.curves import draw_curves
 from inception_tf.evaluation.models import CHECKPOINTS
 from inception_tf.runtime.lock import FolderLock
 from inception_tf.runtime.saver import BackgroundSaver
-from inception_tf.runtime.writers import MetricsWriter, log, read_metrics
+from inception_tf.runtime.writers import METRICS, MetricsWriter, log
 from inception_tf.training.folder import write_config
-
-# Columns of the metrics files, after the step.
-COLUMNS = {
-    "train": ("epoch", "loss", "cross_entropy", "error", "learning_rate", "grad_norm",
-              "images_per_second", "bad_examples", "skipped_steps"),
-    "validation": ("epoch", "num_examples", *(f"{weights}_{rate}" for weights in ("raw", "ema")
-                                              for rate in ("top1_error", "top5_error",
-                                                           "cross_entropy"))),
-}
-
-
-def metrics_of(model_dir: str, split: str) -> list[dict[str, float]]:
-    """The rows that a run has of "train" or "validation"; UsageError when they are damaged."""
-    return read_metrics(Path(model_dir) / split / "metrics.csv", COLUMNS[split])
 
 
 class Records:
@@ -39,7 +25,7 @@ class Records:
         try:
             write_config(config)
             self._saver = BackgroundSaver(folder / CHECKPOINTS, runtime.keep, runtime.keep_best)
-            self._writers = {name: MetricsWriter(folder / name, step) for name in COLUMNS}
+            self._writers = {name: MetricsWriter(folder / name, step) for name in METRICS}
         except OSError as error:
             raise StorageError(f"--model_dir={folder}: {error}") from None
 

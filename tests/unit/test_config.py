@@ -24,14 +24,18 @@ def test_paper_preset_has_the_papers_numbers():
 
 
 @pytest.mark.parametrize("text, message", [
-    ("{", "is not JSON"),
-    ("[]", "expected an object"),
+    ("{", "config.json is damaged: "),
+    ("\ufeff{}", "config.json is damaged: Unexpected UTF-8 BOM"),
+    ('{"network": {"width": 1, "width": 2}}', "a key is there twice"),
+    ('{"optimization": {"learning_rate": 1e999}}', "1e999 is no finite number"),
+    ('{"optimization": {"learning_rate": 1%s}}' % ("0" * 400), "--learning_rate=inf"),
+    ("[]", "Expected `object`"),
     ('{"nets": {}}', "unknown group 'nets'"),
     ('{"network": {"depth": 3}}', "unknown key network.depth"),
     ('{"network": {"width": "wide"}}', "network.width must be float, got 'wide'"),
     ('{"network": {"repeats": [1, 2.5, 3]}}', "network.repeats must be int, got 2.5"),
     ('{"network": {"aux_head": 1}}', "network.aux_head must be bool"),
-    ('{"optimization": {"learning_rate": NaN}}', "--learning_rate=nan is not finite"),
+    ('{"optimization": {"learning_rate": NaN}}', "NaN is no JSON"),
     ('{"network": {"image_size": 74}}', "--image_size=74 is below 75"),
 ])
 def test_config_from_bad_json_names_the_key(text, message):
