@@ -4,6 +4,8 @@ import re
 
 import keras
 
+from inception_tf.nets.layers import own_precision
+
 _NAMES = re.compile(
     r"stem(_\d+)?|mixed_5b|inception(_resnet)?_[abc]_\d+|reduction_[ab]|conv_7b"
     r"|pre_logits|logits|aux_logits|predictions|aux_predictions"
@@ -17,11 +19,29 @@ def endpoints(model):
     `pre_logits` (pooled features), `logits`, `predictions`, and `aux_logits`,
     `aux_predictions` last. Works on any model with our layer names, so also on a
     `.keras` file opened by plain Keras.
+
+    Raises: ValueError for any other model.
     """
-    outputs = {layer.name: layer.output for layer in model.layers}
+    outputs = _outputs(model)
     names = [name for name in outputs if _NAMES.fullmatch(name)]
     names.sort(key=_order)
     return {name: outputs.get(f"{name}_relu", outputs[name]) for name in names}
+
+
+def _outputs(model):
+    """Name -> output of the layers, without what `assembly` put before the names.
+
+    Raises: ValueError when the model is none of ours.
+    """
+    layers = model.layers if isinstance(model, keras.Model) else []
+    first = [layer.name for layer in layers if layer.name.endswith("stem_1")]
+    if not first:
+        inner = [layer.name for layer in layers if isinstance(layer, keras.Model)]
+        hint = f"; take the network inside: model.get_layer({inner[0]!r})" if inner else ""
+        raise ValueError("expected a network of inception_tf, or one cut from it, got "
+                         f"{getattr(model, 'name', model)!r:.80} ({type(model).__name__}){hint}")
+    prefix = first[0].removesuffix("stem_1")
+    return {layer.name.removeprefix(prefix): layer.output for layer in layers}
 
 
 def feature_pyramid(model):
@@ -31,9 +51,13 @@ def feature_pyramid(model):
     {"stride2", "stride4", "stride8", "stride16", "stride32"}.
 
     Shape: at 299x299 grids of 147, 71, 35, 17 and 8.
+
+    Raises: ValueError for a model that is none of ours, or of which these grids were cut off.
     """
     points = endpoints(model)
     names = list(points)
+    if missing := {"stem_3", "stem", "reduction_a", "reduction_b"} - points.keys():
+        raise ValueError(f"{model.name!r} ends before {min(missing)}: give the whole network")
 
     def before(name):
         return points[names[names.index(name) - 1]]
@@ -46,7 +70,8 @@ def feature_pyramid(model):
         "stride16": before("reduction_b"),
         "stride32": points[blocks[-1]],
     }
-    return keras.Model(model.input, grids, name=f"{model.name}_pyramid")
+    with own_precision():
+        return keras.Model(model.input, grids, name=f"{model.name}_pyramid")
 
 
 # Keras lists layers by depth; endpoints read from the image on.

@@ -6,11 +6,12 @@ it is not among the networks that can be trained here.
 
 import keras
 
+from inception_tf.nets.assembly import model_of
+from inception_tf.nets.heads import dropped
 from inception_tf.nets.inception_resnet_v1 import body, inception_resnet_c
 from inception_tf.nets.inputs import image_input
 from inception_tf.nets.layers import LayerOptions, batch_norm, layer_options
-from inception_tf.nets.specs import INCEPTION_RESNET_V1
-from inception_tf.nets.weights_file import load_weights_file
+from inception_tf.nets.specs import INCEPTION_RESNET_V1, count
 
 # facenet aligns faces to this size [F].
 FACE_SIZE = 160
@@ -37,15 +38,13 @@ def FacenetInceptionResNetV1(
     length one.
     """
     spec = INCEPTION_RESNET_V1
-    image = image_input(input_tensor, input_shape, include_top=True)
+    size, dropout = count(embedding_size, "embedding_size"), dropped(dropout)
     with layer_options(LayerOptions(spec.initializers.conv, width, batch_norm_momentum)):
+        image = image_input(input_tensor, input_shape, include_top=True)
         x, _ = body(image, spec.repeats, spec.residual_scales)
         x = inception_resnet_c(x, 1.0, f"inception_resnet_c_{spec.repeats[2] + 1}", relu=False)
-        x = embedding(x, embedding_size, dropout, spec.initializers.logits)
-    model = keras.Model(image, x, name=name)
-    if weights is not None:
-        load_weights_file(model, weights)
-    return model
+        x = embedding(x, size, dropout, spec.initializers.logits)
+        return model_of(image, x, weights, name)
 
 
 def embedding(x, size, dropout, kernel_initializer):

@@ -2,7 +2,7 @@
 
 Three layouts exist: `save_weights` and `.keras` of Keras 3 (layers/GROUP/vars/0, with
 the layer's name as attribute), and Keras 2's LAYER/.../VARIABLE:0, in whole models
-under `model_weights`.
+under `model_weights`. A model inside a model adds a level to each.
 """
 
 import os
@@ -138,7 +138,9 @@ def _name(key, dataset):
     if key.startswith("optimizer") or parts[0] != "layers" and "vars" in parts:
         return key
     if parts[0] != "layers" or parts[-2] != "vars":
-        return f"{parts[0]}/{parts[-1].split(':')[0]}"
+        # Beside other layers: in the group of a whole model, which is a layer of the file's.
+        is_nested = len(dataset.parent.parent) > 1
+        return f"{parts[-2 if is_nested else 0]}/{parts[-1].split(':')[0]}"
     return f"{dataset.parent.attrs['name']}/{_variable(dataset.parent, parts[-1])}"
 
 

@@ -1,13 +1,12 @@
 """What follows the last block: classifier, pooling, auxiliary classifier."""
 
 import dataclasses
-import numbers
 from collections.abc import Callable
 
 import keras
 
 from inception_tf.nets.layers import batch_norm, conv_bn
-from inception_tf.nets.specs import Initializers
+from inception_tf.nets.specs import Initializers, count, number
 
 # Grid in front of the auxiliary head at 299x299; its 5x5 convolution needs this size.
 AUX_GRID = 17
@@ -28,12 +27,15 @@ class Top:
     def __post_init__(self):
         if self.pooling not in (None, "avg", "max"):
             raise ValueError(f"pooling is None, 'avg' or 'max', got {self.pooling!r}")
-        if not isinstance(self.classes, numbers.Integral) or self.classes < 1:
-            raise ValueError(f"classes is a whole number above 0, got {self.classes!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is the share dropped, in [0, 1), got {self.dropout!r}")
+        object.__setattr__(self, "classes", count(self.classes, "classes"))
+        object.__setattr__(self, "dropout", dropped(self.dropout))
         if self.aux_head and not self.include_top:
             raise ValueError("aux_head=True is a second classifier: it needs include_top=True")
+
+
+def dropped(share):
+    """`share` as a float that Dropout takes; raises ValueError for any other."""
+    return number(share, lambda v: 0 <= v < 1, "dropout is the share dropped, in [0, 1)")
 
 
 def outputs_of(features, aux_features, top, initializers):

@@ -3,8 +3,8 @@
 A figure function says filters, kernel and stride of each box. What varies per
 network build and not per box (width, batch-norm settings, initializer, kernel
 order) is bound once around the drawing by `layer_options`, so that a figure reads
-like the figure. Every layer is channels last whatever keras.json says: a saved
-network then means the same everywhere.
+like the figure. Every layer is channels last and float32 whatever keras.json says: a
+network then means the same everywhere. A dtype policy that the program set is kept.
 """
 
 import contextlib
@@ -12,6 +12,8 @@ import contextvars
 import dataclasses
 
 import keras
+
+from inception_tf.nets.specs import number
 
 # Keeps 1/sqrt(variance) finite; 1e-3 in TF-slim's inception_utils.
 BATCH_NORM_EPSILON = 1e-3
@@ -29,10 +31,10 @@ class LayerOptions:
     kernel_order: str = "released"
 
     def __post_init__(self):
-        if not self.width > 0:
-            raise ValueError(f"width multiplies every filter count: above 0, got {self.width!r}")
-        if not 0 <= self.batch_norm_momentum <= 1:
-            raise ValueError(f"batch_norm_momentum is in [0, 1], got {self.batch_norm_momentum!r}")
+        for name, fits, what in (
+                ("width", lambda v: v > 0, "width multiplies every filter count: above 0"),
+                ("batch_norm_momentum", lambda v: 0 <= v <= 1, "batch_norm_momentum is in [0, 1]")):
+            object.__setattr__(self, name, number(getattr(self, name), fits, what))
         if self.kernel_order not in ("released", "figure"):
             raise ValueError(f"kernel_order is 'released' or 'figure', got {self.kernel_order!r}")
 
@@ -46,9 +48,25 @@ def layer_options(options):
     """Draw with these LayerOptions inside the `with` block."""
     token = _OPTIONS.set(options)
     try:
-        yield options
+        with own_precision():
+            yield options
     finally:
         _OPTIONS.reset(token)
+
+
+@contextlib.contextmanager
+def own_precision():
+    """Layers made inside are float32 where nobody but `floatx` of keras.json says otherwise.
+
+    Keras makes its first policy from that setting: a policy of the same name is no choice.
+    """
+    before = keras.config.dtype_policy()
+    if before.name == keras.config.floatx():
+        keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def conv_bn(x, filters, kernel_size, strides=1, padding="same", *, name, kernel_initializer=None):

@@ -4,7 +4,11 @@ Sources: [P] arXiv 1602.07261, [S] the released TF-slim code, [F] facenet.
 """
 
 import dataclasses
+import math
 import numbers
+from collections.abc import Callable, Iterable
+
+import numpy as np
 
 # Side of the smallest square input whose grids stay above zero; keras.applications' too.
 MIN_IMAGE_SIZE = 75
@@ -67,15 +71,32 @@ V3_POOL_FILTERS = (32, 64, 64)
 V3_SEVEN_FILTERS = (128, 160, 160, 192)
 
 
+def number(value, fits: Callable, what: str):
+    """`value` as Python's own int or float: Keras takes and saves no NumPy number.
+
+    Raises: ValueError, which begins with `what`, unless it is finite and `fits(value)`.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and fits(value)):
+        raise ValueError(f"{what}, got {value!r}")
+    return value
+
+
+def count(value, what: str) -> int:
+    """`value` as an int above 0; raises ValueError for anything else."""
+    return number(value, lambda v: isinstance(v, int) and v > 0, f"{what} is a whole number above 0")
+
+
 def triple(given, default, what):
     """`given` as a tuple of three, one per stage A, B, C; `default` when None or empty.
 
     Raises: ValueError unless there are three numbers, none negative (repeats: whole).
     """
-    if given is None or len(given) == 0:
+    if given is None or isinstance(given, (tuple, list)) and not given:
         return default
-    values = tuple(given)
-    whole = what != "repeats" or all(isinstance(v, numbers.Integral) for v in values)
-    if len(values) != 3 or not whole or not all(v >= 0 for v in values):
-        raise ValueError(f"{what} takes one number per stage A, B, C, got {given!r}")
-    return values
+    kind = int if what == "repeats" else (int, float)
+    message = f"{what} takes one number per stage A, B, C, none negative"
+    if not isinstance(given, Iterable) or len(values := tuple(given)) != 3:
+        raise ValueError(f"{message}, got {given!r}")
+    return tuple(number(v, lambda v: isinstance(v, kind) and v >= 0, message) for v in values)
