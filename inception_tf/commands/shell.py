@@ -101,12 +101,14 @@ def import_tensorflow():
     with importing(), tempfile.TemporaryFile() as held:
         try:
             with _standard_error_into(held):
+                import_keras()
                 import tensorflow  # noqa: F401
+        except InceptionError:
+            raise
         except BaseException:
             held.seek(0)
             sys.stderr.write(held.read().decode(errors="replace"))
             raise
-        import_keras()
 
 
 @contextlib.contextmanager

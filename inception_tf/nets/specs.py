@@ -85,7 +85,8 @@ def number(value, fits: Callable, what: str):
 
 def count(value, what: str) -> int:
     """`value` as an int above 0; raises ValueError for anything else."""
-    return number(value, lambda v: isinstance(v, int) and v > 0, f"{what} is a whole number above 0")
+    what = f"{what} is a whole number above 0"
+    return number(value, lambda v: isinstance(v, int) and v > 0, what)
 
 
 def triple(given, default, what):

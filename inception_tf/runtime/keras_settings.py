@@ -22,13 +22,15 @@ def require_tensorflow_backend() -> None:
 def import_keras() -> None:
     """Imports Keras and sets its defaults back: a network means the same everywhere.
 
+    Before TensorFlow, which imports Keras itself.
+
     Raises:
         UsageError: Keras refuses what it finds in keras.json or in its own variables.
     """
     try:
         import keras
-    # Of a value that it does not know, ValueError; of the wrong type, whatever comes of it.
-    except Exception as error:
+    # For a value that it does not know, or of the wrong type.
+    except (ValueError, AssertionError, AttributeError, TypeError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"Keras cannot start with the settings in {_path()} and in the variables "
                          f"KERAS_...: {what}") from None
