@@ -38,16 +38,27 @@ def exit_code_of(main, argv):
         code = _say(error)
     except BrokenPipeError:
         pass
-    except OSError as error:
+    except Exception as error:
         # Wherever it happens, also where nobody thought of it: a full disk is no fault of ours.
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not _of_full_disk(error):
             raise
         code = _say(_unwritten(error))
     return _flush_standard_output() or code
 
 
+def _of_full_disk(error):
+    """Lines of `error` that tell of a full disk: libraries have errors of their own for it."""
+    words = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
+    # TensorFlow names an operation first, between braces.
+    return [line.rpartition("}} ")[2] for line in str(error).splitlines()
+            if any(word in line for word in words)]
+
+
 def _unwritten(error):
-    return StorageError(f"{error.filename or 'an output'} could not be written: {error.strerror}")
+    if isinstance(error, OSError) and error.strerror:
+        path = error.filename or "an output"
+        return StorageError(f"{path} could not be written: {error.strerror}")
+    return StorageError(f"{_of_full_disk(error)[0].strip():.300}")
 
 
 def _say(error):

@@ -60,12 +60,17 @@ def test_lines_keep_their_ends_and_tabs():
     assert printable_lines("a\tb\nc\x85d") == "a\tb\nc\\x85d"
 
 
-@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 4), (errno.EDQUOT, 4)])
-def test_f54_full_disk_anywhere_is_one_line_with_code_4(capsys, number, code):
+@pytest.mark.parametrize("error", [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.tmp"),
+    OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "x.tmp"),
+    OSError("Can't write x.tmp (errno = 28, error message = 'No space left on device')"),
+    RuntimeError("no writer:\n\tx.tmp; No space left on device\n\tFailed to flush 1 events"),
+], ids=["disk", "quota", "of HDF5", "of TensorFlow"])
+def test_f54_full_disk_anywhere_is_one_line_with_code_4(capsys, error):
     def main(_):
-        raise OSError(number, os.strerror(number), "x.tmp")
+        raise error
 
-    assert exit_code_of(main, []) == code
+    assert exit_code_of(main, []) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and "x.tmp" in line
 
