@@ -96,7 +96,7 @@ GOOD = {
     "one_pixel": jpeg(height=1, width=1),
     "one_row": jpeg(height=1, width=3000),
     "trailing_zeros": jpeg() + bytes(7),
-    "scans": jpeg_of_scans(100),
+    "hundred_scans": jpeg_of_scans(100),
     "animation": gif((WIDTH, HEIGHT), (0, 0, WIDTH, HEIGHT), (0, 0, 3000, 3000)),
     "bmp_palette": encode(pixels(), "BMP", mode="P"),
     "webp": encode(pixels(), "WEBP"),
