@@ -5,6 +5,7 @@ mean over the grid of each cell's features times the class' weights: no gradient
 approximated.
 """
 
+import os
 from pathlib import Path
 
 import keras
@@ -76,7 +77,8 @@ def picture_names(paths):
     """Path -> name of its PNG: that of the file, with a number where two are called the same."""
     taken, names = set(), {}
     for path in paths:
-        stem = name = Path(path).stem
+        # File systems take 255 bytes.
+        stem = name = os.fsdecode(os.fsencode(Path(path).stem)[:240])
         number = 2
         while name in taken:
             name, number = f"{stem}_{number}", number + 1

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,8 @@ from inception_tf.commands import eval as command
 from inception_tf.commands.predict import main as predict
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.evaluation.predictions import open_predictions
+from inception_tf.serving import export
+from inception_tf.serving.explain import picture_names
 from inception_tf.text import printable
 from tests.pictures import write_image_folder
 from tests.runs import write_run
@@ -131,6 +134,19 @@ def test_f54_predict_gives_lines_of_json_and_nothing_else_on_standard_output(
     os.symlink("made", tmp_path / "link")
     assert exit_code_of(predict, [*words, f"--output={tmp_path / 'link'}"]) == 0
     assert [json.loads(line) for line in (tmp_path / "made").read_text().splitlines()] == lines
+
+
+def test_pictures_of_long_names_get_names_that_file_systems_take():
+    names = picture_names([f"{folder}/{LONG}{LONG[:25]}.jpg" for folder in "ab"] + ["x" * 255])
+    assert len(set(names.values())) == 3
+    assert max(len(os.fsencode(name)) for name in names.values()) <= 255
+
+
+def test_labels_have_a_line_for_each_class_whatever_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "model_card", lambda manifest: "")
+    export._write_beside(tmp_path, SimpleNamespace(class_names=CLASSES), {"class_names": CLASSES})
+    assert (tmp_path / "labels.txt").read_text().splitlines() == [printable(n) for n in CLASSES]
+    assert json.loads((tmp_path / "manifest.json").read_text())["class_names"] == CLASSES
 
 
 def test_predict_names_every_unreadable_picture(run, tmp_path, capsys):
