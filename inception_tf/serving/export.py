@@ -11,11 +11,20 @@ The folder is complete or absent, and no file in it names a machine, a user or a
 
 import dataclasses
 import datetime
+import hashlib
 import json
+import os
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
 
+from msgspec import Meta
+
+from inception_tf import strict_json
+from inception_tf.config import Config
+from inception_tf.data.crops import Preprocessing
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.converted import converted_origin
+from inception_tf.evaluation.models import MAX_CLASSES
 from inception_tf.evaluation.provenance import versions
 from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.new_folder import new_folder
@@ -28,6 +37,8 @@ from inception_tf.text import printable
 FORMAT = 1
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
+# Of a manifest: ImageNet's 21,841 classes with names of 300 bytes fit.
+_MAX_BYTES = 8 * 2**20
 # Settings of a network that say how it was trained (from which file), not what it is.
 _OF_TRAINING = ("init_from", "freeze")
 
@@ -110,39 +121,89 @@ def _trained_on(classifier):
 
 
 def _write_beside(folder, classifier, manifest):
-    # A line each, whatever a name holds; the manifest has names as they are.
-    (folder / LABELS).write_text("".join(f"{printable(n)}\n" for n in classifier.class_names))
+    (folder / LABELS).write_bytes(_labels(classifier.class_names))
     (folder / "model_card.md").write_text(model_card(manifest))
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     manifest["files"] = {str(p.relative_to(folder)): sha256_of(p) for p in files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def read_manifest(folder):
-    """The manifest of an exported folder whose files are what it says.
+def _labels(class_names, shown=printable):
+    """A line each, whatever a name holds; the manifest has names as they are."""
+    return "".join(f"{shown(n)}\n" for n in class_names).encode(errors="backslashreplace")
 
-    Raises: UsageError when it is none, or a file was altered.
+
+class _Cut(TypedDict):
+    """Of Preprocessing, whose bounds the settings of the same names have."""
+
+    image_size: int
+    crop_fraction: float
+    interpolation: str
+    pixel_centers: str
+    antialias: bool
+
+
+class Manifest(TypedDict):
+    """What every version of this format has written."""
+
+    format: Literal[1]
+    kind: Literal["savedmodel", "keras", "onnx", "litert", "openvino"]
+    quantize: Literal["none", "dynamic", "int8"]
+    network: dict[str, Any]
+    parameters: int
+    weights: str
+    origin: dict[str, Any]
+    data: dict[str, str] | None
+    score: dict[str, Any] | None
+    preprocessing: _Cut
+    max_image_pixels: int
+    first_class: Literal[0, 1]
+    class_names: Annotated[list[str], Meta(min_length=1, max_length=MAX_CLASSES)]
+    comparison: dict[str, Any]
+    versions: dict[str, str]
+    exported: str
+    files: dict[str, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]]
+
+
+def read_manifest(folder: str | os.PathLike) -> Manifest:
+    """The manifest of an exported folder, in which lies what it lists and nothing else.
+
+    Raises: UsageError when it is none or damaged, or a file is missing, altered or not of it.
     """
     folder = Path(folder)
+    path = folder / MANIFEST
+    manifest = strict_json.read(path, Manifest, max_bytes=_MAX_BYTES)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files, kind = manifest["files"], manifest["kind"]
-        if manifest["format"] != FORMAT or kind not in ("savedmodel", *formats.FORMATS):
-            raise ValueError(f"format {manifest['format']!r:.20}, kind {kind!r:.20}")
-        altered = [name for name, digest in files.items()
-                   if sha256_of(_inside(folder, name)) != digest]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{folder}: no folder that `inception-tf export` wrote, or damaged: "
-                         f"{error!r:.120}") from None
-    if altered:
-        raise UsageError(f"{folder / altered[0]} was altered: it does not have the sha256 of "
-                         f"{MANIFEST}")
+        Config().replace(**manifest["preprocessing"],
+                         max_image_pixels=manifest["max_image_pixels"])
+        Preprocessing(**manifest["preprocessing"])
+    except UsageError as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    _check_files(folder, manifest["files"])
+    # No hash covers the manifest itself. Earlier exports have names as they are in labels.txt.
+    labels = [_labels(manifest["class_names"], shown) for shown in (printable, str)]
+    if manifest["files"].get(LABELS) not in [hashlib.sha256(text).hexdigest() for text in labels]:
+        raise UsageError(f"{path} is damaged: its class_names are not those of {LABELS}")
     return manifest
 
 
-def _inside(folder, name):
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{name!r:.80} leads out of the folder")
-    return path
+def _check_files(folder, listed):
+    """A runtime may open any file that lies there, under a name it prefers or one that another
+    file gives: all must be listed. Names in the list are only compared, never opened."""
+    found = {str(p.relative_to(folder)): p for p in folder.rglob("*") if not p.is_dir()}
+    found.pop(MANIFEST)
+    for name in sorted(found.keys() ^ listed.keys()):
+        what = "is not a file that" if name in found else "is missing, which"
+        raise UsageError(f"{folder}: {name!r:.200} {what} {MANIFEST} lists")
+    for name, path in found.items():
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{path} is no file, or leads out of the folder")
+        if _sha256_of(path) != listed[name]:
+            raise UsageError(f"{path} was altered: it does not have the sha256 of {MANIFEST}")
 
+
+def _sha256_of(path):
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,12 +1,51 @@
 """Exported files on the runtime of their format: float32 images in, probabilities out."""
 
+import contextlib
 import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from inception_tf.errors import InceptionError, UsageError
 from inception_tf.serving.classifier import open_keras
 from inception_tf.serving.operations import refuse_unknown_ops
+
+
+def of_manifest(folder: Path,
+                manifest: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """The function of `load`, tried with one black image.
+
+    Args:
+        folder: an exported folder, its files verified.
+        manifest: its manifest.
+
+    Raises:
+        UsageError: a file is damaged, or is not what the manifest says.
+        ImportError: the runtime is not installed.
+    """
+    run = load(folder, manifest["kind"], manifest["first_class"])
+    size, classes = manifest["preprocessing"]["image_size"], len(manifest["class_names"])
+    with _one_line(folder):
+        given = run(np.zeros([1, size, size, 3], np.float32)).shape
+    if given != (1, classes):
+        raise UsageError(f"{folder} is damaged: its network gives {list(given)} for an image, its "
+                         f"manifest names {classes} classes")
+    return run
+
+
+@contextlib.contextmanager
+def _one_line(folder):
+    """What a runtime raises, each a class of its own, is a UsageError."""
+    try:
+        yield
+    except (InceptionError, ImportError):
+        raise
+    except Exception as error:
+        cause = " ".join(str(error).split())[:300]
+        raise UsageError(f"{folder} is damaged: its runtime says {cause}") from None
 
 
 def load(folder, kind, first_class=0):
@@ -16,12 +55,13 @@ def load(folder, kind, first_class=0):
         folder: an exported folder, its files verified.
         kind: of its manifest: "savedmodel" or a name in formats.FORMATS.
         first_class: of its manifest; for kind "keras", which gives logits.
+
+    Raises: as `of_manifest`.
     """
     loaders = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert,
                "openvino": _openvino}
-    if kind == "keras":
-        return _keras(folder, first_class)
-    return loaders[kind](folder)
+    with _one_line(folder):
+        return _keras(folder, first_class) if kind == "keras" else loaders[kind](folder)
 
 
 def _saved_model(folder):
@@ -60,7 +100,8 @@ def _litert(folder):
     (argument,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(images):
-        interpreter.resize_tensor_input(argument["index"], images.shape)
+        # Strict: of another height and width it would make another network.
+        interpreter.resize_tensor_input(argument["index"], images.shape, strict=True)
         interpreter.allocate_tensors()
         interpreter.set_tensor(argument["index"], images)
         interpreter.invoke()
