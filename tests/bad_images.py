@@ -116,6 +116,9 @@ BAD = {
     "short_png": (encode(pixels(), "PNG")[:20], "PNG"),
     "bomb": (bomb(), "13000x13000"),
     "bomb_progressive": (bomb(progressive=True), "13000x13000"),
+}
+# The same, of kinds that came later; counting and resuming are tested with those above.
+BAD_KINDS = {
     "scans": (jpeg_of_scans(4000), "too many scans"),
     "gif_large_frame": (gif((10, 10), (0, 0, 3000, 3000)), "first frame does not fill it"),
     "gif_small_frame": (gif((80, 60), (0, 0, 40, 30)), "first frame does not fill it"),

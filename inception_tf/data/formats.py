@@ -61,7 +61,7 @@ def check(encoded, max_pixels: int) -> Checked:
     height, width = tf.unstack(tf.cast(size, tf.int64))
     of_size = _first_true({
         "no pixels": (height < 1) | (width < 1),
-        f"--max_image_pixels={max_pixels}": height * width > max_pixels})
+        f"more than --max_image_pixels={max_pixels}": height * width > max_pixels})
     fault = tf.where(tf.equal(found.fault, ""), of_size, found.fault)
     return Checked(found.encoded, size, fault)
 

@@ -88,8 +88,8 @@ def _input(manifest):
            f"({how['interpolation']}, pixel centers {how['pixel_centers']}, antialias "
            f"{'on' if how['antialias'] else 'off'}), scaled to [-1, 1]")
     if manifest["kind"] == "savedmodel":
-        return ("`serving_default` and `features` take JPEG, PNG, GIF or BMP files as bytes and "
-                f"cut them: {cut}. `images` takes float32 [n, {size}, {size}, 3] cut that way.")
+        return ("`serving_default` and `features` take JPEG, PNG, GIF, BMP or WebP files as bytes "
+                f"and cut them: {cut}. `images` takes float32 [n, {size}, {size}, 3] cut that way.")
     return f"float32 [n, {size}, {size}, 3]: {cut}."
 
 

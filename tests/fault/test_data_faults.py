@@ -116,7 +116,7 @@ def test_f35_limit_is_the_flag(mixed):
     source = MemorySource([jpeg(height=100, width=100)] * 4)
     data = Data(max_image_pixels=9_999, max_bad_examples=0)
     stream = training_batches(source, data, image_size=SIZE, num_classes=4, seed=0, batch_size=4)
-    with pytest.raises(DataError, match="100x100 pixels .--max_image_pixels=9999"):
+    with pytest.raises(DataError, match="100x100 pixels: more than --max_image_pixels=9999"):
         next(stream)
 
 

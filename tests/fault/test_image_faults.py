@@ -16,7 +16,17 @@ from inception_tf.config import Data
 from inception_tf.data import crops, images
 from inception_tf.data.batches import training_batches
 from inception_tf.serving.signatures import Signatures, save
-from tests.bad_images import BAD, GOOD, MemorySource, chunk, gif, jpeg, jpeg_of_scans, png
+from tests.bad_images import (
+    BAD,
+    BAD_KINDS,
+    GOOD,
+    MemorySource,
+    chunk,
+    gif,
+    jpeg,
+    jpeg_of_scans,
+    png,
+)
 
 SIZE = 75
 # What training and an exported model (of argv[1]) do with bad pictures: their causes, answers,
@@ -139,10 +149,10 @@ def model(exported):
     return tf.saved_model.load(str(exported)).signatures["serving_default"]
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", [*BAD, *BAD_KINDS])
 def test_f65_exported_model_refuses_what_training_refuses(model, name):
     with pytest.raises(tf.errors.OpError):
-        model(image_bytes=tf.constant([BAD[name][0]]))
+        model(image_bytes=tf.constant([{**BAD, **BAD_KINDS}[name][0]]))
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -11,6 +11,8 @@ from inception_tf.data import crops, images
 from inception_tf.errors import UsageError
 from tests import bad_images
 
+BAD = {**bad_images.BAD, **bad_images.BAD_KINDS}
+
 
 @pytest.mark.parametrize("name", bad_images.GOOD)
 def test_header_gives_the_size_of_every_format(name):
@@ -64,9 +66,9 @@ def test_animation_gives_its_first_frame():
     assert np.abs(crop - alone).mean() < 0.05
 
 
-@pytest.mark.parametrize("name", bad_images.BAD)
+@pytest.mark.parametrize("name", BAD)
 def test_bad_image_raises_and_its_cause_is_named(name):
-    encoded, cause = bad_images.BAD[name]
+    encoded, cause = BAD[name]
     with pytest.raises(tf.errors.OpError):
         crops.scoring_crop(tf.constant(encoded), crops.Preprocessing(75))
     assert cause in images.cause_of_failure(encoded, images.MAX_PIXELS)
