@@ -69,6 +69,49 @@ def test_f19_second_sigint_in_a_save_ends_at_once_and_leaves_the_checkpoint_befo
     assert_same_end(tmp_path, whole)
 
 
+READ = "inception_tf.data.folders:FolderSource._read"
+
+
+def _signalled_while_a_read_hangs(images, folder, call, *numbers):
+    """(exit code, what it printed, seconds since the signals) where a read of a thread hangs."""
+    run = start(images, folder, sleep=[READ, call, 600.0])
+    while 1 not in steps(folder):
+        assert run.poll() is None
+        time.sleep(0.05)
+    time.sleep(2)  # the examples that were read ahead are used up
+    sent = time.monotonic()
+    for number in numbers:
+        run.send_signal(number)
+        time.sleep(0.2)
+    return *finish(run), time.monotonic() - sent
+
+
+# In the first epoch, and in the scoring after step 4.
+@pytest.mark.parametrize("call", [30, 60])
+def test_f58_sigterm_while_a_read_hangs_ends_the_run_with_stacks(images, whole, tmp_path, call):
+    code, printed, seconds = _signalled_while_a_read_hangs(images, tmp_path, call, signal.SIGTERM)
+    assert code == 143 and seconds < WITHIN_SECONDS, printed
+    assert "error: stopped by SIGTERM: saved after step" in printed
+    train_to_the_end(images, tmp_path)
+    assert_same_end(tmp_path, whole)
+
+
+def test_f58_second_sigint_while_a_read_hangs_ends_the_run_at_once(images, tmp_path):
+    code, printed, seconds = _signalled_while_a_read_hangs(images, tmp_path, 30, signal.SIGINT,
+                                                           signal.SIGINT)
+    assert code == 130 and seconds < 5, printed
+    assert "error: ended at once by a second SIGINT: saved after step" in printed
+
+
+def test_f68_line_of_a_stopped_run_says_what_was_saved(images, tmp_path):
+    opening = "inception_tf.training.loop:open_source"
+    _, printed = train(images, tmp_path, kill=[opening, 1, signal.SIGINT])
+    assert printed.splitlines()[-1] == "error: stopped by SIGINT: nothing was saved yet"
+    _, printed = train(images, tmp_path, kill=[STEP, 3, signal.SIGINT])
+    assert printed.splitlines()[-1] == (f"error: stopped by SIGINT: saved after step "
+                                        f"{steps(tmp_path)[-1]}, the same command resumes")
+
+
 def test_f20_sigterm_to_the_process_group_saves_and_leaves_nobody(images, whole, tmp_path):
     """The run is the child of a shell that waits for it, as in a container; both are told."""
     shell = ["sh", "-c", 'trap : TERM; "$@"; exit $?', "sh"]

@@ -5,8 +5,10 @@ to end with the bits of two workers that nothing happened to.
 """
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -166,6 +168,27 @@ def test_f20_launch_starts_again_after_a_kill_and_passes_sigterm_to_all(images, 
     assert not (tmp_path / "run" / "LOCK").exists()
 
 
+def test_f64_killed_launch_leaves_no_worker_and_its_folder_can_be_used_at_once(images, tmp_path):
+    words = [sys.executable, "-m", "inception_tf", "launch", "--num_workers=2", "--", "train",
+             *FLAGS, f"--data_dir={images}", f"--model_dir={tmp_path / 'run'}", "--max_steps=99999",
+             "--epochs=99999", "--eval_every_epochs=0"]
+    group = subprocess.Popen(words, cwd=ROOT, text=True, bufsize=1, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+    _read_until(group, "step 2/99999")
+    workers = _children_of(group.pid)
+    group.kill()
+    group.communicate()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    last = newest(tmp_path)[1]["step"]
+    again = subprocess.run([*words, f"--max_steps={last + 1}"], cwd=ROOT, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert again.returncode == 0 and f"going on from step {last} " in again.stdout, again.stdout
+
+
 def _read_until(process, text):
     """What it printed up to a line with `text`."""
     lines = []
@@ -201,6 +224,41 @@ def _start_one(images, folder, addresses, index, *flags, **spec):
 def test_f24_worker_that_never_starts_is_named_at_the_startup_timeout(images, addresses, tmp_path):
     code, printed = finish(_start_one(images, tmp_path, addresses, 0, "--startup_timeout_s=5"))
     assert code == 8 and addresses[1] in printed, printed
+
+
+@pytest.fixture
+def silent(addresses):
+    """The second worker accepts connections and is none: TensorFlow waits for it without end."""
+    with socket.create_server(("127.0.0.1", int(addresses[1].rpartition(":")[2]))):
+        yield
+
+
+def test_f24_worker_that_answers_and_never_joins_ends_with_8_at_the_startup_timeout(
+        images, addresses, silent, tmp_path):
+    code, printed = finish(_start_one(images, tmp_path, addresses, 0, "--startup_timeout_s=5"))
+    assert code == 8 and "--startup_timeout_s=5" in printed.splitlines()[-1], printed
+
+
+@pytest.mark.parametrize("numbers, code", [([signal.SIGTERM], 143), ([signal.SIGINT] * 2, 130)])
+def test_f58_signal_while_tensorflow_waits_for_a_worker(images, addresses, silent, tmp_path,
+                                                        numbers, code):
+    run = _start_one(images, tmp_path, addresses, 0,
+                     kill=["inception_tf.runtime.strategy:_multi_worker", 1, 0])
+    _read_until(run, "signal sent")  # number 0 is none
+    time.sleep(2)  # TensorFlow has taken SIGTERM for itself
+    sent = time.monotonic()
+    for number in numbers:
+        run.send_signal(number)
+        time.sleep(0.2)
+    ended, printed = finish(run)
+    assert ended == code and time.monotonic() - sent < WITHIN_SECONDS, printed
+
+
+def test_f59_two_workers_of_one_address_end_with_2(images, addresses, tmp_path):
+    twice = (addresses[0], addresses[0].replace("127.0.0.1", "localhost"))
+    config = {"cluster": {"worker": twice}, "task": {"type": "worker", "index": 0}}
+    code, printed = finish(start(images, tmp_path, environment={"TF_CONFIG": json.dumps(config)}))
+    assert code == 2 and "workers 0 and 1 have one address" in printed.splitlines()[-1]
 
 
 def test_f18_sigterm_while_a_worker_is_awaited_leaves_with_143(images, addresses, tmp_path):
