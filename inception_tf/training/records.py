@@ -42,6 +42,7 @@ class Records:
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """One row of training's metrics."""
+        self.check()
         self._writers["train"].write(step, values)
 
     def save(self, step, arrays, facts) -> None:
