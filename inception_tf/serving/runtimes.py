@@ -45,7 +45,7 @@ def _one_line(folder):
         raise
     except Exception as error:
         cause = " ".join(str(error).split())[:300]
-        raise UsageError(f"{folder} is damaged: its runtime says {cause}") from None
+        raise UsageError(f"{folder} is damaged, export it again: its runtime says {cause}") from None
 
 
 def load(folder, kind, first_class=0):
@@ -87,7 +87,9 @@ def probabilities_of(model, first_class):
 def _onnx(folder):
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(folder / "model.onnx",
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it raises says the same
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options,
                                            providers=["CPUExecutionProvider"])
     (name,) = (argument.name for argument in session.get_inputs())
     return lambda images: session.run(None, {name: np.ascontiguousarray(images)})[0]

@@ -2,6 +2,7 @@
 
 import base64
 import getpass
+import hashlib
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from inception_tf.commands import predict
 from inception_tf.commands.export import main
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.data.crops import scoring_crop
@@ -52,6 +54,14 @@ def classifier(run):
 def exported(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports") / "cats" / "1"
     assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keras_export(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports") / "keras"
+    flags = [f"--model_dir={run}", f"--export_dir={folder}", "--format=keras"]
+    assert exit_code_of(main, flags) == 0
     return folder
 
 
@@ -181,7 +191,7 @@ def test_an_existing_folder_is_refused_and_left(exported, run, capsys):
 @pytest.mark.parametrize(("flags", "message"), [
     (["--format=onnx", "--quantize=int8"], "--quantize=int8 is for --format=litert"),
     (["--model_dir=/nowhere"], "no config.json there"),
-    (["--export_dir="], "name the folder"),
+    (["--export_dir="], "--export_dir is empty"),
     (["--calibration_images=0"], "--calibration_images=0 is below 1"),
 ])
 def test_bad_flags_are_one_line(run, tmp_path, capsys, flags, message):
@@ -235,19 +245,41 @@ def test_altered_files_and_foreign_operations_are_refused(exported, tmp_path):
         runtimes.load(tmp_path / "2", "savedmodel")
 
 
-def test_keras_file_opens_in_plain_keras_and_is_one_of_ours(run, classifier, tmp_path):
-    flags = [f"--model_dir={run}", f"--export_dir={tmp_path / 'k'}", "--format=keras"]
-    assert exit_code_of(main, flags) == 0
+def test_keras_file_opens_in_plain_keras_and_is_one_of_ours(keras_export, classifier):
     crops = comparison.crops_of(classifier, mixed())
     expected = classifier.model(crops, training=False)
-    path = tmp_path / "k" / "model.keras"
+    path = keras_export / "model.keras"
     np.testing.assert_array_equal(keras.saving.load_model(path)(crops, training=False), expected)
     again = open_keras(str(path))
     np.testing.assert_array_equal(again.model(crops, training=False), expected)
     assert again.class_names == tuple(CLASSES) and again.preprocessing == classifier.preprocessing
-    accuracy = read_manifest(tmp_path / "k")["comparison"]
+    accuracy = read_manifest(keras_export)["comparison"]
     assert accuracy["accuracy_images"] == 13
     assert accuracy["accuracy"]["exported"] == accuracy["accuracy"]["original"]
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"first_class": 0}, "names 5 classes"), ({"kind": "savedmodel"}, "saved_model.pb"),
+    ({"preprocessing": {"image_size": 80}}, "damaged"),
+    ({"class_names": [*CLASSES, "another"]}, "names 6 classes"),
+])
+def test_f49_manifest_of_another_network_is_refused_by_predict(keras_export, tmp_path, capsys,
+                                                               values, words):
+    folder = tmp_path / "1"
+    shutil.copytree(keras_export, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    values = {key: {**manifest[key], **value} if isinstance(value, dict) else value
+              for key, value in values.items()}
+    manifest.update(values)
+    labels = "".join(f"{name}\n" for name in manifest["class_names"]).encode()
+    (folder / "labels.txt").write_bytes(labels)
+    manifest["files"]["labels.txt"] = hashlib.sha256(labels).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "cat.jpg").write_bytes(jpeg())
+    capsys.readouterr()
+    assert exit_code_of(predict.main, [str(tmp_path / "cat.jpg"), f"--model={folder}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line and str(folder) in line
 
 
 def needs(name):
