@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from inception_tf.errors import UsageError
 
+# DeviceIndex: of earlier exports, which asked it where they run.
 ALLOWED_OPS = frozenset("""
     Abs AddV2 All ArgMax Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd Cast ConcatV2
     Const Conv2D DecodeAndCropJpeg DecodeImage DecodePaddedRaw DecodeRaw DeviceIndex

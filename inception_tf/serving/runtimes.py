@@ -45,7 +45,8 @@ def _one_line(folder):
         raise
     except Exception as error:
         cause = " ".join(str(error).split())[:300]
-        raise UsageError(f"{folder} is damaged, export it again: its runtime says {cause}") from None
+        raise UsageError(
+            f"{folder} is damaged, export it again: its runtime says {cause}") from None
 
 
 def load(folder, kind, first_class=0):

@@ -181,7 +181,8 @@ def test_onnx_data_outside_its_folder_is_one_line(tmp_path, location):
     write_onnx(folder / "model.onnx", location.format(tmp_path))
     with pytest.raises(UsageError) as caught:
         runtimes.load(folder, "onnx")
-    assert f"{folder} is damaged, export it again" in str(caught.value) and "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert f"{folder} is damaged, export it again" in message and "\n" not in message
 
 
 @pytest.mark.parametrize("weights", [None, b"", b"x" * 7], ids=["absent", "empty", "short"])
