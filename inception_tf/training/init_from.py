@@ -63,6 +63,7 @@ def _config_of(path, which):
     if not path.endswith(ENDINGS):
         raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
                          "folder")
+    _refuse_choice(path, which)
     facts = read_facts(path)
     if facts is None:
         log.warning("%s does not say which network it is, nor how its images were cut: flags "
@@ -124,9 +125,13 @@ def _read_weights(path, which):
     """(name -> Stored, class names) of what --init_from names."""
     if os.path.isdir(path):
         return _read_run(path, which)
+    _refuse_choice(path, which)
+    return _read_file(path)
+
+
+def _refuse_choice(path, which):
     if which != NEWEST:
         raise UsageError(f"--init_checkpoint={which} has no use: --init_from={path} is one file")
-    return _read_file(path)
 
 
 def _read_run(path, which):
