@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import typing
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from inception_tf.commands.export import OWN
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.serving import comparison, runtimes
-from inception_tf.serving.export import read_manifest
+from inception_tf.serving.export import Manifest, read_manifest
 from inception_tf.serving.formats import FORMATS
 
 
@@ -209,7 +210,7 @@ def test_a_difference_that_is_no_number_is_refused():
 
 def test_the_flag_offers_every_format():
     (choices,) = (flag.choices for flag in OWN if flag.name == "format")
-    assert choices == ("savedmodel", *FORMATS)
+    assert choices == ("savedmodel", *FORMATS) == typing.get_args(Manifest.__annotations__["kind"])
 
 
 def harmless(path):
