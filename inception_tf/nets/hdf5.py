@@ -68,7 +68,7 @@ def open_archive(path):
         # Python's own search for the end record of either format; it has no public name.
         end = zipfile._EndRecData(file)
     if end and end[zipfile._ECD_SIZE] > _MAX_DIRECTORY_BYTES:
-        raise Refused(f"{path}: lists far more files than Keras writes")
+        raise Refused(f"{path}: lists far more files than there are arrays in a network")
     return zipfile.ZipFile(path)
 
 

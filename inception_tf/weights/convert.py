@@ -11,7 +11,7 @@ from inception_tf.errors import UsageError, usage_errors_of
 from inception_tf.nets.stored import Refused, read
 from inception_tf.weights import facenet, keras_applications, slim, timm
 from inception_tf.weights.assign import assign
-from inception_tf.weights.readers import arrays_of
+from inception_tf.weights.readers import AVERAGE, arrays_of
 
 TABLES = {"slim": slim, "facenet": facenet, "keras": keras_applications, "timm": timm}
 
@@ -30,12 +30,15 @@ IGNORED = {
         r"centers": "centres of the centre loss",
     },
     "keras": {r"optimizer.*": "state of the optimizer"},
-    "timm": {r".+\.num_batches_tracked": "counter of torch's batch norm"},
+    "timm": {
+        r".+\.num_batches_tracked(?:/ExponentialMovingAverage)?": "counter of torch's batch norm",
+        r"n_averaged(?:/ExponentialMovingAverage)?": "counter of torch's averaging",
+        r"(.+)/ExponentialMovingAverage": "moving average; the weights themselves are taken",
+    },
 }
 # Every network here has more features before its classifier, at width 1.
 MIN_FEATURES = 1000
 
-_SHADOW = "{}/ExponentialMovingAverage"
 # Without a shadow of every one of these a network would be half averaged.
 _LEARNED = ("/kernel", "/bias", "/beta", "/gamma")
 
@@ -198,8 +201,8 @@ def _network(net, source, classes, aux_head, gamma, options):
 
 def _averages(stored, table):
     """Name -> name of its moving average, where there is one; {} when a learned one lacks it."""
-    shadows = {name: _SHADOW.format(name) for name in table.values()
-               if _SHADOW.format(name) in stored}
+    shadows = {name: AVERAGE.format(name) for name in table.values()
+               if AVERAGE.format(name) in stored}
     complete = all(name in shadows for path, name in table.items() if path.endswith(_LEARNED))
     return shadows if complete else {}
 

@@ -37,10 +37,12 @@ def numbered_layers(network):
 def names(network, stored=()):
     """Our variable path -> "layer/variable" in Keras, for every weight of the network.
 
-    `stored` are the names in the file at hand: they say where its numbering starts
-    ("conv2d" in a fresh session of Keras 3, "conv2d_1" in Keras 2, any number later on).
+    `stored` are the arrays of the file at hand: they say where its numbering starts
+    ("conv2d" in a fresh session of Keras 3, "conv2d_1" in Keras 2, any number later on), and how
+    its classifier is called.
     """
     layers = named_layers(network)
+    layers["logits"] = _classifier(stored, layers["logits"])
     norms = {"conv_7b": "conv_7b_bn"} if "conv_7b" in layers else {}
     order = numbered_layers(network)
     stored_layers = {name.split("/")[0] for name in stored}
@@ -56,6 +58,14 @@ def names(network, stored=()):
         for variable in ("beta", "moving_mean", "moving_variance"):
             table[f"{layer}_bn/{variable}"] = f"{norms[layer]}/{variable}"
     return table
+
+
+def _classifier(stored, usual):
+    """Name of the dense layer: Keras' own, or the only one, of whoever put it on a network."""
+    kernels = [name for name in stored if name.endswith("/kernel") and len(stored[name].shape) == 2]
+    if len(kernels) == 1 and f"{usual}/kernel" not in stored:
+        return kernels[0].removesuffix("/kernel")
+    return usual
 
 
 def stored_shape(_network, _path, shape):

@@ -4,16 +4,35 @@ Every reader returns name -> `Stored` and raises UsageError or Refused
 for a file it cannot read.
 """
 
+import logging
 import os
+import re
+import shlex
+import zipfile
 
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.nets.hdf5 import keras_arrays
+from inception_tf.nets.hdf5 import check_stored, keras_arrays, open_archive
 from inception_tf.nets.stored import Refused, Stored, check_sizes
 from inception_tf.runtime.hashes import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
 
-# Where training scripts for torch put the weights among other things.
+# A checkpoint of timm has its arguments beside dicts of tensors; some files are a whole model.
+_MAKE_PLAIN = (
+    "import sys, torch; s = torch.load(sys.argv[1], weights_only=False); "
+    "d = {k: v for k, v in s.items() if isinstance(v, dict)} or s if isinstance(s, dict) "
+    'else s.state_dict(); torch.save(d, "plain.pth")')
+# Terminal escapes, which torch puts into its messages.
+_COLORS = r"\x1b\[[0-9;]*m"
+
+log = logging.getLogger("inception_tf")
+
+# Where training scripts for torch put the weights among other things, and their averages (timm).
 _STATE_DICT_KEYS = ("state_dict", "model")
+_AVERAGES_KEYS = ("state_dict_ema", "model_ema")
+# What wrappers put before the names: DataParallel and its kin, torch.compile, Lightning.
+_WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model)\.)+")
+# How TensorFlow calls the moving average of a variable; those of torch get the same name here.
+AVERAGE = "{}/ExponentialMovingAverage"
 
 
 def arrays_of(source, path):
@@ -68,7 +87,20 @@ def _state_dict(path):
     _check_file(path)
     stored = (_safetensors if path.endswith(".safetensors") else _torch)(path)
     check_sizes(stored, os.path.getsize(path), path)
-    return stored
+    return _unwrapped(path, stored)
+
+
+def _unwrapped(path, stored):
+    """`stored` without what wrappers of the model put before its names; says so."""
+    names = {name: _WRAPPERS.sub("", name, count=1) if _WRAPPERS.match(name) else name
+             for name in stored}
+    if len(set(names.values())) < len(names):
+        raise UsageError(f"{path}: holds two networks, whose names differ only in what a wrapper "
+                         "puts before them (module., _orig_mod., model.)")
+    prefixes = sorted({name[:len(name) - len(ours)] for name, ours in names.items()} - {""})
+    if prefixes:
+        log.info("%s: names are read without %s", path, ", ".join(prefixes))
+    return {ours: stored[name] for name, ours in names.items()}
 
 
 def _safetensors(path):
@@ -88,20 +120,46 @@ def _safetensors(path):
 
 def _torch(path):
     torch = _imported("torch", path)
+    if zipfile.is_zipfile(path):
+        with open_archive(path) as archive:
+            for name in archive.namelist():
+                check_stored(path, archive, name)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
     # UnpicklingError when it holds more than tensors; damaged files raise many kinds.
     except Exception as error:
-        raise _unreadable(path, error) from None
-    for key in _STATE_DICT_KEYS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise _holds_objects(path, error) or _unreadable(path, error) from None
+    state, averages = _inside(saved, _STATE_DICT_KEYS), _inside(saved, _AVERAGES_KEYS)
+    if state is saved and averages is not saved:
+        state = averages
+    named = dict(state) if isinstance(state, dict) else {}
+    if averages is not saved and averages is not state:
+        named |= {AVERAGE.format(name): tensor for name, tensor in averages.items()}
+    if not named or not all(map(torch.is_tensor, named.values())):
         raise UsageError(f"{path}: is no state dict (name -> tensor): save model.state_dict()")
     return {
         str(name): Stored(tuple(tensor.shape), lambda tensor=tensor: _numbers(tensor))
-        for name, tensor in state.items()
+        for name, tensor in named.items()
     }
+
+
+def _inside(saved, keys):
+    """The dict under one of `keys`, however often it is wrapped; `saved` where there is none."""
+    inner = [saved[key] for key in keys
+             if isinstance(saved, dict) and isinstance(saved.get(key), dict)]
+    return _inside(inner[0], _STATE_DICT_KEYS) if inner else saved
+
+
+def _holds_objects(path, error):
+    """The UsageError for a file that pickles more than tensors; None for any other trouble."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if not found:
+        return None
+    what = f"{path}: pickles more than tensors, {found[1]}, which is code and is not run here"
+    if "is blocked" in str(error):  # what reaches the system has no business in a checkpoint
+        return UsageError(what)
+    return UsageError(f"{what}. If you trust the file, make it plain: python -c '{_MAKE_PLAIN}' "
+                      f"{shlex.quote(path)}")
 
 
 def _numbers(tensor):
@@ -130,7 +188,7 @@ def _imported(package, path):
 
 def _unreadable(path, error):
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    return UsageError(f"{path}: refused, or damaged: {first_line}")
+    return UsageError(f"{path}: refused, or damaged: {re.sub(_COLORS, '', first_line)}")
 
 
 READERS = {"slim": _checkpoint, "facenet": _checkpoint, "keras": _keras, "timm": _state_dict}

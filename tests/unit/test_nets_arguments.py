@@ -17,7 +17,17 @@ REFUSED = {
     "classes": ({"classes": 0}, "classes"),
     "classes of floats": ({"classes": 10.0}, "10.0"),
     "dropout": ({"dropout": 1.0}, "1.0"),
+    "input_shape of one number": ({"input_shape": 299}, "299"),
+    "input_shape of floats": ({"input_shape": (299.0, 299, 3)}, "299.0"),
+    "classes of a truth": ({"classes": True}, "True"),
+    "dropout of nan": ({"dropout": float("nan")}, "nan"),
+    "dropout of text": ({"dropout": "0.2"}, "'0.2'"),
     "width": ({"width": 0}, "width"),
+    "negative width": ({"width": -1.0}, "-1.0"),
+    "infinite width": ({"width": float("inf")}, "inf"),
+    "width of nan": ({"width": np.float32("nan")}, "nan"),
+    "width of text": ({"width": "1"}, "'1'"),
+    "repeats of one number": ({"repeats": 3}, "3"),
     "repeats": ({"repeats": (1, 2)}, "(1, 2)"),
     "repeats of floats": ({"repeats": (1, 2, 0.5)}, "0.5"),
     "negative repeats": ({"repeats": (1, -2, 1)}, "-2"),
@@ -47,8 +57,39 @@ def test_builder_refuses_wrong_variants_scales_and_orders():
         nets.InceptionResNetV2(reduction_b_figure=13)
     with pytest.raises(ValueError, match="residual_scales"):
         nets.InceptionResNetV1(residual_scales=(0.1,))
+    with pytest.raises(ValueError, match="inf"):
+        nets.InceptionResNetV1(residual_scales=(0.1, float("inf"), 0.1))
     with pytest.raises(ValueError, match="kernel_order"):
         nets.InceptionV4(kernel_order="slim")
+
+
+def test_builders_take_numpy_numbers_and_save_them(tmp_path):
+    model = nets.InceptionResNetV1(
+        classes=np.int64(3), width=np.float32(0.05), repeats=np.array([1, 0, 0]),
+        dropout=np.float32(0.1), batch_norm_momentum=np.float32(0.9),
+        residual_scales=(np.float32(0.1), 0, np.float64(0.2)), input_shape=(np.int64(80), 80, 3))
+    model.save(tmp_path / "x.keras")
+    assert keras.models.load_model(tmp_path / "x.keras").output_shape == (None, 3)
+    assert nets.FacenetInceptionResNetV1(np.int64(4), width=0.05).output_shape == (None, 4)
+
+
+@pytest.mark.parametrize("cut", [nets.endpoints, nets.feature_pyramid])
+def test_models_of_others_have_no_endpoints_and_the_network_inside_is_named(cut):
+    inner = nets.InceptionV3(include_top=False, pooling="avg", width=0.05, repeats=(0, 0, 0))
+    around = keras.Sequential([inner, keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"Sequential\).*get_layer\('inception_v3'\)"):
+        cut(around)
+    for other in (keras.Sequential([keras.layers.Dense(3)]), "x", None,
+                  keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)])):
+        with pytest.raises(ValueError, match="expected a network of inception_tf"):
+            cut(other)
+
+
+def test_feature_pyramid_of_a_cut_network_is_refused():
+    whole = nets.InceptionV3(include_top=False, width=0.05, repeats=(0, 0, 0))
+    cut = keras.Model(whole.input, nets.endpoints(whole)["reduction_a"])
+    with pytest.raises(ValueError, match="ends before reduction_b"):
+        nets.feature_pyramid(cut)
 
 
 def test_build_refuses_an_unknown_network_and_lists_the_known():
@@ -71,6 +112,15 @@ def test_preprocess_input_scales_pixels_and_leaves_its_argument_alone(dtype):
         assert scaled.dtype == "float32"
         np.testing.assert_allclose(scaled, expected, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(pixels, copy)
+
+
+@pytest.mark.parametrize("data_format", [None, "channels_last", "channels_first"])
+def test_preprocess_input_takes_a_data_format_as_keras_does(data_format):
+    pixels = np.arange(12.0).reshape(1, 2, 2, 3)
+    np.testing.assert_array_equal(nets.preprocess_input(pixels, data_format=data_format),
+                                  nets.preprocess_input(pixels))
+    with pytest.raises(ValueError, match="'NCHW'"):
+        nets.preprocess_input(pixels, data_format="NCHW")
 
 
 def test_preprocess_input_equals_that_of_keras_applications():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -180,3 +181,112 @@ def test_file_that_holds_no_network_is_refused_in_one_line(tmp_path):
             nets.build("inception_v4", weights=path, **BARE)
         assert path.name in str(error.value)
         assert "\n" not in str(error.value)
+
+
+BODY = {"include_top": False, "pooling": "avg", "width": 0.1, "repeats": (1, 1, 1)}
+
+
+def equal(model, other):
+    """Whether every weight of `model` has the numbers of the same path in `other`."""
+    theirs = {weight.path: weight.numpy() for weight in other.weights}
+    return all((weight.numpy() == theirs[weight.path]).all() for weight in model.weights)
+
+
+@pytest.mark.parametrize("options", [{}, {"aux_head": True}])
+def test_network_without_top_takes_the_body_of_a_whole_one(tmp_path, options):
+    whole = randomised("inception_v3", **options)
+    whole.save(tmp_path / "whole.keras")
+    assert equal(nets.InceptionV3(weights=tmp_path / "whole.keras", **BODY), whole)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"classes": 3}, "include_top=False.*--init_from"),
+    ({"include_top": False, "repeats": (0, 1, 1)}, "another network"),
+    ({"include_top": False, "repeats": (1, 1, 0)}, "the file also has 'inception_c_1"),
+    ({"aux_head": True}, "no layer 'aux_"),
+])
+def test_whole_network_that_does_not_fit_is_refused_with_the_way_out(tmp_path, options, words):
+    randomised("inception_v3").save(tmp_path / "whole.keras")
+    with pytest.raises(ValueError, match=words) as error:
+        nets.InceptionV3(weights=tmp_path / "whole.keras", **SMALL | options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".keras", ".weights.h5"])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_network_inside_a_model_of_the_users_is_loaded(tmp_path, ending, levels):
+    inner = nets.InceptionV3(input_shape=(80, 90, 3), **BODY)
+    around = inner
+    for _ in range(levels):
+        around = keras.Sequential([keras.Input((80, 90, 3)), around, keras.layers.Dense(5)])
+    path = tmp_path / f"x{ending}"
+    (around.save_weights if ending == ".weights.h5" else around.save)(path)
+    assert equal(nets.InceptionV3(weights=path, **BODY), inner)
+
+
+def test_weights_go_past_a_layer_of_the_users_before_the_network(tmp_path):
+    saved = nets.InceptionV3(**BODY)
+    saved.save_weights(tmp_path / "x.weights.h5")
+    image = keras.Input((80, 90, 1))
+    colored = keras.layers.Conv2D(3, 1, name="mine")(image)
+    model = nets.InceptionV3(input_tensor=colored, weights=tmp_path / "x.weights.h5", **BODY)
+    assert [weight.path for weight in model.weights[:2]] == ["mine/kernel", "mine/bias"]
+    assert equal(saved, model)
+
+
+def test_two_networks_on_one_tensor_make_one_model(tmp_path):
+    saved = nets.InceptionV3(**BODY)
+    saved.save_weights(tmp_path / "x.weights.h5")
+    image = keras.Input((80, 90, 3))
+    one = nets.InceptionV3(input_tensor=image, **BODY)
+    other = nets.InceptionV3(
+        input_tensor=image, name="second", weights=tmp_path / "x.weights.h5", **BODY)
+    both = keras.Model(image, [one.output, other.output])
+    np.testing.assert_array_equal(both(IMAGES)[1], saved(IMAGES))
+    assert list(nets.endpoints(other)) == list(nets.endpoints(one))
+    other.save(tmp_path / "other.keras")
+    assert equal(nets.InceptionV3(weights=tmp_path / "other.keras", **BODY), saved)
+    with pytest.raises(ValueError, match="'second' cannot be the name of two"):
+        nets.InceptionV3(input_tensor=image, name="second", **BODY)
+
+
+DIGEST = """
+import sys, hashlib
+import keras, numpy as np
+from inception_tf import nets
+keras.utils.set_random_seed(0)
+images = nets.preprocess_input(np.arange(2 * 80 * 90 * 3).reshape(2, 80, 90, 3) % 256)
+digest = hashlib.sha256()
+model = nets.InceptionResNetV1(aux_head=True, classes=5, repeats=(1, 0, 0), width=0.1,
+                               input_shape=(80, 90, 3))
+model.save(sys.argv[1])
+for model in (model, keras.models.load_model(sys.argv[1])):
+    kinds = {layer.dtype_policy.name for layer in model.layers[1:]} | {model.inputs[0].dtype}
+    assert kinds == {"float32"}, kinds
+    for output in model(images):
+        digest.update(keras.ops.convert_to_numpy(output).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_networks_compute_the_same_bits_whatever_keras_json_says(tmp_path):
+    settings = {
+        "plain": "{}",
+        "other": '{"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}'}
+    digests = set()
+    for name, text in settings.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "keras.json").write_text(text)
+        digests.add(run_python(DIGEST, tmp_path / "x.keras", KERAS_HOME=str(tmp_path / name)))
+    assert len(digests) == 1
+
+
+def test_dtype_policy_that_a_program_sets_is_kept():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = nets.InceptionV3(**BODY)
+        assert model.get_layer("stem_1").compute_dtype == "bfloat16"
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)

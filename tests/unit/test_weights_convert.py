@@ -1,6 +1,7 @@
 """`inception-tf convert` on narrow networks: what goes where, and what is refused."""
 
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 from inception_tf import nets
 from inception_tf.commands.convert import main
 from inception_tf.errors import DataError, UsageError
+from inception_tf.weights import readers
 from inception_tf.weights.convert import Conversion
 from tests.bad_images import jpeg
 from tests.weight_files import (
@@ -289,3 +291,75 @@ def test_convert_existing_output_and_bad_image_leave_nothing_new(checkpoint, tmp
         main([*common, f"--output={tmp_path / 'new.keras'}", f"--check={tmp_path / 'x.jpg'}"])
     assert (tmp_path / "old.keras").read_bytes() == b"mine"
     assert not (tmp_path / "new.keras").exists()
+
+
+@pytest.mark.parametrize("prefix", [
+    "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model."])
+def test_convert_prefixes_of_wrappers_are_left_out_and_said(tmp_path, caplog, state, prefix):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    named = {f"{prefix}{name}": array for name, array in state.items()}
+    safetensors.save_file(named | {"n_averaged": np.zeros(())}, tmp_path / "x.safetensors")
+    with caplog.at_level("INFO", "inception_tf"):
+        Conversion("inception_v4", "timm", str(tmp_path / "x.safetensors"), **SHAPE).model()
+    assert f"without {prefix}" in caplog.text
+
+
+def test_convert_two_networks_in_one_file_are_refused(tmp_path, state):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    both = state | {f"module.{name}": array for name, array in state.items()}
+    safetensors.save_file(both, tmp_path / "x.safetensors")
+    with pytest.raises(UsageError, match="two networks"):
+        Conversion("inception_v4", "timm", str(tmp_path / "x.safetensors"), **SHAPE)
+
+
+TORCH_SAYS = """Weights only load failed. \x1b[1mdo those steps only if you trust it\x1b[0m.
+\tWeightsUnpickler error: Unsupported global: GLOBAL argparse.Namespace was not allowed"""
+TORCH_BLOCKS = "Trying to load unsupported GLOBAL posix.system whose module posix is blocked."
+
+
+@pytest.mark.parametrize(("says", "words", "advice"), [
+    (TORCH_SAYS, "argparse.Namespace", True),
+    (TORCH_BLOCKS, "posix.system", False),
+    ("\x1b[1mdamaged\x1b[0m", "damaged: damaged", False),
+])
+def test_convert_file_that_pickles_objects_is_refused_with_the_line_to_run(
+        tmp_path, monkeypatch, says, words, advice):
+    class Torch:
+        """As torch, of which only what `load` raises is looked at."""
+
+        @staticmethod
+        def load(path, map_location, weights_only):
+            assert weights_only
+            raise RuntimeError(says)
+
+    monkeypatch.setattr(readers, "_imported", lambda package, path: Torch)
+    path = tmp_path / "a file's.pth"
+    path.write_bytes(b"x")
+    with pytest.raises(UsageError, match=words) as error:
+        readers.arrays_of("timm", str(path))
+    message = str(error.value)
+    assert message.isprintable() and ("weights_only=False" in message) == advice
+    if advice:
+        line = shlex.split(message.partition("make it plain: ")[2])
+        assert line[:2] == ["python", "-c"] and line[3] == str(path)
+        compile(line[2], "line", "exec")
+
+
+def test_convert_averages_of_timm_are_taken_as_those_of_slim(tmp_path, monkeypatch, state):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+    ema = {f"module.{name}": tensor + (not name.endswith("bn.weight"))
+           for name, tensor in tensors.items()}
+    torch.save({"state_dict": tensors, "state_dict_ema": ema}, tmp_path / "x.pth")
+    raw, averaged = (numbers(Conversion("inception_v4", "timm", str(tmp_path / "x.pth"),
+                                        weights=kind, **SHAPE).model()) for kind in ("raw", "ema"))
+    np.testing.assert_array_equal(raw["stem_1/kernel"] + 1, averaged["stem_1/kernel"])
+
+
+def test_convert_network_with_a_classifier_of_the_users_takes_both(tmp_path):
+    named = {name.replace("predictions/", "dense_3/"): array
+             for name, array in arrays("inception_v3", "keras", 7).items()}
+    conversion = Conversion("inception_v3", "keras", write_keras_3(tmp_path / "x.h5", named),
+                            **SHAPE)
+    np.testing.assert_array_equal(
+        numbers(conversion.model())["logits/kernel"], named["dense_3/kernel"])
