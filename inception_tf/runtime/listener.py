@@ -75,7 +75,7 @@ class Listener:
     def close(self):
         signal.set_wakeup_fd(self._outer_wakeup)
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: set by native code
         os.close(self._writer)
 
     def receive(self, number, frame):
