@@ -162,7 +162,7 @@ class Execution:
     remat: bool = option(False, "compute activations inside blocks again for the backward pass "
                          "instead of keeping them: less memory, more time")
     steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
-                                 "Python is what they wait for", low=1)
+                                 "Python is what they wait for", low=1, high=10_000)
     color_on: str = option("auto", "what colours and scales training images: the host, which "
                            "decodes them, or the device, to which bytes cross; auto: the device "
                            "where it is a GPU or TPU", ("auto", "host", "device"))

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tarfile
+from typing import Any
 
 import requests
 
@@ -93,7 +94,7 @@ def _giving_up_soon():
     TFDS tries ten times, at growing intervals and without a limit to each: minutes where there is
     no network. What a server answers, and how slowly, is waited for as before.
     """
-    adapter = requests.adapters.HTTPAdapter
+    adapter: Any = requests.adapters.HTTPAdapter
     send = adapter.send
 
     def send_soon(self, request, stream=False, timeout=None, **settings):

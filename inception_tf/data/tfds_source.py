@@ -85,9 +85,11 @@ def find_builder(data, file_format=None):
     tfds = import_tfds()
     if not _NAME.fullmatch(data.dataset):
         raise UsageError(f"--dataset={data.dataset!r} is not a name like cifar10 or cifar10:3.0.2")
-    # From the root on: TFDS and the search for a folder that is there yet go upwards from it.
-    data_dir = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else None
     try:
+        # From the root on: what searches upwards from a relative one for a folder finds no end.
+        data_dir = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else None
+        if data_dir:
+            data_dir.encode()  # ArrayRecord would complain of other names when all is drawn
         with quiet_tfds():
             builder = tfds_info.read_builder(
                 data.dataset, tfds.core.utils.file_utils.list_data_dirs(data_dir),
@@ -167,6 +169,12 @@ class TfdsSource(Source):
 def _instructions(builder, name, split):
     splits = builder.info.splits
     try:
+        # TFDS reads such a part as less than nothing, and takes it off the others of a sum.
+        for part in import_tfds().core.ReadInstruction.from_spec(split).to_absolute(splits):
+            if (part.from_ or 0) > (splits[part.splitname].num_examples
+                                    if part.to is None else part.to):
+                raise ValueError(f"{part.splitname} from {part.from_} to {part.to} begins after "
+                                 "its end")
         return splits[split].file_instructions
     except (KeyError, ValueError, AssertionError) as error:
         known = ", ".join(f"{k} ({v.num_examples})" for k, v in splits.items()) or "none"

@@ -149,14 +149,14 @@ def _freeze_batch_norm(model):
             layer.trainable = False
 
 
-def read_config(model_dir):
+def read_config(model_dir, flag="model_dir"):
     """The Config that training wrote into `model_dir`; UsageError when there is none.
 
     Without its --manual_dir: who trained said to prepare those archives, who scores has not.
     """
     path = Path(model_dir) / CONFIG
     if not path.is_file():
-        raise UsageError(f"--model_dir={model_dir}: no {CONFIG} there; "
+        raise UsageError(f"--{flag}={model_dir}: no {CONFIG} there; "
                          + (meant(model_dir, CONFIG) or "is it a folder that train.py wrote?"))
     return Config.read(path).replace(manual_dir="")
 

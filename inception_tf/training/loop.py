@@ -27,7 +27,13 @@ from inception_tf.training import manifest, non_finite
 from inception_tf.training.folder import digest, make_folder, metrics_of, refuse_other_run
 from inception_tf.training.init_from import start_new_run
 from inception_tf.training.logits import logits_of
-from inception_tf.training.plan import banner, check_execution, plan_batches, total_steps
+from inception_tf.training.plan import (
+    banner,
+    check_execution,
+    plan_batches,
+    require_room_for_updates,
+    total_steps,
+)
 from inception_tf.training.records import Records
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
@@ -88,6 +94,8 @@ class Run:
         self.schedule = Schedule(config.optimization, self.source.num_examples)
         self.total = total_steps(config, self.source.num_examples)
         self.profile.require_within(self.total)
+        require_room_for_updates(config, self.batches, (high - low) / self.batches.pass_batch,
+                                 self.total)
         self.checkpoints = Path(config.runtime.model_dir) / CHECKPOINTS
         if cluster.is_chief:
             refuse_other_run(config)

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from inception_tf.config import Config
 from inception_tf.errors import UsageError
+from inception_tf.nets.sizes import image_bytes
+from inception_tf.runtime.memory import require_memory
+from inception_tf.runtime.strategy import colors_on_device
 from inception_tf.training.schedule import Schedule
 
 BANNER_EPOCHS = (0, 10, 50, 100)
@@ -57,6 +61,26 @@ def check_execution(config):
     if config.execution.xla and config.network.batch_norm == "synchronized":
         raise UsageError("--xla with --batch_norm=synchronized: XLA compiles each replica's pass "
                          "by itself, and there is no all-reduce inside it; drop one of the two")
+
+
+def require_room_for_updates(config: Config, batches: BatchPlan, share: float, total: int) -> None:
+    """Refuses what would fill the memory with decoded images before the first update is made.
+
+    Args:
+        config: the run's.
+        batches: its BatchPlan.
+        share: of each pass, what this process reads.
+        total: updates of the run.
+
+    Raises:
+        UsageError: the images of one call's updates do not fit into memory.
+    """
+    o, updates = config.optimization, min(config.execution.steps_per_call, total)
+    images = round(batches.pass_batch * share) * batches.passes * updates
+    on_device = colors_on_device(config.execution.color_on)
+    each = image_bytes(config.network.image_size) // (4 if on_device else 1)  # bytes, floats
+    require_memory(images * each, f"--global_batch={o.global_batch}: keeping the {images:,} images "
+                   "of a call", "take a smaller --global_batch or --steps_per_call")
 
 
 def total_steps(config, num_examples):

@@ -157,7 +157,7 @@ def test_explain_draws_names_that_would_be_formulas_or_no_text(pictures, tmp_pat
     (["{pictures}", "--top=0"], "--top=0 is below 1"),
     (["{pictures}", "--output={pictures}"], "is a folder"),
     (["{pictures}", "--output={pictures}/y/class_0/000.jpg"], "exists already"),
-    (["{pictures}", "--model={pictures}"], "no config.json there"),
+    (["{pictures}", "--model={pictures}"], "is no folder of a run or an export"),
     (["{pictures}", "--model=x.onnx"], "is no folder of a run or an export"),
     (["{pictures}", "--model=nowhere.keras"], "no file 'nowhere.keras'"),
     (["{pictures}", "--model={tmp}/plain.keras"], "does not say which network"),

@@ -8,7 +8,7 @@ import pytest
 from inception_tf.config import preset
 from inception_tf.errors import NonFiniteError, UsageError
 from inception_tf.evaluation.models import CHECKPOINTS, build_network
-from inception_tf.runtime import checkpoint
+from inception_tf.runtime import checkpoint, memory
 from inception_tf.runtime.writers import read_metrics
 from inception_tf.training.loop import Run, train
 from inception_tf.training.step import TrainStep
@@ -120,9 +120,12 @@ def test_skipping_ends_after_the_limit(config, tmp_path):
     ({"xla": True, "batch_norm": "synchronized"}, "--xla with --batch_norm=synchronized"),
     ({"profile_steps": "15-10"}, "--profile_steps='15-10'"),
     ({"profile_steps": "ten"}, "--profile_steps='ten'"),
+    ({"global_batch": 2**20, "replica_batch": 64}, "keeping the 1,048,576 images of a call needs"),
     ({"profile_steps": "5-7"}, "--profile_steps=5-7 goes beyond the run's end at step 6"),
 ])
-def test_what_cannot_work_is_refused_before_the_start(config, tmp_path, settings, message):
+def test_what_cannot_work_is_refused_before_the_start(config, tmp_path, monkeypatch, settings,
+                                                      message):
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**35)
     with pytest.raises(UsageError, match=message):
         train(config.replace(model_dir=str(tmp_path), **settings))
 

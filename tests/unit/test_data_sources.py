@@ -194,6 +194,9 @@ def test_unknown_or_unprepared_set_is_one_line_with_what_to_do(tmp_path, name, w
 @pytest.mark.parametrize("split,error,words", [
     ("trian", UsageError, r"no split 'trian'; splits: train \(12\), validation \(5\)"),
     ("train[5%", UsageError, "no split"),
+    ("train[5:2]", UsageError, "train from 5 to 2 begins after its end"),
+    ("train[99%:1%]", UsageError, "train from 12 to 0 begins after its end"),
+    ("train[3:1]+train[:5]", UsageError, "train from 3 to 1 begins after its end"),
     ("train[:0]", DataError, "split 'train.:0.' has no examples"),
     ("", UsageError, "--train_split"),
 ])
