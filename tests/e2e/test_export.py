@@ -7,8 +7,6 @@ import json
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -26,7 +24,6 @@ from inception_tf.runtime import checkpoint
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_keras, open_run
 from inception_tf.serving.export import read_manifest
-from inception_tf.serving.formats import FORMATS, packages_of
 from inception_tf.serving.served_network import ServedNetwork
 from inception_tf.serving.signatures import Signatures, save
 from tests.bad_images import bomb, encode, jpeg, pixels
@@ -280,89 +277,3 @@ def test_f49_manifest_of_another_network_is_refused_by_predict(keras_export, tmp
     assert exit_code_of(predict.main, [str(tmp_path / "cat.jpg"), f"--model={folder}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line and str(folder) in line
-
-
-def needs(name):
-    """Skips where the packages of a format are not installed."""
-    import importlib.util
-
-    missing = [p for m, p in packages_of(name).items() if importlib.util.find_spec(m) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-def written_by_litert(folder, path):
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=["images"])
-    path.write_bytes(converter.convert())
-    interpreter = tf.lite.Interpreter(str(path))
-    return lambda images: interpreter.get_signature_runner("images")(images=images)
-
-
-def written_by_tf2onnx(folder, path):
-    import onnxruntime
-
-    subprocess.run([sys.executable, "-m", "tf2onnx.convert", f"--saved-model={folder}",
-                    "--signature_def=images", f"--output={path}"], check=True)
-    session = onnxruntime.InferenceSession(path)
-    names = [one.name for one in session.get_outputs()]
-    return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
-
-
-def written_by_openvino(folder, path):
-    import openvino
-
-    loaded = tf.saved_model.load(str(folder))
-    model = openvino.Core().compile_model(openvino.convert_model(loaded.signatures["images"]),
-                                          "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: {value.get_any_name(): array for value, array in model(images).items()}
-
-
-@pytest.mark.filterwarnings(r"ignore:\s+Warning. tf.lite.Interpreter is deprecated:UserWarning")
-@pytest.mark.parametrize("convert", [
-    written_by_litert,
-    pytest.param(written_by_tf2onnx, marks=needs("onnx")),
-    pytest.param(written_by_openvino, marks=needs("openvino")),
-])
-def test_images_signature_converts_by_the_tools_of_others(exported, signatures, tmp_path, convert):
-    """As their users call them."""
-    run = convert(exported, tmp_path / "model")
-    crops = np.random.default_rng(0).uniform(-1, 1, (3, 75, 75, 3)).astype(np.float32)
-    for number in (1, 3):
-        found, expected = run(crops[:number]), signatures["images"](images=crops[:number])
-        assert set(found) == set(expected)
-        for name in ("probabilities", "scores", "classes"):
-            np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
-
-
-@pytest.mark.parametrize(("kind", "quantize", "size"), [
-    pytest.param("onnx", "none", 1.0, marks=needs("onnx")),
-    pytest.param("openvino", "none", 1.0, marks=needs("openvino")),
-    pytest.param("litert", "none", 1.0, marks=needs("litert")),
-    pytest.param("litert", "dynamic", 0.6, marks=needs("litert")),
-    pytest.param("litert", "int8", 0.6, marks=needs("litert")),
-])
-def test_other_formats_answer_as_the_network(run, classifier, tmp_path, kind, quantize, size):
-    folder = tmp_path / kind
-    flags = [f"--model_dir={run}", f"--export_dir={folder}", f"--format={kind}",
-             f"--quantize={quantize}", "--calibration_images=12", "--check_images=13"]
-    assert exit_code_of(main, flags) == 0
-    manifest = read_manifest(folder)
-    answer = runtimes.load(folder, kind)
-    crops = comparison.crops_of(classifier, mixed())
-    expected = tf.nn.softmax(classifier.model(crops, training=False)).numpy()[:, 1:]
-    for n in (4, 1, 3):
-        found = answer(crops[:n])
-        assert found.shape == (n, 5)
-        np.testing.assert_allclose(found, expected[:n], atol=1e-5 if quantize == "none" else 0.1)
-    assert manifest["comparison"]["accuracy_images"] == 13
-    written = sum(p.stat().st_size for p in folder.glob("model.*"))
-    assert written < 1.6 * size * 4 * classifier.model.count_params()
-
-
-@pytest.mark.parametrize("name", [n for n in FORMATS if packages_of(n)])
-def test_a_missing_package_is_named_before_anything_is_done(run, tmp_path, capsys, monkeypatch,
-                                                            name):
-    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
-    flags = [f"--model_dir={run}", f"--export_dir={tmp_path / 'x'}", f"--format={name}"]
-    assert exit_code_of(main, flags) == 2
-    assert f"pip install {' '.join(packages_of(name).values())}" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())

@@ -1,0 +1,133 @@
+"""Exports for other runtimes, by our command and by the tools of others."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inception_tf.commands.export import main
+from inception_tf.commands.shell import exit_code_of
+from inception_tf.serving import comparison, runtimes
+from inception_tf.serving.classifier import open_run
+from inception_tf.serving.export import read_manifest
+from inception_tf.serving.formats import FORMATS, packages_of
+from inception_tf.serving.samples import encoded_images
+from inception_tf.serving.served_network import ServedNetwork
+from inception_tf.serving.signatures import Signatures, save
+from tests.pictures import write_image_folder
+from tests.runs import randomize_statistics, write_run
+
+CLASSES = [f"class_{i}" for i in range(5)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    write_image_folder(folder / "images", {"train": 12, "validation": 13})
+    return write_run(folder / "run", CLASSES, prepare=randomize_statistics, dataset="folder",
+                     data_dir=str(folder / "images"), background_class=True)
+
+
+@pytest.fixture(scope="module")
+def classifier(run):
+    return open_run(run)
+
+
+@pytest.fixture(scope="module")
+def saved_model(classifier, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports") / "1"
+    save(folder, Signatures(classifier, ServedNetwork(classifier.model)))
+    return folder
+
+
+def probabilities(classifier, crops):
+    return tf.nn.softmax(classifier.model(crops, training=False)).numpy()[:, 1:]
+
+
+def needs(name):
+    """Skips where the packages of a format are not installed."""
+    missing = [p for m, p in packages_of(name).items() if importlib.util.find_spec(m) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def written_by_litert(folder, path):
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=["images"])
+    path.write_bytes(converter.convert())
+    interpreter = tf.lite.Interpreter(str(path))
+    return lambda images: interpreter.get_signature_runner("images")(images=images)
+
+
+def written_by_tf2onnx(folder, path):
+    import onnxruntime
+
+    subprocess.run([sys.executable, "-m", "tf2onnx.convert", f"--saved-model={folder}",
+                    "--signature_def=images", f"--output={path}"], check=True)
+    session = onnxruntime.InferenceSession(path)
+    names = [one.name for one in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
+
+
+def written_by_openvino(folder, path):
+    import openvino
+
+    loaded = tf.saved_model.load(str(folder))
+    model = openvino.Core().compile_model(openvino.convert_model(loaded.signatures["images"]),
+                                          "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: {value.get_any_name(): array for value, array in model(images).items()}
+
+
+@pytest.mark.filterwarnings(r"ignore:\s+Warning. tf.lite.Interpreter is deprecated:UserWarning")
+@pytest.mark.parametrize("convert", [
+    written_by_litert,
+    pytest.param(written_by_tf2onnx, marks=needs("onnx")),
+    pytest.param(written_by_openvino, marks=needs("openvino")),
+])
+def test_images_signature_converts_by_the_tools_of_others(saved_model, classifier, tmp_path,
+                                                          convert):
+    """As their users call them."""
+    answer = convert(saved_model, tmp_path / "model")
+    crops = comparison.crops_of(classifier, encoded_images())
+    expected = probabilities(classifier, crops)
+    for number in (1, 3):
+        found = answer(crops[:number])
+        assert set(found) == {"probabilities", "scores", "classes", "labels"}
+        np.testing.assert_allclose(found["probabilities"], expected[:number], atol=1e-5)
+        np.testing.assert_array_equal(found["classes"][:, 0], expected[:number].argmax(1))
+
+
+@pytest.mark.parametrize(("kind", "quantize", "size"), [
+    pytest.param("onnx", "none", 1.0, marks=needs("onnx")),
+    pytest.param("openvino", "none", 1.0, marks=needs("openvino")),
+    pytest.param("litert", "none", 1.0, marks=needs("litert")),
+    pytest.param("litert", "dynamic", 0.6, marks=needs("litert")),
+    pytest.param("litert", "int8", 0.6, marks=needs("litert")),
+])
+def test_other_formats_answer_as_the_network(run, classifier, tmp_path, kind, quantize, size):
+    folder = tmp_path / kind
+    flags = [f"--model_dir={run}", f"--export_dir={folder}", f"--format={kind}",
+             f"--quantize={quantize}", "--calibration_images=12", "--check_images=13"]
+    assert exit_code_of(main, flags) == 0
+    manifest = read_manifest(folder)
+    answer = runtimes.load(folder, kind)
+    crops = comparison.crops_of(classifier, encoded_images())
+    expected = probabilities(classifier, crops)
+    for n in (4, 1, 3):
+        found = answer(crops[:n])
+        assert found.shape == (n, 5)
+        np.testing.assert_allclose(found, expected[:n], atol=1e-5 if quantize == "none" else 0.1)
+    assert manifest["comparison"]["accuracy_images"] == 13
+    written = sum(p.stat().st_size for p in folder.glob("model.*"))
+    assert written < 1.6 * size * 4 * classifier.model.count_params()
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if packages_of(n)])
+def test_a_missing_package_is_named_before_anything_is_done(run, tmp_path, capsys, monkeypatch,
+                                                            name):
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    flags = [f"--model_dir={run}", f"--export_dir={tmp_path / 'x'}", f"--format={name}"]
+    assert exit_code_of(main, flags) == 2
+    assert f"pip install {' '.join(packages_of(name).values())}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
