@@ -66,8 +66,8 @@ def open_archive(path):
     """The ZipFile at `path`; Refused when its list of files alone is too large to read."""
     with open(path, "rb") as file:
         # Python's own search for the end record of either format; it has no public name.
-        end = zipfile._EndRecData(file)
-    if end and end[zipfile._ECD_SIZE] > _MAX_DIRECTORY_BYTES:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end and end[zipfile._ECD_SIZE] > _MAX_DIRECTORY_BYTES:  # type: ignore[attr-defined]
         raise Refused(f"{path}: lists far more files than there are arrays in a network")
     return zipfile.ZipFile(path)
 

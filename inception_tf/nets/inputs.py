@@ -57,7 +57,7 @@ def _checked(shape):
         raise ValueError(f"the last entry of input_shape counts channels, got {shape}")
     for side in (height, width):
         if side is not None and not (
-                isinstance(side, numbers.Integral) and side >= MIN_IMAGE_SIZE):
+                isinstance(side, (int, np.integer)) and side >= MIN_IMAGE_SIZE):
             raise ValueError(
                 f"images must be at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} (height, width, "
                 f"channels last, whole numbers), got {shape}"

@@ -4,12 +4,12 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import pytest
 import safetensors.numpy
 
-from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import Config
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.evaluation.members import load_members
@@ -19,10 +19,12 @@ from inception_tf.evaluation.models import (
     load_model,
     require_room_for_batch,
 )
+from inception_tf.evaluation.predict import plan_passes, view_step
 from inception_tf.nets import hdf5
 from inception_tf.nets.hdf5 import keras_arrays
 from inception_tf.nets.stored import Refused
 from inception_tf.runtime import checkpoint, memory
+from inception_tf.runtime.cluster import ALONE
 from inception_tf.serving.classifier import open_keras
 from inception_tf.training.init_from import with_settings_carried
 from inception_tf.weights.facts import MEMBER, Facts
@@ -211,9 +213,8 @@ def test_available_memory_is_the_least_that_the_system_says(monkeypatch, files, 
     assert memory.available_memory() == expected
 
 
-def test_eval_and_train_of_a_batch_that_cannot_fit_end_with_2(tmp_path, capsys):
-    from inception_tf.commands import eval as eval_command
-
-    run = write_run(tmp_path / "run", ("circle", "square"))
-    code = exit_code_of(eval_command.main, [f"--model_dir={run}", "--batch_size=1000000000"])
-    assert code == 2, capsys.readouterr().err
+def test_f57_scoring_in_passes_that_cannot_fit_is_refused_before_it_builds():
+    member = SimpleNamespace(config=Config())
+    alone = SimpleNamespace(number=1, cluster=ALONE)
+    line = refused(view_step, member, None, plan_passes(10**9, 1, 1), None, alone)
+    assert "--batch_size" in line
