@@ -59,7 +59,8 @@ def _config_of(path, which):
     Raises: UsageError when it is no run's folder and no file of Keras.
     """
     if os.path.isdir(path):
-        return _without_false_claims(path, read_config(path), *_read_weights(path, which))
+        config = read_config(path, "init_from")
+        return _without_false_claims(path, config, *_read_weights(path, which))
     if not path.endswith(ENDINGS):
         raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
                          "folder")
