@@ -91,9 +91,14 @@ def _read_rows(file, path):
     if len(whole) < len(content):
         log.warning("%s: the last line is torn and was cut", path)
         file.truncate(len(whole))
-    rows = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        row = strict_json.parse(line, dict[str, Any], f"{path}, line {number},")
-        strict_json.shaped(row, _Row, f"{path}, line {number},")
-        rows.append(row)
-    return rows
+    return [_row(line, f"{path}, line {number},")
+            for number, line in enumerate(whole.split(b"\n")[:-1], start=1)]
+
+
+def _row(line, where):
+    try:
+        row = strict_json.parse(line, dict[str, Any], where)
+        strict_json.shaped(row, _Row, where)
+    except UsageError as error:
+        raise UsageError(f"{error}; it has no scores: move it away") from None
+    return row
