@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import tensorflow as tf
+
 from inception_tf.config import Config
 from inception_tf.errors import StorageError
 from inception_tf.evaluation.curves import draw_curves
@@ -26,7 +28,7 @@ class Records:
             write_config(config)
             self._saver = BackgroundSaver(folder / CHECKPOINTS, runtime.keep, runtime.keep_best)
             self._writers = {name: MetricsWriter(folder / name, step) for name in METRICS}
-        except OSError as error:
+        except (OSError, tf.errors.OpError) as error:
             raise StorageError(f"--model_dir={folder}: {error}") from None
 
     def check(self) -> None:
@@ -73,6 +75,7 @@ class Records:
         try:
             draw_curves(self._folder, self._title)
         except Exception as error:
+            self.check()
             if not self._curves_fail:
                 log.warning("curves not drawn, training goes on: %.300s", error)
             self._curves_fail = True

@@ -1,4 +1,4 @@
-"""Metrics files that somebody edited or a disk damaged: refused with the place, or read as they are."""
+"""Metrics files that somebody edited or a disk damaged: refused with the place, or read whole."""
 
 import os
 
