@@ -152,5 +152,5 @@ def test_damaged_facts_of_a_file_are_refused_in_one_line(tmp_path):
     path = tmp_path / "x.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("inception_tf.json", '{"config": 3, "class_names": [], "origin": {}}')
-    with pytest.raises(UsageError, match="x.keras: its facts are damaged"):
+    with pytest.raises(UsageError, match="x.keras: what it says of itself is damaged"):
         read_facts(str(path))
