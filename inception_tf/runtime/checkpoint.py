@@ -55,11 +55,11 @@ class Manifest(TypedDict):
     scores: NotRequired[dict[str, float]]
 
 
-def save(root, step, arrays, facts):
+def save(root, step, arrays, facts, make_root=True):
     """Writes `arrays` (name -> numpy array) as step `step` below `root`; returns the directory.
 
     `facts` is a JSON-able dict that comes back with the arrays. A step that is
-    there already and whole is kept as it is.
+    there already and whole is kept as it is. `make_root`: whether `root` may have to be made.
 
     Raises:
         StorageError: it could not be written; nothing of it is left behind.
@@ -74,7 +74,8 @@ def save(root, step, arrays, facts):
                              f"that are not finite, {broken[0]} is the first")
     aside = None
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        if make_root:
+            root.mkdir(parents=True, exist_ok=True)
         aside = _new_aside(root)
         aside.mkdir()
         _write_files(aside, step, arrays, facts)

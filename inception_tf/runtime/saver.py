@@ -90,7 +90,7 @@ class BackgroundSaver:
     def _write(self, step, arrays, facts):
         try:
             self._require_root()
-            checkpoint.save(self.root, step, arrays, facts)
+            checkpoint.save(self.root, step, arrays, facts, False)
             self._error, self._failures = None, 0
         except StorageError as error:
             self._failures += 1

@@ -83,7 +83,7 @@ def _remove(folder):
 
 
 @pytest.mark.parametrize("owner, name, call, end", [
-    (Run, "_advance", 2, _remove), (Run, "save", 2, _remove), (Run, "save", 4, _move),
+    (Run, "_advance", 2, _remove), (Run, "save", 2, _move), (Run, "save", 4, _move),
     (Run, "score", 2, _give_to_another), (Run, "score", 4, _remove)])
 def test_f60_removed_or_moved_folder_ends_with_4_and_is_not_made_again(
         config, monkeypatch, caplog, owner, name, call, end):
