@@ -182,7 +182,8 @@ def test_folder_without_images_is_named(folder):
     ("imagenet2012:9.9.9", "--dataset=imagenet2012:9.9.9: .*9.9.9"),
     ("gs://bucket/set", "is not a name like cifar10"),
     ("../elsewhere", "is not a name like cifar10"),
-    ("cifar10", "cifar10 is not prepared in .*`inception-tf prepare --dataset=cifar10 --data_dir=.*`"),
+    ("cifar10", "cifar10 is not prepared in .*`inception-tf prepare --dataset=cifar10 "
+                "--data_dir=.*`"),
     ("imagenet2012", "inception-tf prepare --dataset=imagenet2012 --manual_dir=DIR --data_dir="),
 ])
 def test_unknown_or_unprepared_set_is_one_line_with_what_to_do(tmp_path, name, words):
