@@ -79,9 +79,9 @@ class Scoring(contextlib.ExitStack):
         import tensorflow as tf
 
         from inception_tf.config import preset
-        from inception_tf.data.crops import protocol_of
-        from inception_tf.evaluation.models import build_network
-        from inception_tf.evaluation.predict import Devices, ViewStep, plan_passes
+        from inception_tf.data.views import protocol_of
+        from inception_tf.evaluation.inference import Devices, ViewStep, plan_passes
+        from inception_tf.runs.network import build_network
         from inception_tf.runtime.signals import StopSignals
 
         self.config = preset("demo").replace(**settings)
@@ -98,8 +98,8 @@ class Scoring(contextlib.ExitStack):
 
     def _open(self, source, protocol):
         from inception_tf.data.batches import view_batches
-        from inception_tf.data.crops import preprocessing_of
-        from inception_tf.evaluation.predictions import IDENTITY, predictions_writer
+        from inception_tf.data.views import preprocessing_of
+        from inception_tf.evaluation.predictions_file import IDENTITY, predictions_writer
 
         header = {**dict.fromkeys(IDENTITY, ""), "num_examples": source.num_examples,
                   "class_names": CLASSES, "about": {}}

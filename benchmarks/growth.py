@@ -109,7 +109,7 @@ def calls_of(point):
     import numpy as np
 
     from benchmarks.overhead import step_and_batches
-    from inception_tf.nets.inspect import multiply_adds
+    from inception_tf.nets.anatomy import multiply_adds
     from inception_tf.runtime.cluster import ALONE
     from inception_tf.serving.runtimes import probabilities_of
 

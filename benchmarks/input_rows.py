@@ -6,9 +6,9 @@ import io
 import tensorflow as tf
 
 from benchmarks.input import BATCH, CORES, SIZE
-from inception_tf.data.crops import Preprocessing, scoring_crop
-from inception_tf.data.distort import distort, random_window
+from inception_tf.data.augment import distort, random_window
 from inception_tf.data.stream import PARALLELISM
+from inception_tf.data.views import Preprocessing, scoring_crop
 from inception_tf.runtime.memory import keep_freed_memory
 
 

@@ -118,8 +118,8 @@ def step_and_batches(preset_name, settings, strategy, cluster):
     import tensorflow as tf
 
     from inception_tf.config import preset
-    from inception_tf.evaluation.models import build_network
-    from inception_tf.runtime.strategy import make_strategy
+    from inception_tf.runs.network import build_network
+    from inception_tf.runtime.devices import make_strategy
     from inception_tf.training.schedule import Schedule
     from inception_tf.training.state import TrainState
     from inception_tf.training.step import TrainStep
@@ -146,7 +146,7 @@ def _bare_update(step, batches):
     """Function that computes each replica's loss and gradients, and nothing across replicas."""
     import tensorflow as tf
 
-    from inception_tf.runtime.strategy import split_batch
+    from inception_tf.runtime.devices import split_batch
 
     part = split_batch(step.strategy, batches[0])
 

@@ -44,19 +44,20 @@ def main():
 
 def measure(settings, files, rounds):
     """Seconds of both on both clocks, round by round, and the medians of their ratios."""
-    from inception_tf.nets.inspect import multiply_adds
-    from inception_tf.serving import predict
+    from inception_tf.nets.anatomy import multiply_adds
+    from inception_tf.serving import predictor as predictor_module
 
     predictor = _predictor(settings)
     size = predictor.preprocessing.image_size
-    images = np.zeros((predict.BATCH_SIZE, size, size, 3), np.float32)
-    sizes = [min(predict.BATCH_SIZE, files - i) for i in range(0, files, predict.BATCH_SIZE)]
+    images = np.zeros((predictor_module.BATCH_SIZE, size, size, 3), np.float32)
+    sizes = [min(predictor_module.BATCH_SIZE, files - i)
+             for i in range(0, files, predictor_module.BATCH_SIZE)]
     with tempfile.TemporaryDirectory() as folder:
         paths = write_photographs(Path(folder), files)
         clocks = harness.interleaved_clocks({
             "network": lambda: [predictor.probabilities(images[:n]) for n in sizes],
             "predict": lambda: [p.probabilities.argsort()
-                                for p in predict.predictions(predictor, paths)],
+                                for p in predictor_module.predictions(predictor, paths)],
         }, rounds)
     wall, cpu = ({name: found[clock] for name, found in clocks.items()}
                  for clock in ("wall", "cpu"))
@@ -83,9 +84,9 @@ def write_photographs(folder, count):
 
 def _predictor(settings):
     from inception_tf.config import preset
-    from inception_tf.evaluation.models import build_network
+    from inception_tf.runs.network import build_network
     from inception_tf.serving.classifier import Classifier
-    from inception_tf.serving.predict import predictor_of
+    from inception_tf.serving.predictor import predictor_of
 
     config = preset("tiny").replace(aux_head=False, **settings)
     names = tuple(map(str, range(1000)))

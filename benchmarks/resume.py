@@ -98,7 +98,7 @@ def move(model_dir, step):
     """Makes the checkpoint of step 1 one of `step`, as if it had been trained until there."""
     import numpy as np
 
-    from inception_tf.runtime import checkpoint
+    from inception_tf.runs import checkpoint
 
     root = Path(model_dir) / "checkpoints"
     arrays, manifest = checkpoint.load(root, 1)

@@ -46,7 +46,7 @@ def main():
 
 def measure(quick, rounds):
     """Seconds and peak memory of `rounds` saves of one state, in this process."""
-    from inception_tf.runtime.saver import BackgroundSaver
+    from inception_tf.runs.saver import BackgroundSaver
 
     state, small = _state(quick), _small_loop()
     small(0.2)  # traced
@@ -103,8 +103,8 @@ def _floors(arrays, path):
 def _state(quick):
     """TrainState of the paper's Inception-v4, slots and averages included."""
     from inception_tf.config import preset
-    from inception_tf.evaluation.models import build_network
-    from inception_tf.runtime.strategy import make_strategy
+    from inception_tf.runs.network import build_network
+    from inception_tf.runtime.devices import make_strategy
     from inception_tf.training.state import TrainState
 
     config = preset("tiny" if quick else "paper")

@@ -274,9 +274,9 @@ def _network(size):
 def _classifier(model):
     """The same weights in our network: keras.applications' names convert to ours."""
     from inception_tf.config import Config
-    from inception_tf.evaluation.models import build_network
+    from inception_tf.runs.network import build_network
     from inception_tf.serving.classifier import Classifier
-    from inception_tf.weights.convert import Conversion
+    from inception_tf.weights.matching import Conversion
 
     config = Config().replace(net="inception_resnet_v2_released", aux_head=False)
     if model.count_params() < 1e6:

@@ -41,7 +41,7 @@ def main(argv):
 
 
 def _run(settings):
-    from inception_tf.runtime.writers import write_atomically
+    from inception_tf.runs.metrics import write_atomically
 
     networks = settings.folder.with_name(
         settings.folder.name.replace("crops", "residual_speedup", 1))
@@ -57,7 +57,7 @@ def _run(settings):
 
 def _scores(crops, runs, networks, folder):
     """A row for each of `runs`, whose folders are in `networks`, and for all together."""
-    from inception_tf.evaluation.predictions import open_predictions
+    from inception_tf.evaluation.predictions_file import open_predictions
 
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{run.name}_{crops}.predictions" for run in runs]
@@ -76,7 +76,7 @@ def _scores(crops, runs, networks, folder):
 
 def _row(name, crops, predictions):
     """Errors of the mean of some networks' probabilities; `wrong`: 1 for each image it missed."""
-    from inception_tf.evaluation.outcomes import outcomes_of
+    from inception_tf.evaluation.report.outcomes import outcomes_of
     from inception_tf.evaluation.scores import error_rates
 
     targets = predictions[0].labels[:, np.newaxis]

@@ -60,8 +60,8 @@ def _run(start, width, scale, remedy, changes):
 
 def probe(folder, config):
     """Of each checkpoint of a run: step, share of dead units, size of each block's activations."""
-    from inception_tf.evaluation.models import CHECKPOINTS, load_weights
-    from inception_tf.runtime import checkpoint
+    from inception_tf.runs import checkpoint
+    from inception_tf.runs.network import CHECKPOINTS, load_weights
 
     network, blocks, images = _network_to_probe(config)
     seen = []
@@ -84,10 +84,10 @@ def _network_to_probe(config):
     import keras
 
     from inception_tf.data.batches import scoring_batches
-    from inception_tf.data.crops import preprocessing_of
     from inception_tf.data.sources import open_source
-    from inception_tf.evaluation.models import build_network
+    from inception_tf.data.views import preprocessing_of
     from inception_tf.nets import endpoints
+    from inception_tf.runs.network import build_network
 
     source = open_source(config.data, config.data.eval_split)
     with scoring_batches(

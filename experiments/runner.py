@@ -150,7 +150,7 @@ def _is_done(run, rows):
 
 
 def _write_rows(path, rows):
-    from inception_tf.runtime.writers import write_atomically
+    from inception_tf.runs.metrics import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
@@ -202,7 +202,7 @@ def _text(value):
 
 
 def _row(run, settings, code, seconds):
-    from inception_tf.runtime.writers import read_metrics
+    from inception_tf.runs.metrics import read_metrics
 
     folder = settings.folder / run.name
     if code not in (0, NonFiniteError.exit_code):

@@ -16,11 +16,11 @@ _HOMES = {
     "build": "nets",
     "endpoints": "nets",
     "feature_pyramid": "nets",
-    "preprocess_input": "nets.inputs",
-    "decode_predictions": "nets.predictions",
+    "preprocess_input": "nets.assembly",
+    "decode_predictions": "nets.imagenet",
     "Config": "config",
     "preset": "config",
-    "load_model": "evaluation.models",
+    "load_model": "runs.network",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from inception_tf.config import preset
-from inception_tf.evaluation.models import CHECKPOINTS, build_network
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS, build_network
 
 
 def write_run(folder, class_names, seed=0, prepare=None, **settings):

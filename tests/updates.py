@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.config import Execution, Optimization
-from inception_tf.runtime.strategy import make_strategy
+from inception_tf.runtime.devices import make_strategy
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep

@@ -30,8 +30,8 @@ def main(argv):
         raise UsageError("nothing to do: give --last=K of at least 2, --recalibrate_images=N, "
                          "or both")
     import_tensorflow()
-    from inception_tf.evaluation import averaging
-    from inception_tf.evaluation.models import read_config
+    from inception_tf.runs.network import read_config
+    from inception_tf.training import averaging
 
     model_dir = arguments.given.get("model_dir", "runs/demo")
     config = read_config(model_dir).replace(**arguments.given)

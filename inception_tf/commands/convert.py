@@ -39,7 +39,7 @@ def main(argv):
     own = arguments.own
     _check_paths(own)
     import_tensorflow()
-    from inception_tf.weights.convert import Conversion
+    from inception_tf.weights.matching import Conversion
 
     size = network.image_size
     is_folder = _is_folder(own["output"])
@@ -78,7 +78,7 @@ def _check_paths(own):
 
 
 def _print_top_5(model, own, network):
-    from inception_tf.nets.predictions import decode_predictions
+    from inception_tf.nets.imagenet import decode_predictions
 
     image = _image(own["check"], own["from"], network)
     # With an auxiliary head the main classifier is the first of two outputs.
@@ -93,9 +93,9 @@ def _image(path, source, network):
     """The image as it was cut and resized for the weights of `source`."""
     import tensorflow as tf
 
-    from inception_tf.data.crops import Preprocessing, scoring_crop
     from inception_tf.data.images import MAX_PIXELS, cause_of_failure
-    from inception_tf.weights.preprocessing import preprocessing_of
+    from inception_tf.data.views import Preprocessing, scoring_crop
+    from inception_tf.weights.card import preprocessing_of
 
     with open(path, "rb") as file:
         encoded = file.read()
@@ -113,7 +113,7 @@ def _is_folder(output):
 
 def _write(conversion, model, own, network):
     """A run's folder, or one file that says which network it is; facenet's has no such words."""
-    from inception_tf.evaluation.converted import facts_of, write_run
+    from inception_tf.runs.new_run import facts_of, write_run
 
     if conversion.source == "facenet":
         _save(model, own["output"], None)
@@ -128,7 +128,7 @@ def _write(conversion, model, own, network):
 
 def _save(model, output, facts):
     """Complete under its name, or absent."""
-    from inception_tf.weights.facts import write_facts
+    from inception_tf.weights.card import write_facts
 
     ending = next(ending for ending in ENDINGS if output.endswith(ending))
     unfinished = outputs.aside(output, ending)

@@ -63,8 +63,8 @@ def _built(net, network, own):
 
 
 def _print_stages(model, image_size):
-    from inception_tf.nets.inspect import stages
-    from inception_tf.nets.stages import stage_of
+    from inception_tf.nets.anatomy import stages
+    from inception_tf.nets.endpoints import stage_of
 
     rows = stages(model)
     table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint")
@@ -92,7 +92,7 @@ def _print_input(config, images_per_second):
     """Pipeline and floor, at which rate, and how many cores `images_per_second` takes."""
     from inception_tf.data.sources import open_source
     from inception_tf.data.speed import decoding_speed, pipeline_speed
-    from inception_tf.runtime.strategy import colors_on_device
+    from inception_tf.runtime.devices import colors_on_device
 
     data, size = config.data, config.network.image_size
     source = open_source(data, data.train_split)

@@ -36,7 +36,7 @@ def main(argv):
     _check(own, arguments.words)
     import_tensorflow()
     from inception_tf.runtime.signals import StopSignals
-    from inception_tf.serving.predict import image_paths, open_predictor
+    from inception_tf.serving.predictor import image_paths, open_predictor
 
     paths = image_paths(arguments.words)
     with StopSignals() as stop, stop.at_once():
@@ -61,7 +61,7 @@ def _check(own, words):
 def _predict(predictor, paths, own):
     """Prints and writes as answers come; the number of pictures that could not be read."""
     from inception_tf.runtime.progress import bar
-    from inception_tf.serving.predict import predictions
+    from inception_tf.serving.predictor import predictions
 
     names = readable_names(predictor.class_names)
     width = min(48, max(map(len, paths)))
@@ -87,7 +87,7 @@ def _predict(predictor, paths, own):
 
 def readable_names(class_names):
     """Class names; ImageNet's ids with the words they stand for."""
-    from inception_tf.nets.predictions import imagenet_classes
+    from inception_tf.nets.imagenet import imagenet_classes
 
     words = dict(imagenet_classes())
     return [f"{name} {words[name]}" if name in words else name for name in class_names]

@@ -7,9 +7,9 @@ import math
 
 import tensorflow as tf
 
-from inception_tf.data import crops
+from inception_tf.data import views
+from inception_tf.data.augment import crop
 from inception_tf.data.color import NUM_DRAWS, colored
-from inception_tf.data.distort import crop
 from inception_tf.data.order import example_indices
 from inception_tf.data.stream import PARALLELISM, ExampleStream, Labels, Slots
 
@@ -66,7 +66,7 @@ def scoring_batches(source, data, *, preprocessing, num_classes, label_offset=0,
     """
     size = preprocessing.image_size
     return _records_in_order(
-        source, data, lambda encoded: crops.scoring_crop(encoded, preprocessing,
+        source, data, lambda encoded: views.scoring_crop(encoded, preprocessing,
                                                          data.max_image_pixels),
         (size, size, 3), Labels(num_classes, label_offset), batch_size=batch_size, part=part,
         parallelism=parallelism, prefetch=prefetch)
@@ -82,7 +82,7 @@ def view_batches(source, data, *, preprocessing, protocol, start=0, batch_size, 
     shape = (protocol.plain, preprocessing.image_size, preprocessing.image_size, 3)
     in_flight = max(1, IN_FLIGHT_BYTES // (4 * math.prod(shape)))
     return _records_in_order(
-        source, data, lambda encoded: crops.plain_views(encoded, preprocessing, protocol,
+        source, data, lambda encoded: views.plain_views(encoded, preprocessing, protocol,
                                                         data.max_image_pixels),
         shape, Labels(source.num_classes, lowest=-1), start=start, batch_size=batch_size,
         part=part, parallelism=min(PARALLELISM, in_flight), prefetch=1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from inception_tf.data import images
+from inception_tf.data.augment import random_window
 from inception_tf.data.batches import training_batches
-from inception_tf.data.distort import random_window
 from inception_tf.data.order import example_indices
 from inception_tf.data.stream import ExampleStream, Labels, Slots
 

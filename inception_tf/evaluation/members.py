@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from inception_tf.config import Config
-from inception_tf.data.crops import preprocessing_of, protocol_of
+from inception_tf.data.views import preprocessing_of, protocol_of
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import (
+from inception_tf.runs import checkpoint
+from inception_tf.runs.choice import load_chosen
+from inception_tf.runs.network import (
     CHECKPOINTS,
     build_network,
     load_weights,
     read_config,
     refuse_false_claims,
 )
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.choice import load_chosen
 
 # What preprocessing flags given to eval override; all else of a member is its run's own.
 OVERRIDES = ("crop_fraction", "interpolation", "pixel_centers", "antialias")

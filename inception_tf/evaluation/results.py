@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from inception_tf.errors import StorageError
-from inception_tf.evaluation.outcomes import outcomes_of
+from inception_tf.evaluation.report.outcomes import outcomes_of
 from inception_tf.evaluation.submission import read_class_ids, submission_text
 from inception_tf.runtime import outputs
 
@@ -51,7 +51,7 @@ def write_results(request, result, members, right, chosen):
         return submission_text(probabilities, members[0].example_ids, ids)
 
     def report():
-        from inception_tf.evaluation.report import write_report
+        from inception_tf.evaluation.report.page import write_report
 
         outcomes = outcomes_of(probabilities, right, chosen)
         write_report(request.report, result, members, outcomes, request.given)

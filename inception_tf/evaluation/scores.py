@@ -4,13 +4,13 @@ All sums are made in float64 in the order of the split, from the float32 numbers
 predictions files hold, so the same files give the same digits whoever scores them.
 """
 
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 
 from inception_tf.errors import DataError, UsageError
-from inception_tf.evaluation.calibration import reliability
 
 _ROWS_AT_ONCE = 512
 # Two-sided 95 % quantile of the normal distribution.
@@ -127,3 +127,36 @@ def require_finite(probabilities, example_ids):
     bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(bad):
         raise DataError(f"{example_ids[bad[0]]} has probabilities that are not finite")
+
+
+# Equal widths from 0 to 1, each open below and closed above, as in Guo et al.
+NUM_BINS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """Sums by bin of confidence; bin b holds confidences in (b / NUM_BINS, (b + 1) / NUM_BINS].
+
+    counts: images, int [NUM_BINS].
+    right: those of them that are right, int [NUM_BINS].
+    confidence: sum of their confidences, float64 [NUM_BINS].
+    """
+
+    counts: np.ndarray
+    right: np.ndarray
+    confidence: np.ndarray
+
+    @property
+    def expected_error(self):
+        """Expected calibration error: the mean over images of |accuracy - confidence| by bin."""
+        return float(np.abs(self.right - self.confidence).sum() / self.counts.sum())
+
+
+def reliability(confidence, right):
+    """The Reliability of images.
+
+    Shape: float64 [n] in [0, 1], bool [n].
+    """
+    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    return Reliability(*(np.bincount(bins, weights, NUM_BINS).astype(kind) for weights, kind in (
+        (None, int), (right, int), (confidence, float))))

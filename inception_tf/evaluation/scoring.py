@@ -7,13 +7,13 @@ from inception_tf.config import Runtime
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
 from inception_tf.evaluation import paper, scores, targets
+from inception_tf.evaluation.inference import devices, plan_passes, predict_split
 from inception_tf.evaluation.members import load_members, refuse_other_classes
-from inception_tf.evaluation.predict import devices, plan_passes, predict_split
-from inception_tf.evaluation.predictions import open_predictions, predictions_writer
+from inception_tf.evaluation.predictions_file import open_predictions, predictions_writer
 from inception_tf.evaluation.predictions_header import id_bytes_for, refuse_other
-from inception_tf.evaluation.provenance import file_facts, versions
 from inception_tf.evaluation.results import check_results, predictions_files, write_results
 from inception_tf.evaluation.submission import read_class_ids
+from inception_tf.runtime.provenance import file_facts, versions
 
 # What the paper leaves open and how it is read here, by number of crops.
 ASSUMPTIONS = {

@@ -20,11 +20,8 @@ from pathlib import Path
 
 from inception_tf.config import Runtime
 from inception_tf.errors import CheckpointError, StorageError, UsageError
+from inception_tf.evaluation.inference import view_step
 from inception_tf.evaluation.members import member_of
-from inception_tf.evaluation.models import CHECKPOINTS, CONFIG, read_config
-from inception_tf.evaluation.predict import view_step
-from inception_tf.evaluation.provenance import file_facts, versions
-from inception_tf.evaluation.record import open_record
 from inception_tf.evaluation.scoring import (
     devices_for,
     how_seen,
@@ -32,8 +29,11 @@ from inception_tf.evaluation.scoring import (
     predict_into,
     score_files,
 )
-from inception_tf.runtime import checkpoint
+from inception_tf.evaluation.watch_log import open_record
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS, CONFIG, read_config
 from inception_tf.runtime.cluster import read_cluster
+from inception_tf.runtime.provenance import file_facts, versions
 from inception_tf.runtime.signals import StopSignals
 
 log = logging.getLogger("inception_tf")

@@ -6,13 +6,13 @@ under any Keras backend.
 
 import functools
 
+from inception_tf.nets.assembly import preprocess_input
 from inception_tf.nets.endpoints import endpoints, feature_pyramid
 from inception_tf.nets.facenet import FacenetInceptionResNetV1
 from inception_tf.nets.inception_resnet_v1 import InceptionResNetV1
 from inception_tf.nets.inception_resnet_v2 import InceptionResNetV2
 from inception_tf.nets.inception_v3 import InceptionV3
 from inception_tf.nets.inception_v4 import InceptionV4
-from inception_tf.nets.inputs import preprocess_input
 
 # A new network is one file with its figures and one line here.
 NETWORKS = {

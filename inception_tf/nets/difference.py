@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import keras
 
-from inception_tf.nets.inspect import layers_of_endpoints, multiply_adds, parameters, stages
+from inception_tf.nets.anatomy import layers_of_endpoints, multiply_adds, parameters, stages
 
 ABSENT = "-"
 

@@ -6,10 +6,8 @@ it is not among the networks that can be trained here.
 
 import keras
 
-from inception_tf.nets.assembly import model_of
-from inception_tf.nets.heads import dropped
+from inception_tf.nets.assembly import dropped, image_input, model_of
 from inception_tf.nets.inception_resnet_v1 import body, inception_resnet_c
-from inception_tf.nets.inputs import image_input
 from inception_tf.nets.layers import LayerOptions, batch_norm, layer_options
 from inception_tf.nets.specs import INCEPTION_RESNET_V1, count
 

@@ -1,11 +1,9 @@
 """Inception-ResNet-v1 (arXiv 1602.07261, Figures 7 and 10 to 15)."""
 
-from inception_tf.nets.assembly import assemble
-from inception_tf.nets.heads import Top
+from inception_tf.nets.assembly import Top, assemble
 from inception_tf.nets.layers import LayerOptions, concat, conv_bn, conv_linear, scaled_residual
-from inception_tf.nets.reductions import reduction_a, reduction_b_resnet_v1
+from inception_tf.nets.modules import reduction_a, reduction_b_resnet_v1, stem_resnet_v1
 from inception_tf.nets.specs import INCEPTION_RESNET_V1, triple
-from inception_tf.nets.stems import stem_resnet_v1
 
 
 def InceptionResNetV1(

@@ -6,8 +6,7 @@ and timm) has the stem of Inception-v3 and one more module, 10/20/10 blocks, a l
 block without ReLU, and a 1x1 convolution before the classifier.
 """
 
-from inception_tf.nets.assembly import assemble
-from inception_tf.nets.heads import Top
+from inception_tf.nets.assembly import Top, assemble
 from inception_tf.nets.layers import (
     LayerOptions,
     avg_pool,
@@ -16,17 +15,14 @@ from inception_tf.nets.layers import (
     conv_linear,
     scaled_residual,
 )
-from inception_tf.nets.reductions import (
+from inception_tf.nets.modules import (
     reduction_a,
     reduction_b_resnet_v1,
     reduction_b_resnet_v2,
+    stem_v3,
+    stem_v4,
 )
-from inception_tf.nets.specs import (
-    INCEPTION_RESNET_V2,
-    INCEPTION_RESNET_V2_RELEASED,
-    triple,
-)
-from inception_tf.nets.stems import stem_v3, stem_v4
+from inception_tf.nets.specs import INCEPTION_RESNET_V2, INCEPTION_RESNET_V2_RELEASED, triple
 
 NAMES = {"paper": "inception_resnet_v2", "released": "inception_resnet_v2_released"}
 

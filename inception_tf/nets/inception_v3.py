@@ -4,11 +4,10 @@ Built as the released TF-slim code has it, which differs from Table 1 of its pap
 (docs/errata.md); figure numbers here are those of 1512.00567.
 """
 
-from inception_tf.nets.assembly import assemble
-from inception_tf.nets.heads import Top
+from inception_tf.nets.assembly import Top, assemble
 from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, max_pool
+from inception_tf.nets.modules import stem_v3
 from inception_tf.nets.specs import INCEPTION_V3, V3_POOL_FILTERS, V3_SEVEN_FILTERS, triple
-from inception_tf.nets.stems import stem_v3
 
 
 def InceptionV3(

@@ -1,11 +1,9 @@
 """Inception-v4 (arXiv 1602.07261, Figures 3 to 9)."""
 
-from inception_tf.nets.assembly import assemble
-from inception_tf.nets.heads import Top
+from inception_tf.nets.assembly import Top, assemble
 from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, kernel_pair
-from inception_tf.nets.reductions import reduction_a, reduction_b_v4
+from inception_tf.nets.modules import reduction_a, reduction_b_v4, stem_v4
 from inception_tf.nets.specs import INCEPTION_V4, triple
-from inception_tf.nets.stems import stem_v4
 
 
 def InceptionV4(

@@ -6,15 +6,14 @@ from pathlib import Path
 import keras
 
 from inception_tf.config import Data, Network
-from inception_tf.data.crops import preprocessing_of
+from inception_tf.data.views import preprocessing_of
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.evaluation.models import build_network, load_model, refuse_false_claims
-from inception_tf.nets.hdf5 import keras_arrays
-from inception_tf.nets.weights_file import load_weights_file
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.metrics import METRICS, read_metrics
+from inception_tf.runs.network import build_network, load_model, refuse_false_claims
 from inception_tf.runtime.progress import log
-from inception_tf.runtime.writers import METRICS, read_metrics
-from inception_tf.weights.facts import read_facts
+from inception_tf.weights.card import read_facts
+from inception_tf.weights.keras_file import keras_arrays, load_weights_file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """How far an exported network's answers lie from those of the network it was made from."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from matplotlib import cbook
+from PIL import Image
 
-from inception_tf.data.crops import scoring_crop
-from inception_tf.errors import StorageError
-from inception_tf.serving import fresh_process
-from inception_tf.serving.served_network import logits_and_features
+from inception_tf.data.sources import open_source
+from inception_tf.data.views import scoring_crop
+from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.serving.saved_model import fresh_process
+from inception_tf.serving.saved_model.network import logits_and_features
 
 # Of probabilities, and of features over their standard deviation. Folding and another
 # order of sums give 1e-6; a wrong crop or a lost layer gives 1e-1.
@@ -97,3 +101,37 @@ def _ask_in_fresh_process(folder, encoded, meanwhile):
                                f"{errors.strip()[-300:]}")
         with np.load(outputs) as file:
             return dict(file), live
+
+
+# Two photographs that come with matplotlib: 600x512 and 721x720 pixels.
+PHOTOGRAPHS = ("grace_hopper.jpg", "Minduka_Present_Blue_Pack.png")
+NOISE_SIZES = ((75, 75), (300, 200), (181, 402))
+
+
+def encoded_images():
+    """Encoded noise and photographs of mixed sizes, as PNG and JPEG: a list of bytes."""
+    generator = np.random.default_rng(0)
+    noise = [_png(generator.integers(0, 256, (*size, 3), np.uint8)) for size in NOISE_SIZES]
+    return noise + [Path(cbook.get_sample_data(name, asfileobj=False)).read_bytes()
+                    for name in PHOTOGRAPHS]
+
+
+def examples(data, split, class_names, count):
+    """(records, why there are none) of up to `count` examples spread over a split.
+
+    The data set may not be on the machine that exports; one of other classes is not used.
+    """
+    try:
+        source = open_source(data, split)
+    except (UsageError, DataError) as error:
+        return [], str(error)
+    if source.class_names != tuple(class_names):
+        return [], f"{source.name}/{split} has other classes than the network"
+    count = min(count, source.num_examples)
+    return [source.read(i * source.num_examples // count) for i in range(count)], ""
+
+
+def _png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()

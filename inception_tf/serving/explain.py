@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from inception_tf.evaluation.figures import plain, short
+from inception_tf.evaluation.report.figures import plain, short
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402

@@ -21,17 +21,16 @@ from msgspec import Meta
 
 from inception_tf import strict_json
 from inception_tf.config import Config
-from inception_tf.data.crops import Preprocessing
+from inception_tf.data.views import Preprocessing
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.converted import converted_origin
-from inception_tf.evaluation.models import MAX_CLASSES
-from inception_tf.evaluation.provenance import versions
-from inception_tf.runtime.hashes import sha256_of
-from inception_tf.runtime.new_folder import new_folder
-from inception_tf.serving import comparison, formats, samples
+from inception_tf.runs.network import MAX_CLASSES
+from inception_tf.runs.new_run import converted_origin
+from inception_tf.runtime.files import new_folder, sha256_of
+from inception_tf.runtime.provenance import versions
+from inception_tf.serving import comparison, formats
 from inception_tf.serving.model_card import model_card
-from inception_tf.serving.served_network import ServedNetwork
-from inception_tf.serving.signatures import Signatures, save
+from inception_tf.serving.saved_model.network import ServedNetwork
+from inception_tf.serving.saved_model.signatures import Signatures, save
 from inception_tf.text import printable
 
 FORMAT = 1
@@ -80,7 +79,7 @@ def export(classifier, export_dir, request):
     with new_folder(export_dir) as folder:
         if request.format == "savedmodel":
             save(folder, Signatures(classifier, ServedNetwork(classifier.model)))
-            encoded = samples.encoded_images() + [r.encoded for r in samples.examples(
+            encoded = comparison.encoded_images() + [r.encoded for r in comparison.examples(
                 classifier.data, classifier.data.eval_split, classifier.class_names, 8)[0]]
             compared = {"images": len(encoded), "largest_difference":
                         comparison.saved_model_difference(classifier, folder, encoded)}

@@ -18,9 +18,9 @@ import tensorflow as tf
 from inception_tf.config import Config
 from inception_tf.errors import UsageError
 from inception_tf.runtime.progress import bar
-from inception_tf.serving import comparison, runtimes, samples
-from inception_tf.serving.folding import folded
-from inception_tf.weights.facts import Facts, write_facts
+from inception_tf.serving import comparison, runtimes
+from inception_tf.serving.saved_model.folding import folded
+from inception_tf.weights.card import Facts, write_facts
 
 BATCH_SIZES = (1, 8)
 # Passes whose median is the speed.
@@ -116,7 +116,7 @@ def _quantization(classifier, request):
 
 def _calibration_images(classifier, count):
     """Training images, cut as in scoring."""
-    records, why_none = samples.examples(classifier.data, classifier.data.train_split,
+    records, why_none = comparison.examples(classifier.data, classifier.data.train_split,
                                          classifier.class_names, count)
     if not records:
         raise UsageError(f"--quantize=int8 is calibrated on training images: {why_none}")
@@ -126,7 +126,7 @@ def _calibration_images(classifier, count):
 def _compare(classifier, folder, request):
     original = runtimes.probabilities_of(classifier.model, classifier.first_class)
     exported = runtimes.load(folder, request.format, classifier.first_class)
-    images = comparison.crops_of(classifier, samples.encoded_images())
+    images = comparison.crops_of(classifier, comparison.encoded_images())
     expected = original(images)
     found = exported(images)
     difference = comparison.largest_difference(found, expected)
@@ -162,7 +162,7 @@ def _accuracy(classifier, original, exported, count):
     """Top-1 errors of both on the same validation images; why there are none otherwise."""
     if not count:
         return {}
-    records, why_none = samples.examples(classifier.data, classifier.data.eval_split,
+    records, why_none = comparison.examples(classifier.data, classifier.data.eval_split,
                                          classifier.class_names, count)
     if not records:
         return {"accuracy_not_measured": why_none}

@@ -1,6 +1,6 @@
 """What an exported network is, for people: the manifest as Markdown."""
 
-from inception_tf.evaluation.converted import converted_origin
+from inception_tf.runs.new_run import converted_origin
 from inception_tf.text import printable
 
 

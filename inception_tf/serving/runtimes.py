@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from inception_tf.errors import InceptionError, UsageError
 from inception_tf.serving.classifier import open_keras
-from inception_tf.serving.operations import refuse_unknown_ops
+from inception_tf.serving.saved_model.operations import refuse_unknown_ops
 
 
 def of_manifest(folder: Path,

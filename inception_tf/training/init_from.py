@@ -7,19 +7,13 @@ import os
 from pathlib import Path
 
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.evaluation.models import (
-    CHECKPOINTS,
-    CONFIG,
-    read_config,
-    refuse_false_claims,
-)
-from inception_tf.nets.hdf5 import keras_arrays
-from inception_tf.nets.stages import STAGES, stage_of
-from inception_tf.nets.stored import Refused, Stored, read
-from inception_tf.nets.weights_file import ENDINGS
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.choice import NEWEST, load_chosen
-from inception_tf.weights.facts import read_facts
+from inception_tf.nets.endpoints import STAGES, stage_of
+from inception_tf.runs import checkpoint
+from inception_tf.runs.choice import NEWEST, load_chosen
+from inception_tf.runs.network import CHECKPOINTS, CONFIG, read_config, refuse_false_claims
+from inception_tf.weights.arrays import Refused, Stored, read
+from inception_tf.weights.card import read_facts
+from inception_tf.weights.keras_file import ENDINGS, keras_arrays
 
 log = logging.getLogger("inception_tf")
 

@@ -8,25 +8,23 @@ from pathlib import Path
 import keras
 
 from inception_tf.data.batches import scoring_batches, training_batches
-from inception_tf.data.crops import preprocessing_of
 from inception_tf.data.prepare import prepare_in_passing
 from inception_tf.data.sources import open_source
+from inception_tf.data.views import preprocessing_of
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.accuracy import Scorer
-from inception_tf.evaluation.models import CHECKPOINTS, build_network, require_room_for_batch
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.folder import digest, make_folder, metrics_of, refuse_other_run
+from inception_tf.runs.lock import locked
+from inception_tf.runs.network import CHECKPOINTS, build_network, require_room_for_batch
 from inception_tf.runtime.cluster import read_cluster
-from inception_tf.runtime.lock import locked
+from inception_tf.runtime.devices import colors_on_device, gather_equal, make_strategy
+from inception_tf.runtime.hang import StallWatchdog
+from inception_tf.runtime.peers import naming_lost_peers
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.runtime.progress import StepProgress, bar, scoring_line
 from inception_tf.runtime.signals import Interrupted, StopSignals
-from inception_tf.runtime.stall import StallWatchdog
-from inception_tf.runtime.strategy import colors_on_device, gather_equal, make_strategy
-from inception_tf.runtime.watchdog import naming_lost_peers
-from inception_tf.training import manifest, non_finite
-from inception_tf.training.folder import digest, make_folder, metrics_of, refuse_other_run
+from inception_tf.training import non_finite, resume
 from inception_tf.training.init_from import start_new_run
-from inception_tf.training.logits import logits_of
 from inception_tf.training.plan import (
     banner,
     check_execution,
@@ -38,6 +36,7 @@ from inception_tf.training.records import Records
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep
+from inception_tf.training.validation import Scorer, logits_of
 
 log = logging.getLogger("inception_tf")
 
@@ -159,7 +158,7 @@ class Run:
     def save(self, stream):
         """Starts writing a checkpoint of this step, by the chief."""
         if self.cluster.is_chief:
-            facts = manifest.facts(self.config, self.source, self.machine, stream.bad_examples)
+            facts = resume.facts(self.config, self.source, self.machine, stream.bad_examples)
             self.records.save(self.step, self.state.arrays(), facts)
 
     def close(self):
@@ -209,17 +208,17 @@ class Run:
 
     def _restore(self):
         def check(arrays, facts):
-            manifest.check(facts, self.config, self.source)
+            resume.check(facts, self.config, self.source)
             self.state.check(arrays)
 
-        self.machine = manifest.machine_of(self.strategy, self.cluster)
+        self.machine = resume.machine_of(self.strategy, self.cluster)
         found = checkpoint.load_newest(self.checkpoints, log.warning, check)
         if found is None:
             return 0, {}
         arrays, facts = found
         self.state.load(arrays)
         log.info("going on from step %d in %s", facts["step"], self.checkpoints)
-        manifest.warn_of_other_machine(facts, self.machine)
+        resume.warn_of_other_machine(facts, self.machine)
         return facts["step"], facts["bad_examples"]
 
     def _stream(self):

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import NonFiniteError
-from inception_tf.runtime.strategy import split_batches
+from inception_tf.runtime.devices import split_batches
 from inception_tf.training.replica import PARTS
 
 log = logging.getLogger("inception_tf")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from inception_tf.config import Config
 from inception_tf.errors import UsageError
 from inception_tf.nets.sizes import image_bytes
+from inception_tf.runtime.devices import colors_on_device
 from inception_tf.runtime.memory import require_memory
-from inception_tf.runtime.strategy import colors_on_device
 from inception_tf.training.schedule import Schedule
 
 BANNER_EPOCHS = (0, 10, 50, 100)

@@ -6,12 +6,12 @@ import tensorflow as tf
 
 from inception_tf.config import Config
 from inception_tf.errors import StorageError
-from inception_tf.evaluation.curves import draw_curves
-from inception_tf.evaluation.models import CHECKPOINTS
-from inception_tf.runtime.lock import FolderLock
-from inception_tf.runtime.saver import BackgroundSaver
-from inception_tf.runtime.writers import METRICS, MetricsWriter, log
-from inception_tf.training.folder import write_config
+from inception_tf.runs.folder import write_config
+from inception_tf.runs.lock import FolderLock
+from inception_tf.runs.metrics import METRICS, MetricsWriter, log
+from inception_tf.runs.network import CHECKPOINTS
+from inception_tf.runs.saver import BackgroundSaver
+from inception_tf.training.curves import draw_curves
 
 
 class Records:

@@ -4,8 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import CheckpointError, UsageError
-from inception_tf.training.loss_scale import LossScale
-from inception_tf.training.optimizer import make_slots
+from inception_tf.training.optimizer import LossScale, make_slots
 
 
 class TrainState:

@@ -11,9 +11,9 @@ An update is applied as a whole or not at all.
 
 import tensorflow as tf
 
-from inception_tf.nets.stages import stage_of
+from inception_tf.nets.endpoints import stage_of
+from inception_tf.runtime.devices import local, same_on_replicas, split_batches
 from inception_tf.runtime.graphs import lightly_optimized
-from inception_tf.runtime.strategy import local, same_on_replicas, split_batches
 from inception_tf.training.losses import is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, clip_scale, make_update
 from inception_tf.training.replica import PARTS, ReplicaPass

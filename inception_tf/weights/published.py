@@ -9,8 +9,8 @@ import os
 import keras
 
 from inception_tf.errors import UsageError
-from inception_tf.weights.assign import assign
-from inception_tf.weights.convert import TABLES, Conversion
+from inception_tf.weights.arrays import assign
+from inception_tf.weights.matching import TABLES, Conversion
 
 CLASSES = 1000
 

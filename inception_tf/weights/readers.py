@@ -11,10 +11,10 @@ import shlex
 import zipfile
 
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.nets.hdf5 import check_stored, keras_arrays, open_archive
-from inception_tf.nets.stored import Refused, Stored, check_sizes
-from inception_tf.runtime.hashes import sha256_of
+from inception_tf.runtime.files import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
+from inception_tf.weights.arrays import Refused, Stored, check_sizes
+from inception_tf.weights.keras_file import check_stored, keras_arrays, open_archive
 
 # A checkpoint of timm has its arguments beside dicts of tensors; some files are a whole model.
 _MAKE_PLAIN = (

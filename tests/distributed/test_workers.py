@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from inception_tf.runtime.writers import read_metrics
+from inception_tf.runs.metrics import read_metrics
 from tests.fault.runs import ROOT, finish_all, newest, start, start_workers, trace
 from tests.pictures import write_image_folder
 

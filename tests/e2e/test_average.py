@@ -13,8 +13,8 @@ from inception_tf.config import preset
 from inception_tf.data.batches import training_batches
 from inception_tf.data.sources import open_source
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import CHECKPOINTS, load_model
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS, load_model
 from inception_tf.training.loop import train
 from tests.pictures import write_image_folder
 

@@ -10,8 +10,8 @@ from inception_tf.commands import average, export, predict
 from inception_tf.commands import eval as evaluate
 from inception_tf.commands import train as training
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.evaluation.models import CHECKPOINTS
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS
 from tests.pictures import write_image_folder
 from tests.runs import write_run
 

@@ -9,9 +9,9 @@ import pytest
 from inception_tf.commands import eval as command
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import Config
-from inception_tf.data.crops import preprocessing_of, protocol_of, views
-from inception_tf.evaluation.models import load_model
-from inception_tf.evaluation.predictions import PredictionsWriter, open_predictions
+from inception_tf.data.views import preprocessing_of, protocol_of, views
+from inception_tf.evaluation.predictions_file import PredictionsWriter, open_predictions
+from inception_tf.runs.network import load_model
 from tests.pictures import write_image_folder
 from tests.runs import write_run
 

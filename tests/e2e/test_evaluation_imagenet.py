@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inception_tf.commands import eval as command
-from inception_tf.evaluation.predictions import open_predictions
+from inception_tf.evaluation.predictions_file import open_predictions
 from tests.imagenet_miniature import NUM_SYNSETS, tfds_file, validation_labels, write_archives
 from tests.runs import write_run
 

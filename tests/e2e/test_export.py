@@ -17,15 +17,15 @@ import tensorflow as tf
 from inception_tf.commands import predict
 from inception_tf.commands.export import main
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.data.crops import scoring_crop
+from inception_tf.data.views import scoring_crop
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import CHECKPOINTS
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_keras, open_run
 from inception_tf.serving.export import read_manifest
-from inception_tf.serving.served_network import ServedNetwork
-from inception_tf.serving.signatures import Signatures, save
+from inception_tf.serving.saved_model.network import ServedNetwork
+from inception_tf.serving.saved_model.signatures import Signatures, save
 from tests.bad_images import bomb, encode, jpeg, pixels
 from tests.pictures import write_image_folder
 from tests.runs import randomize_statistics, write_run

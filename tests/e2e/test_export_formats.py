@@ -12,11 +12,11 @@ from inception_tf.commands.export import main
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_run
+from inception_tf.serving.comparison import encoded_images
 from inception_tf.serving.export import read_manifest
 from inception_tf.serving.formats import FORMATS, packages_of
-from inception_tf.serving.samples import encoded_images
-from inception_tf.serving.served_network import ServedNetwork
-from inception_tf.serving.signatures import Signatures, save
+from inception_tf.serving.saved_model.network import ServedNetwork
+from inception_tf.serving.saved_model.signatures import Signatures, save
 from tests.pictures import write_image_folder
 from tests.runs import randomize_statistics, write_run
 

@@ -10,7 +10,7 @@ import pytest
 from inception_tf.commands import eval as command
 from inception_tf.commands.predict import main as predict
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.evaluation.predictions import open_predictions
+from inception_tf.evaluation.predictions_file import open_predictions
 from inception_tf.serving import export
 from inception_tf.serving.explain import picture_names
 from inception_tf.text import printable

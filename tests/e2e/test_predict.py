@@ -14,7 +14,8 @@ from PIL import Image
 from inception_tf.commands.export import main as export
 from inception_tf.commands.predict import main, readable_names
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.serving import comparison, predict
+from inception_tf.serving import comparison
+from inception_tf.serving import predictor as predictor_module
 from inception_tf.serving.classifier import open_run
 from inception_tf.serving.explain import Explainer
 from tests.bad_images import jpeg
@@ -174,11 +175,11 @@ def test_bad_input_is_one_line(run, pictures, tmp_path, capsys, words, message):
 def test_decoding_stays_a_bounded_way_ahead(run, pictures, monkeypatch):
     """Memory must not grow with the number of pictures."""
     decoded = []
-    monkeypatch.setattr(predict, "_decode", lambda crop, path, limit: decoded.append(path))
-    predictor = predict.open_predictor(str(run))
-    stream = predict._decoded(predictor, map(str, range(10_000)))
+    monkeypatch.setattr(predictor_module, "_decode", lambda crop, path, limit: decoded.append(path))
+    predictor = predictor_module.open_predictor(str(run))
+    stream = predictor_module._decoded(predictor, map(str, range(10_000)))
     next(stream)
-    assert len(decoded) <= (predict.AHEAD + 1) * predict.BATCH_SIZE + 1
+    assert len(decoded) <= (predictor_module.AHEAD + 1) * predictor_module.BATCH_SIZE + 1
     stream.close()
 
 

@@ -15,7 +15,7 @@ from inception_tf.commands import eval as command
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import preset
 from inception_tf.data.sources import open_source
-from inception_tf.evaluation.predictions import IDENTITY, predictions_writer
+from inception_tf.evaluation.predictions_file import IDENTITY, predictions_writer
 from inception_tf.text import printable
 from tests.pictures import write_image_folder
 
@@ -176,7 +176,7 @@ def test_f54_report_that_fails_leaves_nothing_behind_and_the_table_stands(
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
-    monkeypatch.setattr("inception_tf.runtime.new_folder.flush_entry", full)
+    monkeypatch.setattr("inception_tf.runtime.files.flush_entry", full)
     output = tmp_path / "r.json"
     assert report(tmp_path / "report", files, f"--output={output}") == 4
     printed = capsys.readouterr()

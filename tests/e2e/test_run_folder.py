@@ -8,8 +8,8 @@ import pytest
 
 from inception_tf.config import preset
 from inception_tf.errors import StorageError, UsageError
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.lock import LOCK
+from inception_tf.runs import checkpoint
+from inception_tf.runs.lock import LOCK
 from inception_tf.training.loop import Run, train
 from inception_tf.training.records import Records
 from tests.hooked import small_network

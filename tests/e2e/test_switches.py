@@ -7,9 +7,10 @@ import pytest
 
 from inception_tf.config import preset
 from inception_tf.errors import NonFiniteError, UsageError
-from inception_tf.evaluation.models import CHECKPOINTS, build_network
-from inception_tf.runtime import checkpoint, memory
-from inception_tf.runtime.writers import read_metrics
+from inception_tf.runs import checkpoint
+from inception_tf.runs.metrics import read_metrics
+from inception_tf.runs.network import CHECKPOINTS, build_network
+from inception_tf.runtime import memory
 from inception_tf.training.loop import Run, train
 from inception_tf.training.step import TrainStep
 from tests.pictures import write_image_folder

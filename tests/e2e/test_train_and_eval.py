@@ -10,10 +10,10 @@ import pytest
 
 from inception_tf.config import Config, preset
 from inception_tf.errors import CheckpointError, UsageError
-from inception_tf.evaluation.models import CHECKPOINTS, load_model
 from inception_tf.evaluation.scoring import Request, score_networks
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.writers import read_metrics
+from inception_tf.runs import checkpoint
+from inception_tf.runs.metrics import read_metrics
+from inception_tf.runs.network import CHECKPOINTS, load_model
 from inception_tf.training.loop import train
 from tests.pictures import write_image_folder
 

@@ -13,8 +13,8 @@ import sys
 
 import numpy as np
 
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.saver import BackgroundSaver
+from inception_tf.runs import checkpoint
+from inception_tf.runs.saver import BackgroundSaver
 
 CHANGES = ((pathlib.Path, "mkdir"), (pathlib.Path, "write_text"), (os, "fsync"), (os, "rename"),
            (os, "unlink"), (os, "rmdir"), (checkpoint.safetensors.numpy, "save_file"))

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from inception_tf.commands.launch import free_ports
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.metrics import read_metrics
 from inception_tf.runtime.cluster import Cluster
-from inception_tf.runtime.writers import read_metrics
 
 ROOT = Path(__file__).parents[2]
 STEP = "inception_tf.training.step:TrainStep.__call__"
-SCORE = "inception_tf.evaluation.accuracy:Scorer.score"
+SCORE = "inception_tf.training.validation:Scorer.score"
 # A signal that asks a run to stop has ended it by then, in every phase.
 WITHIN_SECONDS = 30
-SAVE = "inception_tf.runtime.checkpoint:save"
+SAVE = "inception_tf.runs.checkpoint:save"
 # Five steps an epoch; a checkpoint at every step and a scoring at steps 4 and 6, the last.
 FLAGS = ("--preset=tiny", "--dataset=folder", "--epochs=9", "--max_steps=6", "--log_every_steps=1",
          "--checkpoint_every_epochs=0.2", "--eval_every_epochs=0.8", "--keep_best=0")

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
 from tests.fault.killed_save import arrays
 from tests.fault.runs import (
     ROOT,
@@ -29,8 +29,8 @@ from tests.fault.runs import (
 )
 
 pytestmark = pytest.mark.faults
-APPEND = "inception_tf.runtime.writers:_append"
-FLUSH = "inception_tf.runtime.checkpoint:flush_entry"
+APPEND = "inception_tf.runs.metrics:_append"
+FLUSH = "inception_tf.runs.checkpoint:flush_entry"
 
 
 def _save_and_die(root, point):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from inception_tf.config import Data
 from inception_tf.data import shards
 from inception_tf.data.batches import scoring_batches, training_batches
-from inception_tf.data.crops import Preprocessing
 from inception_tf.data.sources import RETRY_SECONDS, open_source
+from inception_tf.data.views import Preprocessing
 from inception_tf.errors import DataError
 from tests.bad_images import BAD, GOOD, MemorySource, bomb, jpeg
 from tests.small_tfds import write_small_set

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 
 # The SavedModel lies there, nothing else does; then all does, and only the rename is left.
 POINTS = ("inception_tf.serving.comparison:saved_model_difference",
-          "inception_tf.runtime.new_folder:flush")
+          "inception_tf.runtime.files:flush")
 
 
 @pytest.fixture(scope="module")

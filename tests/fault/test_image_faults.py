@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from inception_tf.config import Data
-from inception_tf.data import crops, images
+from inception_tf.data import images, views
 from inception_tf.data.batches import training_batches
-from inception_tf.serving.signatures import Signatures, save
+from inception_tf.serving.saved_model.signatures import Signatures, save
 from tests.bad_images import (
     BAD,
     BAD_KINDS,
@@ -81,7 +81,7 @@ def exported(tmp_path_factory):
     network.scale = tf.Variable(1.0)
     network.__class__ = type("Network", (tf.Module,), {"__call__": _mean_colour})
     classifier = types.SimpleNamespace(
-        preprocessing=crops.Preprocessing(SIZE), data=Data(), first_class=0,
+        preprocessing=views.Preprocessing(SIZE), data=Data(), first_class=0,
         class_names=("red", "green", "blue"))
     folder = tmp_path_factory.mktemp("exported")
     save(folder, Signatures(classifier, network))
@@ -157,6 +157,6 @@ def test_f65_exported_model_refuses_what_training_refuses(model, name):
 
 @pytest.mark.parametrize("name", GOOD)
 def test_f65_exported_model_decodes_as_scoring_does(model, name):
-    crop = crops.scoring_crop(tf.constant(GOOD[name]), crops.Preprocessing(SIZE))
+    crop = views.scoring_crop(tf.constant(GOOD[name]), views.Preprocessing(SIZE))
     answer = model(image_bytes=tf.constant([GOOD[name], jpeg()]))["probabilities"][0]
     np.testing.assert_allclose(answer, tf.nn.softmax(tf.reduce_mean(crop, [0, 1])), atol=1e-6)

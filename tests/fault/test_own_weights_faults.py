@@ -8,10 +8,10 @@ import pytest
 
 from inception_tf.config import Config
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import build_network
-from inception_tf.nets.weights_file import load_weights_file
-from inception_tf.serving.predict import open_predictor
-from inception_tf.weights.facts import Facts, write_facts
+from inception_tf.runs.network import build_network
+from inception_tf.serving.predictor import open_predictor
+from inception_tf.weights.card import Facts, write_facts
+from inception_tf.weights.keras_file import load_weights_file
 from tests.hostile_files import (
     HOSTILE,
     compressed_bomb,

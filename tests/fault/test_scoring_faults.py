@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inception_tf.commands.launch import free_ports
-from inception_tf.evaluation.predictions import open_predictions
+from inception_tf.evaluation.predictions_file import open_predictions
 from inception_tf.runtime.cluster import Cluster
 from tests.fault.runs import ROOT, WITHIN_SECONDS, finish_all, signalled_at
 from tests.pictures import write_image_folder
@@ -19,7 +19,7 @@ from tests.runs import write_run
 
 pytestmark = pytest.mark.faults
 NUM = 13
-APPEND = "inception_tf.evaluation.predictions:PredictionsWriter.append"
+APPEND = "inception_tf.evaluation.predictions_file:PredictionsWriter.append"
 
 
 @pytest.fixture(scope="module")

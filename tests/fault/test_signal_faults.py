@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
 from tests.fault.runs import (
     SCORE,
     STEP,
@@ -25,7 +25,7 @@ from tests.fault.runs import (
 pytestmark = pytest.mark.faults
 INPUT = "inception_tf.training.loop:training_batches"
 TRACE = "inception_tf.training.replica:cross_entropy"
-FLUSH = "inception_tf.runtime.checkpoint:flush_entry"
+FLUSH = "inception_tf.runs.checkpoint:flush_entry"
 
 
 def _stop_and_go_on(images, whole, folder, code, kill):

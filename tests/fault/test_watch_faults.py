@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from inception_tf.runtime.writers import read_metrics
+from inception_tf.runs.metrics import read_metrics
 from tests.fault.runs import ROOT, STEP, finish, start, train, train_to_the_end
 
 pytestmark = pytest.mark.faults
@@ -78,6 +78,6 @@ def test_watch_stopped_while_it_waits_leaves_with_its_code(unfinished, number, c
 
 def test_f39_scoring_that_completes_nothing_ends_with_7(images, tmp_path):
     train_to_the_end(images, tmp_path, "--max_steps=1")
-    where = "inception_tf.evaluation.predictions:PredictionsWriter.append"
+    where = "inception_tf.evaluation.predictions_file:PredictionsWriter.append"
     code, printed = finish(start_eval(tmp_path, "--stall_timeout_s=5", sleep=[where, 1, 600.0]))
     assert code == 7 and "nothing completed" in printed and "most recent call first" in printed

@@ -38,7 +38,7 @@ from tests.fault.runs import (
 )
 
 pytestmark = pytest.mark.faults
-FLUSH = "inception_tf.runtime.checkpoint:flush_entry"
+FLUSH = "inception_tf.runs.checkpoint:flush_entry"
 
 
 def _run_two(images, folder, *flags, spec=None):
@@ -243,7 +243,7 @@ def test_f24_worker_that_answers_and_never_joins_ends_with_8_at_the_startup_time
 def test_f58_signal_while_tensorflow_waits_for_a_worker(images, addresses, silent, tmp_path,
                                                         numbers, code):
     run = _start_one(images, tmp_path, addresses, 0,
-                     kill=["inception_tf.runtime.strategy:_multi_worker", 1, 0])
+                     kill=["inception_tf.runtime.devices:_multi_worker", 1, 0])
     _read_until(run, "signal sent")  # number 0 is none
     time.sleep(2)  # TensorFlow has taken SIGTERM for itself
     sent = time.monotonic()
@@ -262,7 +262,7 @@ def test_f59_two_workers_of_one_address_end_with_2(images, addresses, tmp_path):
 
 
 def test_f18_sigterm_while_a_worker_is_awaited_leaves_with_143(images, addresses, tmp_path):
-    asked = "inception_tf.runtime.watchdog:unreachable"
+    asked = "inception_tf.runtime.peers:unreachable"
     code, printed = finish(_start_one(images, tmp_path, addresses, 0,
                                       kill=[asked, 3, signal.SIGTERM]))
     assert code == 143 and time.time() - signalled_at(printed) < WITHIN_SECONDS, printed

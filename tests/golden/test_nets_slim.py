@@ -9,7 +9,7 @@ import pytest
 
 from inception_tf import nets
 from inception_tf.weights import slim
-from inception_tf.weights.assign import assign
+from inception_tf.weights.arrays import assign
 from tests.golden import recipe
 
 HERE = Path(__file__).parent

@@ -6,7 +6,7 @@ import pytest
 
 from inception_tf import nets
 from inception_tf.weights import keras_applications
-from inception_tf.weights.assign import assign
+from inception_tf.weights.arrays import assign
 from tests.parity.arrays import images, random_like
 
 APPLICATIONS = {

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.peers import import_timm
 from inception_tf import nets
 from inception_tf.weights import timm as tables
-from inception_tf.weights.assign import assign
+from inception_tf.weights.arrays import assign
 from tests.parity.arrays import images, random_like
 
 GOLDEN = Path(__file__).parent.parent / "golden"

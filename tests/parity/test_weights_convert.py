@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from inception_tf.commands.convert import main
-from inception_tf.evaluation.models import CHECKPOINTS, load_model
-from inception_tf.runtime import checkpoint
-from inception_tf.weights.convert import Conversion
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS, load_model
+from inception_tf.weights.matching import Conversion
 from tests.golden import recipe
 from tests.golden.test_nets_slim import GOLDEN, HERE, inventory
 from tests.parity.arrays import images, random_like

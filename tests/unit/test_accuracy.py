@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from inception_tf.errors import DataError, NonFiniteError
-from inception_tf.evaluation.accuracy import Scorer
-from inception_tf.runtime.strategy import make_strategy
+from inception_tf.runtime.devices import make_strategy
+from inception_tf.training.validation import Scorer
 
 NUM_CLASSES = 11
 

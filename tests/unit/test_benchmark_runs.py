@@ -26,7 +26,7 @@ from tests.hooked import small_network
 def results(monkeypatch, tmp_path):
     """Where the benchmarks would keep what they found; their networks are small."""
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr("inception_tf.evaluation.models.build_network", small_network)
+    monkeypatch.setattr("inception_tf.runs.network.build_network", small_network)
     return tmp_path / "results"
 
 

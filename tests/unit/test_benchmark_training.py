@@ -15,7 +15,7 @@ def answers():
     """What a process with the tiny preset's step answers, its network smaller still."""
     questions, output = ("start", "step", "peak", "shares"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inception_tf.evaluation.models.build_network", small_network)
+        patch.setattr("inception_tf.runs.network.build_network", small_network)
         patch.setattr(sys, "stdin", io.StringIO("\n".join(questions)))
         patch.setattr(sys, "stdout", output)
         patch.setenv(training_cases.STARTED, "0")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.retention import retain
+from inception_tf.runs import checkpoint
+from inception_tf.runs.saver import retain
 
 ARRAYS = {"a/kernel": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.int64(7)}
 

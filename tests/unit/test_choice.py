@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from inception_tf.errors import CheckpointError, UsageError
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.choice import load_chosen, steps_to_try
+from inception_tf.runs import checkpoint
+from inception_tf.runs.choice import load_chosen, steps_to_try
 
 FACTS = {"config": "{}", "class_names": ["a"], "data": {"name": "d", "fingerprint": ""}}
 SCORES = {3: 0.4, 6: 0.1, 9: 0.1, 12: 0.3}

@@ -15,7 +15,7 @@ from inception_tf.config import Data
 from inception_tf.data import pictures
 from inception_tf.data.sources import open_source
 from inception_tf.errors import DataError
-from inception_tf.serving.predict import image_paths
+from inception_tf.serving.predictor import image_paths
 from tests.bad_images import jpeg
 
 CLASSES = ("ant", "bee", "cat")

@@ -7,9 +7,9 @@ import pytest
 
 from inception_tf.commands.launch import free_ports
 from inception_tf.errors import PeerLostError, UsageError
-from inception_tf.runtime import watchdog
+from inception_tf.runtime import peers
 from inception_tf.runtime.cluster import ALONE, Cluster, expand_counts, expand_hosts, read_cluster
-from inception_tf.runtime.watchdog import await_peers, unreachable
+from inception_tf.runtime.peers import await_peers, unreachable
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 
@@ -165,7 +165,7 @@ def test_await_peers_asks_ipv6_addresses_and_answers_at_them():
         own, there = free_ports(1)[0], peer.getsockname()[1]
         cluster = Cluster((f"[::1]:{own}", f"[::1]:{there}"), 0)
         await_peers(cluster, 5.0)
-        with watchdog._listening(cluster):
+        with peers._listening(cluster):
             assert unreachable([f"[::1]:{own}", f"127.0.0.1:{own}"]) == []
 
 

@@ -87,13 +87,13 @@ def test_help_lists_every_flag_by_group(capsys):
 def test_stages_of_the_flag_are_those_of_the_networks():
     from inception_tf import nets
     from inception_tf.config import STAGES
-    from inception_tf.nets import stages
+    from inception_tf.nets.endpoints import STAGES as NAMED
 
-    assert stages.STAGES == STAGES
+    assert NAMED == STAGES
     for name in nets.NETWORKS:
         options = {"final_batch_norm": True} if "resnet" in name else {}
         model = nets.build(name, width=0.05, repeats=(1, 1, 1), aux_head=True, **options)
-        found = {stages.stage_of(layer.name) for layer in model.layers if layer.weights}
+        found = {endpoints.stage_of(layer.name) for layer in model.layers if layer.weights}
         assert found == set(STAGES), name
 
 

@@ -7,7 +7,7 @@ from inception_tf.config import Data, Network
 from inception_tf.data import stream as streams
 from inception_tf.data.batches import scoring_batches, training_batches
 from inception_tf.data.color import finished
-from inception_tf.data.crops import Preprocessing, preprocessing_of, scoring_crop
+from inception_tf.data.views import Preprocessing, preprocessing_of, scoring_crop
 from inception_tf.errors import DataError
 from tests.bad_images import MemorySource, jpeg
 

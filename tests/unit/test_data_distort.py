@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from inception_tf.data.augment import RESIZE_METHODS, distort, random_window
 from inception_tf.data.color import ORDERS
-from inception_tf.data.distort import RESIZE_METHODS, distort, random_window
 from tests import bad_images
 
 SIZE = 75

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_tf.data import crops, images
+from inception_tf.data import images, views
 from inception_tf.errors import UsageError
 from tests import bad_images
 
@@ -38,20 +38,20 @@ def test_window_equals_slice_of_the_whole_image(subsampling, progressive):
 
 @pytest.mark.parametrize("name", bad_images.GOOD)
 def test_every_format_becomes_a_crop_in_range(name):
-    crop = crops.scoring_crop(tf.constant(bad_images.GOOD[name]), crops.Preprocessing(75))
+    crop = views.scoring_crop(tf.constant(bad_images.GOOD[name]), views.Preprocessing(75))
     assert crop.shape == (75, 75, 3)
     assert np.abs(crop).max() <= 1
 
 
 def test_colour_formats_agree_with_the_jpeg_they_were_made_from():
-    crop = {name: crops.scoring_crop(tf.constant(bad_images.GOOD[name]), crops.Preprocessing(75))
+    crop = {name: views.scoring_crop(tf.constant(bad_images.GOOD[name]), views.Preprocessing(75))
             for name in ("jpeg", "png", "png_rgba", "bmp", "cmyk")}
     for name in ("png", "png_rgba", "bmp", "cmyk"):
         assert np.abs(crop[name] - crop["jpeg"]).mean() < 0.03, name
 
 
 def test_grey_image_has_three_equal_channels():
-    crop = crops.scoring_crop(tf.constant(bad_images.GOOD["grey"]), crops.Preprocessing(75))
+    crop = views.scoring_crop(tf.constant(bad_images.GOOD["grey"]), views.Preprocessing(75))
     np.testing.assert_array_equal(crop[..., 0], crop[..., 2])
 
 
@@ -60,9 +60,9 @@ def test_animation_gives_its_first_frame():
     first, *rest = (bad_images.Image.fromarray(f) for f in frames)
     file = bad_images.io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=rest)
-    crop = crops.scoring_crop(tf.constant(file.getvalue()), crops.Preprocessing(75))
-    alone = crops.scoring_crop(tf.constant(bad_images.encode(frames[0], "PNG")),
-                               crops.Preprocessing(75))
+    crop = views.scoring_crop(tf.constant(file.getvalue()), views.Preprocessing(75))
+    alone = views.scoring_crop(tf.constant(bad_images.encode(frames[0], "PNG")),
+                               views.Preprocessing(75))
     assert np.abs(crop - alone).mean() < 0.05
 
 
@@ -70,7 +70,7 @@ def test_animation_gives_its_first_frame():
 def test_bad_image_raises_and_its_cause_is_named(name):
     encoded, cause = BAD[name]
     with pytest.raises(tf.errors.OpError):
-        crops.scoring_crop(tf.constant(encoded), crops.Preprocessing(75))
+        views.scoring_crop(tf.constant(encoded), views.Preprocessing(75))
     assert cause in images.cause_of_failure(encoded, images.MAX_PIXELS)
 
 
@@ -129,7 +129,7 @@ def test_reduced_window_is_the_same_where_bytes_follow_the_end():
 @pytest.mark.parametrize("shape", [(60, 80), (61, 83), (333, 250), (1, 3000)])
 def test_central_window_is_that_of_tf_image_central_crop(fraction, shape):
     image = np.arange(shape[0] * shape[1]).reshape(*shape, 1)
-    y, x, height, width = crops.central_window(tf.constant(shape), fraction).numpy()
+    y, x, height, width = views.central_window(tf.constant(shape), fraction).numpy()
     expected = tf.image.central_crop(image, fraction).numpy()
     np.testing.assert_array_equal(image[y : y + height, x : x + width], expected)
 
@@ -138,9 +138,9 @@ def test_central_window_is_that_of_tf_image_central_crop(fraction, shape):
 @pytest.mark.parametrize("antialias", [False, True])
 def test_scoring_crop_equals_central_crop_then_resize(interpolation, antialias):
     encoded = bad_images.jpeg(height=201, width=333)
-    preprocessing = crops.Preprocessing(
+    preprocessing = views.Preprocessing(
         149, interpolation=interpolation, antialias=antialias, pixel_centers="half")
-    crop = crops.scoring_crop(tf.constant(encoded), preprocessing)
+    crop = views.scoring_crop(tf.constant(encoded), preprocessing)
     image = tf.image.convert_image_dtype(tf.io.decode_jpeg(encoded, channels=3), tf.float32)
     image = tf.image.central_crop(image, 0.875)
     image = tf.image.resize(image, (149, 149), interpolation, antialias=antialias)
@@ -150,22 +150,22 @@ def test_scoring_crop_equals_central_crop_then_resize(interpolation, antialias):
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_corner_pixel_centers_give_the_resize_of_tf1(interpolation):
     encoded = bad_images.jpeg(height=201, width=333)
-    crop = crops.scoring_crop(
+    crop = views.scoring_crop(
         tf.constant(encoded),
-        crops.Preprocessing(149, interpolation=interpolation, pixel_centers="corner"))
+        views.Preprocessing(149, interpolation=interpolation, pixel_centers="corner"))
     image = tf.image.central_crop(tf.io.decode_jpeg(encoded, channels=3), 0.875)
     methods = tf.compat.v1.image.ResizeMethod
     method = {"bilinear": methods.BILINEAR, "bicubic": methods.BICUBIC}[interpolation]
     old = tf.compat.v1.image.resize_images(image, (149, 149), method)
     np.testing.assert_allclose(crop, tf.clip_by_value(old / 127.5 - 1, -1, 1), atol=2e-5)
-    new = crops.scoring_crop(tf.constant(encoded),
-                             crops.Preprocessing(149, interpolation=interpolation))
+    new = views.scoring_crop(tf.constant(encoded),
+                             views.Preprocessing(149, interpolation=interpolation))
     assert np.abs(crop - new).max() > 1e-3
 
 
 def test_preprocessing_round_trips_as_json():
-    stored = json.dumps(dataclasses.asdict(crops.Preprocessing(299, pixel_centers="corner")))
-    assert crops.Preprocessing(**json.loads(stored)) == crops.Preprocessing(
+    stored = json.dumps(dataclasses.asdict(views.Preprocessing(299, pixel_centers="corner")))
+    assert views.Preprocessing(**json.loads(stored)) == views.Preprocessing(
         299, pixel_centers="corner")
 
 
@@ -175,12 +175,12 @@ def test_preprocessing_round_trips_as_json():
 ])
 def test_preprocessing_of_no_known_kind_is_refused(setting):
     with pytest.raises(UsageError, match="preprocessing|antialias"):
-        crops.Preprocessing(299, **setting)
+        views.Preprocessing(299, **setting)
 
 
 def test_scoring_crop_traces_into_a_graph_without_python_calls():
     """It goes into the exported model: no py_function, any size of image."""
-    crop = tf.function(lambda e: crops.scoring_crop(e, crops.Preprocessing(75)),
+    crop = tf.function(lambda e: views.scoring_crop(e, views.Preprocessing(75)),
                        input_signature=[tf.TensorSpec([], tf.string)]).get_concrete_function()
     functions = crop.graph.as_graph_def().library.function
     operations = {node.op for f in functions for node in f.node_def}

@@ -14,7 +14,7 @@ from inception_tf.data.drawing import CLASS_NAMES
 from inception_tf.data.prepare import _explained, _giving_up_soon, prepare_in_passing
 from inception_tf.data.sources import open_source
 from inception_tf.errors import DataError, UsageError
-from inception_tf.training.folder import make_folder
+from inception_tf.runs.folder import make_folder
 from tests import imagenet_miniature as miniature
 from tests.runs import write_run
 

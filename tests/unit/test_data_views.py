@@ -13,7 +13,7 @@ from PIL import Image
 
 from inception_tf.config import Data
 from inception_tf.data.batches import view_batches
-from inception_tf.data.crops import (
+from inception_tf.data.views import (
     Preprocessing,
     Protocol,
     crop_corners,

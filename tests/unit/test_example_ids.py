@@ -8,7 +8,11 @@ from inception_tf.config import Data
 from inception_tf.data.folders import FolderSource
 from inception_tf.data.tfds_source import TfdsSource
 from inception_tf.errors import DataError
-from inception_tf.evaluation.predictions import open_predictions, predictions_writer, stored_ids
+from inception_tf.evaluation.predictions_file import (
+    open_predictions,
+    predictions_writer,
+    stored_ids,
+)
 from inception_tf.evaluation.predictions_header import ID_BYTES, id_bytes_for
 from inception_tf.evaluation.targets import excluded_rows
 from tests.pictures import write_image_folder

@@ -132,8 +132,8 @@ def test_scales_that_are_no_pixels_are_refused(scales):
 
 
 def test_model_dir_and_model_one_folder_too_high_are_answered_with_the_one_below(tmp_path):
-    from inception_tf.evaluation.models import read_config
-    from inception_tf.serving.predict import open_predictor
+    from inception_tf.runs.network import read_config
+    from inception_tf.serving.predictor import open_predictor
 
     write_run(tmp_path / "runs" / "a", ["ant", "bee"])
     with pytest.raises(UsageError, match=r"did you mean .*runs/a\?"):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from inception_tf import nets
-from inception_tf.serving.folding import folded
-from inception_tf.serving.served_network import ServedNetwork
+from inception_tf.serving.saved_model.folding import folded
+from inception_tf.serving.saved_model.network import ServedNetwork
 from tests.runs import randomize_statistics
 
 SMALL = {"width": 0.07, "repeats": (1, 1, 1), "classes": 5, "classifier_activation": None,

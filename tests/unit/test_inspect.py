@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inception_tf.nets import NETWORKS, build
-from inception_tf.nets.inspect import Parameters, multiply_adds, parameters, stages
+from inception_tf.nets.anatomy import Parameters, multiply_adds, parameters, stages
 from tests.golden import inventory
 
 # Inception-ResNet-v1 at 299x299, endpoint: output, trainable parameters, millions of

@@ -12,22 +12,18 @@ import safetensors.numpy
 
 from inception_tf.config import Config
 from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.evaluation.inference import plan_passes, view_step
 from inception_tf.evaluation.members import load_members
-from inception_tf.evaluation.models import (
-    MAX_CLASSES,
-    build_network,
-    load_model,
-    require_room_for_batch,
-)
-from inception_tf.evaluation.predict import plan_passes, view_step
-from inception_tf.nets import hdf5
-from inception_tf.nets.hdf5 import keras_arrays
-from inception_tf.nets.stored import Refused
-from inception_tf.runtime import checkpoint, memory
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import MAX_CLASSES, build_network, load_model, require_room_for_batch
+from inception_tf.runtime import memory
 from inception_tf.runtime.cluster import ALONE
 from inception_tf.serving.classifier import open_keras
 from inception_tf.training.init_from import with_settings_carried
-from inception_tf.weights.facts import MEMBER, Facts
+from inception_tf.weights import keras_file
+from inception_tf.weights.arrays import Refused
+from inception_tf.weights.card import MEMBER, Facts
+from inception_tf.weights.keras_file import keras_arrays
 from inception_tf.weights.readers import arrays_of
 from tests.hostile_files import little_memory
 from tests.runs import write_run
@@ -178,7 +174,7 @@ def test_f57_large_configuration_of_an_archive_is_refused(tmp_path, weights):
 
 
 def test_f57_file_of_many_arrays_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(hdf5, "_MAX_OBJECTS", 100)
+    monkeypatch.setattr(keras_file, "_MAX_OBJECTS", 100)
     with h5py.File(tmp_path / "x.weights.h5", "w") as file:
         for i in range(101):
             file.create_group(f"g{i}")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from inception_tf.errors import UsageError
-from inception_tf.runtime.writers import MetricsWriter, read_metrics
+from inception_tf.runs.metrics import MetricsWriter, read_metrics
 
 HEADER = "step,epoch,loss,num_examples\r\n"
 ROWS = ["2,0.5,1.25,13.0\r\n", "4,1.0,nan,13.0\r\n", "6,1.5,3e-05,13.0\r\n"]

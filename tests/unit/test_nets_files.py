@@ -155,7 +155,7 @@ def test_weights_of_a_network_with_other_options_are_refused(tmp_path, option, w
 
 
 def test_refused_weights_leave_the_network_untouched(tmp_path):
-    from inception_tf.nets.weights_file import load_weights_file
+    from inception_tf.weights.keras_file import load_weights_file
 
     path = tmp_path / "other.weights.h5"
     nets.build("inception_v4", **BARE | {"classes": 6}).save_weights(path)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from inception_tf import nets
-from inception_tf.nets.inspect import parameters
+from inception_tf.nets.anatomy import parameters
 from inception_tf.nets.sizes import num_parameters
 
 CASES = [

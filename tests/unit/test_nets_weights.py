@@ -9,7 +9,7 @@ import pytest
 from inception_tf import nets
 from inception_tf.errors import UsageError
 from inception_tf.weights import keras_applications, slim, timm
-from inception_tf.weights.assign import assign
+from inception_tf.weights.arrays import assign
 from tests.golden.inventory import facts_of
 
 

@@ -5,12 +5,7 @@ import pytest
 import tensorflow as tf
 
 from inception_tf.config import Optimization
-from inception_tf.training.optimizer import (
-    apply_average,
-    clip_scale,
-    make_slots,
-    make_update,
-)
+from inception_tf.training.optimizer import apply_average, clip_scale, make_slots, make_update
 
 STEPS = 200
 

@@ -5,16 +5,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from inception_tf.evaluation import figures
-from inception_tf.evaluation.calibration import NUM_BINS, reliability
-from inception_tf.evaluation.outcomes import (
+from inception_tf.evaluation.report import figures
+from inception_tf.evaluation.report.outcomes import (
     by_class,
     confident_mistakes,
     confusion,
     outcomes_of,
     worst_pairs,
 )
-from inception_tf.evaluation.scores import error_rates
+from inception_tf.evaluation.scores import NUM_BINS, error_rates, reliability
 
 NUM, K = 700, 7  # more rows than are summed at once
 RNG = np.random.default_rng(0)

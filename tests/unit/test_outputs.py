@@ -12,7 +12,7 @@ import pytest
 
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.runtime import outputs
-from inception_tf.runtime.new_folder import new_folder
+from inception_tf.runtime.files import new_folder
 
 
 def refused(path, error=UsageError, **options):

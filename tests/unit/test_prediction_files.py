@@ -9,7 +9,7 @@ import pytest
 
 from inception_tf.errors import DataError, InceptionError, StorageError, UsageError
 from inception_tf.evaluation import tables
-from inception_tf.evaluation.predictions import open_predictions, predictions_writer
+from inception_tf.evaluation.predictions_file import open_predictions, predictions_writer
 
 NUM_IMAGES, CLASSES = 11, ("a", "b", "c")
 HEADER = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inception_tf.nets.predictions import decode_predictions, imagenet_classes
+from inception_tf.nets.imagenet import decode_predictions, imagenet_classes
 
 
 def scores_of(*classes, columns=1000):

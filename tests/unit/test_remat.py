@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from inception_tf.config import Execution, preset
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.models import build_network
-from inception_tf.nets.stages import stage_of
-from inception_tf.runtime.strategy import make_strategy
+from inception_tf.nets.endpoints import stage_of
+from inception_tf.runs.network import build_network
+from inception_tf.runtime.devices import make_strategy
 from inception_tf.training.plan import check_execution
 from inception_tf.training.remat import STAGES
 from inception_tf.training.schedule import Schedule

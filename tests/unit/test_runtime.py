@@ -15,11 +15,11 @@ import threading
 import pytest
 
 from inception_tf.errors import StorageError, UsageError
-from inception_tf.runtime.lock import LOCK, locked
+from inception_tf.runs.lock import LOCK, locked
+from inception_tf.runs.metrics import MetricsWriter, read_metrics
+from inception_tf.runtime.hang import StallWatchdog
 from inception_tf.runtime.progress import StepProgress, duration
 from inception_tf.runtime.signals import Interrupted, StopSignals
-from inception_tf.runtime.stall import StallWatchdog
-from inception_tf.runtime.writers import MetricsWriter, read_metrics
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -121,7 +121,7 @@ RACE = """
 import json, logging, multiprocessing, sys, time
 from pathlib import Path
 from inception_tf.errors import UsageError
-from inception_tf.runtime.lock import LOCK, locked
+from inception_tf.runs.lock import LOCK, locked
 folder, left = Path(sys.argv[1]), json.loads(sys.argv[2])
 logging.disable()
 
@@ -218,7 +218,7 @@ def _fail(number):
 
 
 def test_f39_nothing_completed_for_the_timeout_ends_with_stacks_and_code_7():
-    script = ("import time\nfrom inception_tf.runtime.stall import StallWatchdog\n"
+    script = ("import time\nfrom inception_tf.runtime.hang import StallWatchdog\n"
               "def read_a_batch_that_never_comes():\n    time.sleep(60)\n"
               "with StallWatchdog(0.5) as watchdog:\n"
               "    for item in watchdog.over(range(3)):\n        time.sleep(0.3)\n"

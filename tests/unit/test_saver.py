@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from inception_tf.errors import NonFiniteError, StorageError
-from inception_tf.runtime import checkpoint
-from inception_tf.runtime.saver import MAX_FAILURES, BackgroundSaver
+from inception_tf.runs import checkpoint
+from inception_tf.runs.saver import MAX_FAILURES, BackgroundSaver
 
 
 def _arrays(value=0.0):

@@ -78,7 +78,7 @@ def test_scaled_loss_gives_the_same_update():
 
 
 def test_loss_scale_doubles_after_its_updates(monkeypatch):
-    monkeypatch.setattr("inception_tf.training.loss_scale.STEPS_TO_DOUBLE", 3)
+    monkeypatch.setattr("inception_tf.training.optimizer.STEPS_TO_DOUBLE", 3)
     step, state = step_and_state(execution=Execution(precision="mixed_float16"))
     scales = []
     for batches in batches_of(1, 4):

@@ -8,7 +8,7 @@ import pytest
 
 from inception_tf.config import Config
 from inception_tf.errors import UsageError
-from inception_tf.weights.facts import MEMBER, Facts, read_facts
+from inception_tf.weights.card import MEMBER, Facts, read_facts
 
 GOOD = json.loads(Facts(Config(), ("a", "b"), {"source": "slim"}).to_json())
 CONFIG = json.loads(GOOD["config"])

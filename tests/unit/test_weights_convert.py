@@ -11,7 +11,7 @@ from inception_tf import nets
 from inception_tf.commands.convert import main
 from inception_tf.errors import DataError, UsageError
 from inception_tf.weights import readers
-from inception_tf.weights.convert import Conversion
+from inception_tf.weights.matching import Conversion
 from tests.bad_images import jpeg
 from tests.weight_files import (
     WIDTH,

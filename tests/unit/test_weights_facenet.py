@@ -8,7 +8,7 @@ from inception_tf import nets
 from inception_tf.commands.convert import main
 from inception_tf.errors import UsageError
 from inception_tf.weights import facenet
-from inception_tf.weights.convert import Conversion
+from inception_tf.weights.matching import Conversion
 from tests.parity.arrays import images, random_like
 from tests.weight_files import WIDTH, write_checkpoint
 

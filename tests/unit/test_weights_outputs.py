@@ -7,13 +7,12 @@ from inception_tf import nets
 from inception_tf.commands.convert import main
 from inception_tf.commands.export import main as export
 from inception_tf.errors import UsageError
-from inception_tf.evaluation import averaging
-from inception_tf.evaluation.models import CHECKPOINTS, load_model, read_config
-from inception_tf.runtime import checkpoint
+from inception_tf.runs import checkpoint
+from inception_tf.runs.network import CHECKPOINTS, load_model, read_config
 from inception_tf.serving.export import read_manifest
-from inception_tf.training import manifest
+from inception_tf.training import averaging, resume
 from inception_tf.training.init_from import start_from
-from inception_tf.weights.facts import read_facts
+from inception_tf.weights.card import read_facts
 from tests.parity.arrays import images
 from tests.unit.test_nets_files import OPEN_WITHOUT_US, run_python
 from tests.weight_files import WIDTH, arrays, write_checkpoint
@@ -63,7 +62,7 @@ def test_folder_is_read_like_a_run_with_its_averages_preprocessing_and_classes(f
 def test_folder_is_no_run_to_go_on_with(folder):
     _, config, facts = load_model(folder)
     with pytest.raises(UsageError, match="weights converted.*--init_from"):
-        manifest.check(facts, config, source=None)
+        resume.check(facts, config, source=None)
 
 
 @pytest.mark.parametrize(("weights", "share"), [("ema", 0.5), ("raw", 1.0)])

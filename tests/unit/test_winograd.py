@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from inception_tf import nets
-from inception_tf.serving import served_network, winograd
-from inception_tf.serving.served_network import ServedNetwork
+from inception_tf.serving.saved_model import network, winograd
+from inception_tf.serving.saved_model.network import ServedNetwork
 from tests.runs import randomize_statistics
 
 # (rows and columns of the input, kernel, input channels, filters, padding)
@@ -107,7 +107,7 @@ def forms(bias=1.0):
     ("CPU", 0, 1), ("CPU", 1, 1), ("CPU", 2, 2), ("TPU", 2, 1)])
 def test_halves_are_for_several_images_on_a_processor(monkeypatch, processor, number, form):
     # Where this runs is a processor: called otherwise, the halves are for another device.
-    monkeypatch.setattr(served_network, "PROCESSOR", processor)
+    monkeypatch.setattr(network, "PROCESSOR", processor)
     assert forms()(tf.zeros([number, 8, 8, 3]))[0] == form
 
 

@@ -1,0 +1,1 @@
+"""The report of a scoring: one page, its figures, the worst mistakes."""

@@ -1,0 +1,288 @@
+"""Named arrays <-> a directory that is complete or absent.
+
+    MODEL_DIR/checkpoints/step_000000123/
+        arrays.safetensors   every array, by name
+        manifest.json        step, caller's facts, size and sha256 of each file
+
+It is written aside, flushed, then renamed, so a directory with the final name is
+whole. Reading verifies size and hash before a number is used. Which steps are kept
+is retention.py's business, writing while training goes on saver.py's.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from inception_tf import strict_json
+from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
+from inception_tf.runtime.files import flush_entry, sha256_of
+from inception_tf.runtime.memory import check_safetensors_header
+
+FORMAT = 1
+ARRAYS = "arrays.safetensors"
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"step_(\d{9,})")
+
+
+class _File(TypedDict):
+    bytes: int
+    sha256: str
+
+
+class Manifest(TypedDict):
+    """Types of what a manifest says; those that are not required are its run's facts."""
+
+    format: int
+    step: int
+    files: dict[str, _File]
+    config: NotRequired[str]
+    class_names: NotRequired[list[str]]
+    data: NotRequired[dict[str, str]]
+    machine: NotRequired[dict[str, str | int]]
+    bad_examples: NotRequired[dict[str, str]]
+    last_step: NotRequired[int]
+    scores: NotRequired[dict[str, float]]
+
+
+def save(root, step, arrays, facts, make_root=True):
+    """Writes `arrays` (name -> numpy array) as step `step` below `root`; returns the directory.
+
+    `facts` is a JSON-able dict that comes back with the arrays. A step that is
+    there already and whole is kept as it is. `make_root`: whether `root` may have to be made.
+
+    Raises:
+        StorageError: it could not be written; nothing of it is left behind.
+        NonFiniteError: an array holds NaN or infinity; nothing was written.
+    """
+    root = Path(root)
+    final = folder_of(root, step)
+    if _is_whole(final):
+        return final
+    if broken := non_finite(arrays):
+        raise NonFiniteError(f"checkpoint of step {step} refused: {len(broken)} arrays hold values "
+                             f"that are not finite, {broken[0]} is the first")
+    aside = None
+    try:
+        if make_root:
+            root.mkdir(parents=True, exist_ok=True)
+        aside = _new_aside(root)
+        aside.mkdir()
+        _write_files(aside, step, arrays, facts)
+        remove(final)  # there is one only if it is damaged
+        os.rename(aside, final)
+        flush_entry(root)
+    except (OSError, safetensors.SafetensorError) as error:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        raise StorageError(f"checkpoint of step {step} not written to {root}: {error}") from error
+    return final
+
+
+def add_facts(root, step, facts):
+    """Puts what was learned later (a scoring) into the manifest of a step.
+
+    Its arrays are not read; the manifest is the old one or the new one at any time.
+
+    Raises:
+        CheckpointError: there is no such step, or its manifest is damaged.
+        StorageError: it could not be written; the old manifest stands.
+    """
+    folder = folder_of(root, step)
+    manifest = {**read_manifest(folder), **facts}
+    aside = folder / f".{MANIFEST}"
+    try:
+        _write_manifest(aside, manifest)
+        os.rename(aside, folder / MANIFEST)
+        flush_entry(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise StorageError(f"{folder / MANIFEST} not rewritten: {error}") from error
+
+
+def folder_of(root, step):
+    """Where the checkpoint of `step` is, or would be."""
+    return Path(root) / f"step_{step:09d}"
+
+
+def remove(folder):
+    """Deletes a checkpoint, in two moves: what has its final name is never a part of one."""
+    if folder.exists():
+        aside = _new_aside(folder.parent)
+        os.rename(folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(root):
+    """Deletes what was half written or half deleted when its process died.
+
+    For the only writer of `root`, before it writes: it asks nobody whether they live.
+    """
+    for leftover in Path(root).glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def steps(root):
+    """The steps below `root` that have a directory, ascending; valid or not."""
+    if not Path(root).is_dir():
+        return []
+    names = (_NAME.fullmatch(p.name) for p in Path(root).iterdir() if p.is_dir())
+    return sorted(int(m.group(1)) for m in names if m)
+
+
+def what_stands(root) -> str:
+    """What is below `root`, for the line of a run that was stopped."""
+    with contextlib.suppress(OSError):
+        newest = steps(root)[-1:]
+        return (f"saved after step {newest[0]}, the same command resumes" if newest
+                else "nothing was saved yet")
+    return ""
+
+
+def load(root, step):
+    """(arrays, manifest) of one step.
+
+    Raises:
+        CheckpointError: a file is missing, cut, altered or unreadable; says which.
+    """
+    folder = folder_of(root, step)
+    manifest = verify(folder)
+    check_safetensors_header(folder / ARRAYS, CheckpointError)
+    try:
+        return safetensors.numpy.load_file(folder / ARRAYS), manifest
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{folder / ARRAYS}: {error}") from None
+
+
+def load_newest(root, warn, check=None):
+    """(arrays, manifest) of the newest valid step, or None when there is no step at all.
+
+    Raises:
+        CheckpointError: as `load_first`.
+    """
+    found = steps(root)
+    return load_first(root, found[::-1], warn, check) if found else None
+
+
+def load_first(root, wanted, warn, check=None):
+    """(arrays, manifest) of the first of the steps `wanted` that is valid.
+
+    `warn(message)` is told why one was skipped; `check(arrays, manifest)` may refuse one with a
+    CheckpointError.
+
+    Raises:
+        CheckpointError: none is valid.
+    """
+    for step in wanted:
+        try:
+            return load_checked(root, step, check)
+        except CheckpointError as error:
+            warn(f"checkpoint skipped: {error}")
+    raise CheckpointError(f"none of the {len(wanted)} checkpoints in {root} is valid: move the "
+                          "folder away to start over")
+
+
+def load_checked(root, step, check=None):
+    """As `load`, of numbers that are all finite and pass `check`."""
+    arrays, manifest = load(root, step)
+    try:
+        if check is not None:
+            check(arrays, manifest)
+        if broken := non_finite(arrays):
+            raise CheckpointError(f"{broken[0]} holds values that are not finite")
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder_of(root, step)}: {error}") from None
+    return arrays, manifest
+
+
+def verify(folder):
+    """The manifest of a checkpoint directory whose files are what it says.
+
+    Raises:
+        CheckpointError: a file is missing, cut, altered or unreadable; says which.
+    """
+    manifest = read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        _verify_file(Path(folder) / name, expected)
+    return manifest
+
+
+def non_finite(arrays):
+    """Names of the arrays that hold NaN or infinity."""
+    return [name for name, array in arrays.items()
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()]
+
+
+def read_manifest(folder):
+    """The manifest of a checkpoint directory; CheckpointError when it is no manifest of ours."""
+    path = Path(folder) / MANIFEST
+    manifest = strict_json.read(path, dict[str, Any], CheckpointError)
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint manifest of format {FORMAT}")
+    if manifest.get("sha256") != _hash_of(manifest):
+        raise CheckpointError(f"{path} was altered: its sha256 does not match")
+    strict_json.shaped(manifest, Manifest, path, CheckpointError)
+    if set(manifest["files"]) != {ARRAYS}:
+        raise CheckpointError(f"{path} does not list exactly {ARRAYS}")
+    if folder_of("", manifest["step"]).name != path.parent.name:
+        raise CheckpointError(f"{path} is of step {manifest['step']}")
+    return manifest
+
+
+def _new_aside(root):
+    return root / f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _is_whole(folder):
+    try:
+        return folder.exists() and bool(verify(folder))
+    except CheckpointError:
+        return False
+
+
+def _write_files(folder, step, arrays, facts):
+    contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
+    safetensors.numpy.save_file(contiguous, folder / ARRAYS)
+    flush_entry(folder / ARRAYS)
+    _write_manifest(folder / MANIFEST, {
+        "format": FORMAT, "step": step, **facts,
+        "files": {ARRAYS: _size_and_hash(folder / ARRAYS)},
+    })
+    flush_entry(folder)
+
+
+def _write_manifest(path, manifest):
+    text = json.dumps({**manifest, "sha256": _hash_of(manifest)}, indent=2) + "\n"
+    path.write_text(text)
+    flush_entry(path)
+
+
+def _hash_of(manifest):
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _size_and_hash(path):
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _verify_file(path, expected):
+    try:
+        actual = _size_and_hash(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    if actual["bytes"] != expected.get("bytes"):
+        raise CheckpointError(
+            f"{path} has {actual['bytes']} bytes, its manifest says {expected.get('bytes')}"
+        )
+    if actual["sha256"] != expected.get("sha256"):
+        raise CheckpointError(f"{path} does not have the sha256 of its manifest")

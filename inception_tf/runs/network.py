@@ -1,0 +1,204 @@
+"""A run's folder -> the network it trained, ready to score."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import inception_tf.nets as nets
+from inception_tf.config import Config, Network
+from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.nets.endpoints import freeze
+from inception_tf.nets.sizes import image_bytes, num_parameters, pass_bytes
+from inception_tf.runs.choice import load_chosen
+from inception_tf.runtime.memory import require_memory
+
+CONFIG = "config.json"
+CHECKPOINTS = "checkpoints"
+# ImageNet in full has 21,841.
+MAX_CLASSES = 100_000
+# Numbers that may be built on any file's word: 4 MB.
+_SMALL = 10**6
+
+
+def num_outputs(network, num_classes):
+    """Logits of the network: one more than the classes with a background class."""
+    return num_classes + int(network.background_class)
+
+
+def build_network(network, num_classes, aux_head=None, precision="float32"):
+    """The Keras model that `network` (config.Network) describes, giving logits.
+
+    Args:
+        network: its settings.
+        num_classes: classes of the data set, background not counted.
+        aux_head: overrides network.aux_head; scoring needs none.
+        precision: Keras' dtype policy; under a mixed one weights and logits are float32.
+
+    Returns:
+        Model: float32 images [n, S, S, 3] in [-1, 1] -> logits [n, K], or
+        [logits, aux_logits] with the auxiliary head.
+
+    Raises:
+        UsageError: a setting has no use in this network, or the machine cannot hold it.
+    """
+    _require_room(network, num_outputs(network, num_classes))
+    settings = {
+        "aux_head": network.aux_head if aux_head is None else aux_head,
+        "dropout": network.dropout,
+        "width": network.width,
+        "repeats": network.repeats or None,
+        "batch_norm_momentum": network.batch_norm_momentum,
+        "batch_norm_gamma": network.batch_norm_gamma,
+        "synchronized": network.batch_norm == "synchronized",
+    }
+    for name in ("residual_scales", "final_batch_norm"):
+        if value := getattr(network, name):
+            if "resnet" not in network.net:
+                raise UsageError(f"--{name}: {network.net} has no residual blocks")
+            settings[name] = value
+    size = network.image_size
+    with _dtype_policy(precision):
+        model = nets.build(
+            network.net, input_shape=(size, size, 3), classes=num_outputs(network, num_classes),
+            classifier_activation=None, **settings,
+        )
+    if network.batch_norm == "frozen":
+        _freeze_batch_norm(model)
+    freeze(model, network.freeze)
+    return model
+
+
+def _require_room(network, classes):
+    if classes > MAX_CLASSES:
+        raise UsageError(f"{classes:,} classes: at most {MAX_CLASSES:,} are supported")
+    weights = 4 * num_parameters(network.net, network.repeats, network.width, classes)
+    require_memory(
+        weights + pass_bytes(network.image_size, network.width),
+        f"{network.net} of width {network.width:g}, blocks {_blocks(network)} and {classes:,} "
+        f"classes at {network.image_size}x{network.image_size}",
+        "take a smaller --width, --repeats or --image_size")
+
+
+def require_room_for_batch(network: Network, views: int, flag: str) -> None:
+    """Refuses a batch that cannot fit, before anything is read.
+
+    Args:
+        network: its settings.
+        views: images of the network's size that are in this host's memory at once.
+        flag: what to make smaller.
+
+    Raises:
+        UsageError: they need more memory than there is.
+    """
+    # A GPU has memory of its own for what the layers make of them.
+    on_host = not tf.config.list_physical_devices("GPU")
+    each = pass_bytes(network.image_size, network.width) if on_host else image_bytes(
+        network.image_size)
+    require_memory(views * each, f"{flag}: a batch of {views:,} images of "
+                   f"{network.image_size}x{network.image_size}", f"take a smaller {flag}")
+
+
+def refuse_false_claims(network: Network, num_classes: int, shapes: Iterable[Sequence[int]],
+                        path: object) -> None:
+    """Takes no memory on the word of a file: it must hold numbers for the network that it names.
+
+    Args:
+        network: what the file says of itself.
+        num_classes: the same.
+        shapes: of the arrays that it holds.
+        path: of the file.
+
+    Raises:
+        UsageError: a network of that name would be more than twice as large, or deeper.
+    """
+    held = [math.prod(shape) for shape in shapes]
+    claimed = num_parameters(network.net, network.repeats, network.width,
+                             num_outputs(network, num_classes))
+    # Each block has several arrays.
+    if max(network.repeats, default=0) > len(held) or claimed > 2 * sum(held) + _SMALL:
+        raise UsageError(
+            f"{path} holds another network than it says: {len(held):,} arrays of {sum(held):,} "
+            f"numbers, where {network.net} of width {network.width:g}, blocks {_blocks(network)} "
+            f"and {num_classes:,} classes has about {claimed:,}")
+
+
+def _blocks(network):
+    return ",".join(map(str, network.repeats)) or "as in the figure"
+
+
+@contextlib.contextmanager
+def _dtype_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _freeze_batch_norm(model):
+    """Inference statistics in training too. Calling a layer with training=False at build
+    time does not do it: Keras overrides that when the model is called with True."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def read_config(model_dir, flag="model_dir"):
+    """The Config that training wrote into `model_dir`; UsageError when there is none.
+
+    Without its --manual_dir: who trained said to prepare those archives, who scores has not.
+    """
+    path = Path(model_dir) / CONFIG
+    if not path.is_file():
+        raise UsageError(f"--{flag}={model_dir}: no {CONFIG} there; "
+                         + (meant(model_dir, CONFIG) or "is it a folder that train.py wrote?"))
+    return Config.read(path).replace(manual_dir="")
+
+
+def meant(folder: str | os.PathLike, name: str) -> str:
+    """Asks whether a folder in `folder` was meant: the one whose file `name` was written last."""
+    found = list(Path(folder).glob(f"*/{name}"))
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return f"did you mean {newest.parent}?" if newest else ""
+
+
+def load_weights(model, arrays, weights="ema"):
+    """Puts the averaged ("ema") or the raw weights of a checkpoint's arrays into `model`.
+
+    Raises:
+        CheckpointError: an array is missing or has another shape.
+    """
+    prefix = {"ema": "ema/", "raw": "weights/"}[weights]
+    for variable in model.weights:
+        array = arrays.get(prefix + variable.path)
+        if array is None:
+            raise CheckpointError(f"the checkpoint has no array {prefix}{variable.path}")
+        if array.shape != tuple(variable.shape):
+            raise CheckpointError(f"{prefix}{variable.path} has shape {array.shape}, the network "
+                                  f"needs {tuple(variable.shape)}")
+        variable.assign(array)
+
+
+def load_model(model_dir, weights="ema", warn=print, which="newest"):
+    """(model, config, manifest) of a checkpoint in `model_dir`.
+
+    The model gives logits and has no auxiliary head. `which` is "newest", "best" or a step: see
+    runtime.choice.
+
+    Raises:
+        UsageError: no configuration there, or no such checkpoint.
+        CheckpointError: there are checkpoints and none is valid.
+    """
+    config = read_config(model_dir)
+    arrays, manifest = load_chosen(Path(model_dir) / CHECKPOINTS, which, warn=warn)
+    refuse_false_claims(config.network, len(manifest["class_names"]),
+                        [a.shape for a in arrays.values()], model_dir)
+    model = build_network(config.network, len(manifest["class_names"]), aux_head=False)
+    load_weights(model, arrays, weights)
+    return model, config, manifest
