@@ -17,7 +17,7 @@ from inception_tf.evaluation.predictions_header import ID_BYTES, id_bytes_for
 from inception_tf.evaluation.targets import excluded_rows
 from tests.pictures import write_image_folder
 from tests.small_tfds import Small
-from tests.unit.test_prediction_files import HEADER
+from tests.unit.test_evaluation_predictions_file import HEADER
 
 LONG_NAMES = [f"{'é' * 120}{i}.jpg" for i in range(6)]
 
