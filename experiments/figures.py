@@ -5,14 +5,11 @@ from experiments.runner import finished
 
 
 def new_figure(rows, columns, width=13.0, height=4.0):
-    """(figure, axes [rows, columns]) without a display."""
-    import matplotlib
+    """(figure, axes [rows, columns])."""
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot.subplots(rows, columns, figsize=(width, height * rows), layout="constrained",
-                           squeeze=False)
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def band(axes, rows, label, color, column="ema_top1_error", per_epoch=1.0):
@@ -33,13 +30,10 @@ def band(axes, rows, label, color, column="ema_top1_error", per_epoch=1.0):
 
 def finish(figure, axes, path):
     """Grid and legend of every panel with curves; saves the picture and returns its path."""
-    from matplotlib import pyplot
-
     for panel in axes.flat:
         if panel.get_legend_handles_labels()[0]:
             panel.grid(alpha=0.3)
             panel.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
-    pyplot.close(figure)
     return path

@@ -27,7 +27,7 @@ OWN = (
 )
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Prints a line per picture; unreadable ones are named, and end the command with 6."""
     arguments = flags.parse(
         "predict", "The likeliest classes of pictures: inception-tf predict IMAGE...|FOLDER "
@@ -60,6 +60,7 @@ def _check(own, words):
 
 def _predict(predictor, paths, own):
     """Prints and writes as answers come; the number of pictures that could not be read."""
+    from inception_tf.labels import readable_names
     from inception_tf.runtime.progress import bar
     from inception_tf.serving.predictor import predictions
 
@@ -67,7 +68,7 @@ def _predict(predictor, paths, own):
     width = min(48, max(map(len, paths)))
     bad = 0
     prints = not own["output"] or not outputs.is_standard_output(own["output"])
-    draw = _pictures_to(own, predictor, paths)
+    draw = _pictures_to(own, predictor, paths, names)
     with _lines_to(own["output"]) as write:
         stream = bar(predictions(predictor, paths), len(paths), "image", "predict")
         for prediction in stream:
@@ -83,14 +84,6 @@ def _predict(predictor, paths, own):
             write({"image": prediction.path, "top": best})
             draw(prediction)
     return bad
-
-
-def readable_names(class_names):
-    """Class names; ImageNet's ids with the words they stand for."""
-    from inception_tf.nets.imagenet import imagenet_classes
-
-    words = dict(imagenet_classes())
-    return [f"{name} {words[name]}" if name in words else name for name in class_names]
 
 
 def _best(probabilities, names, top):
@@ -113,7 +106,7 @@ def _lines_to(path):
         yield write
 
 
-def _pictures_to(own, predictor, paths):
+def _pictures_to(own, predictor, paths, class_names):
     """A function that draws a prediction; it does nothing without --explain."""
     folder = own["explain"]
     if not folder:
@@ -124,7 +117,6 @@ def _pictures_to(own, predictor, paths):
     from inception_tf.serving.explain import Explainer, picture_names, write_picture
 
     explainer, names = Explainer(predictor.classifier), picture_names(paths)
-    class_names = readable_names(predictor.class_names)
     if explainer.grid_shape == (1, 1):
         log.warning("the last grid of this network is 1x1: its heat maps say how much, not where")
     with outputs.blaming("explain", folder):

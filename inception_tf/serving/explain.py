@@ -9,14 +9,11 @@ import os
 from pathlib import Path
 
 import keras
-import matplotlib
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
-from inception_tf.evaluation.report.figures import plain, short
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+from inception_tf.labels import plain, short
 
 SHOWN = 3
 
@@ -53,8 +50,8 @@ def write_picture(path, explainer, prediction, class_names):
     best = np.argsort(-prediction.probabilities, kind="stable")[:SHOWN]
     maps = explainer.maps(prediction.image, best)
     limit = max(float(np.abs(maps).max()), 1e-12)
-    figure, axes = plt.subplots(1, 1 + len(best), figsize=(3.2 * (1 + len(best)), 3.6),
-                                layout="constrained")
+    figure = Figure(figsize=(3.2 * (1 + len(best)), 3.6), layout="constrained")
+    axes = figure.subplots(1, 1 + len(best))
     picture = (prediction.image + 1) / 2
     size = len(picture)
     axes[0].imshow(picture)
@@ -70,7 +67,6 @@ def write_picture(path, explainer, prediction, class_names):
         axis.set_axis_off()
     figure.colorbar(shown, ax=axes, shrink=0.8, label="logit of the cell, less that of all classes")
     figure.savefig(path, dpi=100)
-    plt.close(figure)
 
 
 def picture_names(paths):

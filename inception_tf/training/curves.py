@@ -14,14 +14,13 @@ def draw_curves(model_dir, title):
 
     Raises: UsageError when one of them is damaged.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
     train = read_metrics(Path(model_dir) / "train" / "metrics.csv")
     validation = read_metrics(Path(model_dir) / "validation" / "metrics.csv")
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     _draw(left, train, "error", "training, distorted images", color="0.75", linewidth=1)
     _draw(left, validation, "raw_top1_error", "validation, raw weights", marker=".", color="C0")
     _draw(left, validation, "ema_top1_error", "validation, averaged weights", marker=".",
@@ -29,7 +28,7 @@ def draw_curves(model_dir, title):
     _draw(left, validation, "ema_top5_error", "top-5, averaged weights", marker=".",
           color="C3", linestyle=":")
     left.set(xlabel="epochs", ylabel="error", ylim=(0, 1), title=title)
-    left.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+    left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     _draw(right, train, "cross_entropy", "cross-entropy, training", color="C2", linewidth=1)
     right.set(xlabel="epochs", ylabel="nats", title="loss and learning rate")
     rate = right.twinx()
@@ -40,7 +39,6 @@ def draw_curves(model_dir, title):
         axes.legend(fontsize=8)
     path = Path(model_dir) / "curves.png"
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
     gc.collect()  # its parts name each other: 40 MB of pictures would lie about
     return path
 

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from inception_tf.commands.export import main as export
-from inception_tf.commands.predict import main, readable_names
+from inception_tf.commands.predict import main
 from inception_tf.commands.shell import exit_code_of
+from inception_tf.labels import readable_names
 from inception_tf.serving import comparison
 from inception_tf.serving import predictor as predictor_module
 from inception_tf.serving.classifier import open_run

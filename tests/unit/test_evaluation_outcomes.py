@@ -5,7 +5,6 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from inception_tf.evaluation.report import figures
 from inception_tf.evaluation.report.outcomes import (
     by_class,
     confident_mistakes,
@@ -14,6 +13,7 @@ from inception_tf.evaluation.report.outcomes import (
     worst_pairs,
 )
 from inception_tf.evaluation.scores import NUM_BINS, error_rates, reliability
+from inception_tf.labels import caption_names, plain, short
 
 NUM, K = 700, 7  # more rows than are summed at once
 RNG = np.random.default_rng(0)
@@ -97,15 +97,15 @@ def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
 
 
 def test_class_names_are_read_as_their_users_do():
-    assert figures.readable(["n01440764", "n02012849", "dots"]) == [
+    assert caption_names(["n01440764", "n02012849", "dots"]) == [
         "tench", "crane (n02012849)", "dots"]
-    assert figures.short("a\nb" + 30 * "c", 6) == "a\ufffdbcc\u2026"
+    assert short("a\nb" + 30 * "c", 6) == "a\ufffdbcc\u2026"
 
 
 @pytest.mark.parametrize("name", ["a$_$b", "$\\frac{$", "\\$5", "x\\"])
 def test_plain_names_are_drawn_as_they_stand(name):
     drawn = []
-    for text, parse_math in ((figures.plain(name), True), (name, False)):
+    for text, parse_math in ((plain(name), True), (name, False)):
         canvas = FigureCanvasAgg(Figure(figsize=(2, 1)))
         canvas.figure.text(0.1, 0.5, text, parse_math=parse_math)
         canvas.draw()

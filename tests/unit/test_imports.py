@@ -19,7 +19,7 @@ FLOORS = (
     {"config", "runtime"},
     {"flags", "data", "weights"},
     {"nets"},
-    {"runs"},
+    {"labels", "runs"},
     {"training", "evaluation", "serving"},
     {"commands"},
     {"__main__"},

@@ -1,10 +1,7 @@
 """The pictures of a scoring, each a matplotlib Figure drawn from Outcomes alone.
 
-Names of classes are untrusted text here: `short` cuts them, and `plain` is all of them that
-matplotlib may see.
+Names of classes are untrusted text: matplotlib sees them `labels.short`, never as they are.
 """
-
-import collections
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from inception_tf.evaluation.report.outcomes import by_class, confusion, worst_pairs
 from inception_tf.evaluation.scores import NUM_BINS, reliability, wilson_interval
-from inception_tf.nets.imagenet import imagenet_classes
+from inception_tf.labels import short
 
 WIDTH = 9.5
 # Classes that have a line each; of more, the curve of all and the worst.
@@ -23,25 +20,6 @@ NUM_PAIRS = 20
 MAX_MATRIX = 16
 SHEET_COLUMNS = 6
 BLUE, RED, GREY = "#3465a4", "#c4412f", "0.6"
-
-
-def readable(class_names):
-    """What pictures call the classes: WordNet ids by their name, with the id where two share it."""
-    names = dict(imagenet_classes())
-    shared = collections.Counter(names.values())
-    return [name if name not in names else names[name].replace("_", " ") + (
-        f" ({name})" if shared[names[name]] > 1 else "") for name in class_names]
-
-
-def plain(name):
-    """`name` for matplotlib to draw as it stands: printable, and no formula between `$`."""
-    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    return name.replace("$", r"\$")
-
-
-def short(name, length=24):
-    """At most `length` characters of `name`, `plain`."""
-    return plain(name if len(name) <= length else f"{name[:length - 1]}\N{HORIZONTAL ELLIPSIS}")
 
 
 def draw_class_errors(outcomes, names):

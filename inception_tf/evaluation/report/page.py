@@ -24,6 +24,7 @@ from inception_tf.evaluation.report.mistakes import most_confident, read_pixels
 from inception_tf.evaluation.report.outcomes import by_class, worst_pairs
 from inception_tf.evaluation.scores import NUM_BINS, wilson_interval
 from inception_tf.evaluation.tables import TEXT_COLUMNS, network_names, notes, score_cells, title
+from inception_tf.labels import caption_names, short
 from inception_tf.runtime.files import new_folder
 from inception_tf.text import printable
 
@@ -66,7 +67,7 @@ def write_report(folder, result, members, outcomes, given):
     """
     if not len(outcomes):
         raise UsageError("--report: no image is left to be counted")
-    names = figures.readable(members[0].class_names)
+    names = caption_names(members[0].class_names)
     pictures = [_confidence(outcomes)]
     if outcomes.has_labels:
         pictures = [_class_errors(outcomes, names), _confusions(outcomes, names),
@@ -125,8 +126,8 @@ def _sheet(found, names, header, given):
     except (UsageError, DataError) as error:
         log.warning("--report: no pictures of the mistakes: %s", error)
         return b"", f"The images could not be shown: {error}"
-    tiles = [(image, figures.short(", ".join(names[k] for k in m.targets), 22),
-              f"{figures.short(names[m.predicted], 16)} {100 * m.confidence:.1f} %")
+    tiles = [(image, short(", ".join(names[k] for k in m.targets), 22),
+              f"{short(names[m.predicted], 16)} {100 * m.confidence:.1f} %")
              for image, m in zip(pixels, found, strict=True)]
     seen = ("as they were scored" if header["protocol"]["crops"] == 1 else
             "whole: many views of each were scored")
