@@ -4,6 +4,7 @@ Public names load on first use; importing the package loads nothing heavy.
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -23,15 +24,15 @@ _HOMES = {
     "load_model": "runs.network",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'inception_tf' has no attribute {name!r}")
     module = importlib.import_module(f"inception_tf.{_HOMES[name]}")
     return getattr(module, name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 COMMANDS = {
     "prepare": "make a data set ready: download or check its archives, write it",
@@ -18,7 +20,7 @@ COMMANDS = {
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs one command and ends the process with its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words == ["--version"]:
@@ -32,10 +34,10 @@ def main(argv=None):
     sys.exit(0 if asked else 2)
 
 
-def run(command, argv):
+def run(command: str, argv: Sequence[str]) -> NoReturn:
     """Calls `commands.COMMAND.main(argv)` and exits with 0 or the error's code.
 
-    From the first moment to the last a stop signal ends the process with one line.
+    At any moment a stop signal ends the process with one line.
     """
     _open_missing_streams()
     from inception_tf.runtime.signals import end_with_parent, to_the_end
@@ -51,10 +53,9 @@ def run(command, argv):
 
 
 def _open_missing_streams():
-    """The null device for standard streams that the caller closed (`2>&-`).
+    """Opens the null device for standard streams that the caller closed (`2>&-`).
 
-    Otherwise the next file that is opened takes the descriptor's number, and what TensorFlow
-    prints goes into it.
+    Otherwise the next file opened would take that descriptor, and TensorFlow would print into it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -71,12 +72,11 @@ def _unknown(word):
     return f"unknown command {word!r}" + f": did you mean {near}?" * bool(near)
 
 
-def usage():
+def usage() -> str:
     """The list of commands."""
     rows = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
-    return "usage: inception-tf COMMAND [--flags]   (COMMAND --help lists its flags)\n\n" + (
-        "\n".join(rows)
-    )
+    head = "usage: inception-tf COMMAND [--flags]   (COMMAND --help lists its flags)\n"
+    return "\n".join([head, *rows])
 
 
 if __name__ == "__main__":

@@ -1,28 +1,40 @@
-"""What values a setting admits: declared with the setting, checked before anything is done."""
+"""The values a setting allows: declared with the setting, checked before anything starts."""
 
 import dataclasses
 import math
+from typing import Any
 
 from inception_tf.errors import UsageError
 
-# Beyond these something overflows: 32-bit integers and floats of TensorFlow, waits of the system,
-# 64 bits where epochs are multiplied by a billion images. They bound what declares no less.
+# Beyond these something overflows: TensorFlow's 32-bit numbers, waits of the system, 64 bits
+# where epochs are multiplied by a billion images. The first two bound settings without bounds.
 MAX_INT, MAX_FLOAT = 2**31 - 1, 1e30
 MAX_EPOCHS, MAX_SECONDS, MAX_BATCH = 1e9, 1e7, 2**20
 
 
-def option(default, help, choices=None, low=None, high=None, path=False):
-    """A config field: its default, its flag's help, and what values it admits.
+def option(default: Any, help: str, choices: tuple[str, ...] | None = None,
+           low: float | None = None, high: float | None = None, path: bool = False) -> Any:
+    """A config field.
 
-    `choices` lists the values allowed; `low` and `high` bound them inclusively. `path` marks
-    names of files and folders, for which `flags.parse` has rules of their own.
+    Args:
+        default: its default.
+        help: its flag's help.
+        choices: the only values allowed; of a tuple, for each element, as are the bounds.
+        low, high: inclusive bounds of a number.
+        path: whether it names files or folders, for which `flags.parse` has its own rules.
     """
     return dataclasses.field(default=default, metadata={
         "help": help, "choices": choices, "low": low, "high": high, "path": path})
 
 
-def check_value(name, value, choices=None, low=None, high=None):
-    """Raises UsageError unless the value of flag `name`, of a tuple each, is admitted."""
+def check_value(name: str, value: object, choices: tuple[str, ...] | None = None,
+                low: float | None = None, high: float | None = None) -> None:
+    """Raises UsageError unless the value of flag `name` is allowed.
+
+    Args:
+        name, value: the flag and its value.
+        choices, low, high: as in `option`.
+    """
     for one in value if isinstance(value, tuple) else (value,):
         if choices and one not in choices:
             raise UsageError(f"--{name}={one} is not one of {', '.join(choices)}")

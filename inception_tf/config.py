@@ -1,6 +1,6 @@
-"""Everything a run can be told, in frozen dataclasses that round-trip as JSON.
+"""Every setting of a run, in frozen dataclasses that round-trip as JSON.
 
-One field is one flag of the same name (`flags.py`). The numbers of the `paper`
+Each field is a flag of the same name (`flags.py`). The numbers of the `paper`
 preset stand here with their sources: [P] is arXiv 1602.07261, [A] its AAAI-17
 text, [V3] arXiv 1512.00567, [S] the released TF-slim code, [I] the released
 distributed trainer. docs/training.md has the full table.
@@ -34,7 +34,7 @@ STAGES = ("stem", "35x35", "17x17", "8x8", "head")
 
 @dataclass(frozen=True)
 class Network:
-    """Which network, and what varies in it."""
+    """Which network, and its variations."""
 
     net: str = option("inception_v4", "network of the paper", NETS)
     image_size: int = option(299, "height and width of the input in pixels [P]", low=75,
@@ -196,7 +196,7 @@ class Config:
         for group in GROUPS:
             _validate(getattr(self, group))
 
-    def replace(self, **values):
+    def replace(self, **values: Any) -> "Config":
         """A copy with fields of any group replaced: `config.replace(net="inception_v3")`."""
         unknown = values.keys() - field_groups().keys()
         if unknown:
@@ -207,12 +207,12 @@ class Config:
             groups[group] = dataclasses.replace(getattr(self, group), **own)
         return Config(**groups)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Indented JSON text with one object per group."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text, source="config"):
+    def from_json(cls, text: str | bytes, source: str | os.PathLike = "config") -> "Config":
         """The Config of `to_json`'s text; UsageError names the key that is wrong."""
         groups = strict_json.parse(text, dict[str, Any], source)
         built = {}
@@ -228,19 +228,19 @@ class Config:
         return cls.from_json(strict_json.content_of(path), path)
 
 
-def field_groups():
+def field_groups() -> dict[str, str]:
     """Field name -> group name, over all groups."""
     return {f.name: group for group, kind in GROUPS.items() for f in dataclasses.fields(kind)}
 
 
-def preset(name):
+def preset(name: str) -> Config:
     """The Config called `name` in PRESETS; UsageError lists the known ones."""
     if name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
     return Config().replace(**PRESETS[name])
 
 
-def element_type(kind):
+def element_type(kind: Any) -> type | None:
     """float for tuple[float, ...], None for a scalar type."""
     return typing.get_args(kind)[0] if isinstance(kind, types.GenericAlias) else None
 

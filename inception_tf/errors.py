@@ -9,6 +9,7 @@ A message is one line: what was wrong, the value received, what to do.
 
 import contextlib
 import signal
+from collections.abc import Iterator
 
 
 class InceptionError(Exception):
@@ -24,7 +25,7 @@ class UsageError(InceptionError):
 
 
 @contextlib.contextmanager
-def usage_errors_of(kind):
+def usage_errors_of(kind: type[Exception]) -> Iterator[None]:
     """Errors of class `kind` inside become UsageErrors of the same text."""
     try:
         yield
@@ -68,12 +69,12 @@ class PeerLostError(InceptionError):
     exit_code = 8
 
 
-def can_pass(exit_code):
-    """Whether the same command may do better when it is started again.
+def can_pass(exit_code: int) -> bool:
+    """Whether the same command may succeed when it is started again.
 
-    Storage, a stall and a lost peer can pass. So can what killed a process (the memory killer,
-    a fault of a driver) and SIGTERM, by which machines are taken away; whoever sent it to end
-    the run does not start it again. The other errors come back, and SIGINT comes from a person.
+    True for storage errors, a stall, a lost peer, and a process killed by a signal (by the memory
+    killer, a driver, or SIGTERM when a machine is taken away). Other errors would come back, and
+    SIGINT comes from a person.
     """
     restartable = (StorageError.exit_code, StalledError.exit_code, PeerLostError.exit_code)
     return exit_code in restartable or exit_code > 128 and exit_code != 128 + signal.SIGINT

@@ -1,8 +1,8 @@
 """absl flags <-> Config. No other module touches flags.
 
-Every field of the config's dataclasses is one flag of the same name; a command
-says which groups it takes and adds its own few. Each parse uses a FlagValues of
-its own, so commands can be called many times in one process.
+Every field of the config's dataclasses is a flag of the same name; a command chooses groups of
+them and adds a few flags of its own. Each parse has its own FlagValues, so that commands can be
+called many times in one process.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -20,7 +21,7 @@ from inception_tf.bounds import check_value
 from inception_tf.config import GROUPS, Config, element_type
 from inception_tf.errors import UsageError
 
-# What other programs call it, where neither spelling nor initials lead to our name.
+# Other programs' names, where neither spelling nor initials lead to ours.
 ALIASES = {
     "arch": "net", "model_name": "net", "size": "image_size", "resolution": "image_size",
     "data": "data_dir", "data_path": "data_dir", "pretrained": "init_from", "weights": "init_from",
@@ -34,7 +35,7 @@ ALIASES = {
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A flag that only one command has; `choices` and what follows as in `bounds.option`."""
+    """A flag; `choices` and the fields after it as in `bounds.option`."""
 
     name: str
     default: object
@@ -46,21 +47,27 @@ class Flag:
 
 
 class Arguments:
-    """Parsed flags: `own` values by name, the config fields that were given, other words.
+    """A parsed command line.
 
-    names_given: of the flags of both kinds that the command line has.
+    own: values of the command's own flags, by name.
+    given: config fields that the command line sets.
+    names_given: names of all flags that the command line sets.
+    words: what is no flag.
     """
 
-    def __init__(self, values, defined, own_names, words):
+    def __init__(self, values: absl_flags.FlagValues, defined: dict[str, Flag],
+                 own_names: Sequence[str], words: list[str]):
         self.words = words
         self.names_given = [name for name in values if values[name].present]
         found = {name: _checked(defined[name], values[name].value)
                  for name in self.names_given if name in defined}
-        self.own = {name: found.get(name, values[name].value) for name in own_names}
-        self.given = {name: value for name, value in found.items() if name not in own_names}
+        self.own: dict[str, Any] = {n: found.get(n, values[n].value) for n in own_names}
+        self.given: dict[str, Any] = {n: v for n, v in found.items() if n not in own_names}
 
 
-def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None, takes_words=False):
+def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] = (),
+          groups: Sequence[str] = tuple(GROUPS), fields: Sequence[str] | None = None,
+          takes_words: bool = False) -> Arguments:
     """Arguments of `inception-tf COMMAND`.
 
     Args:
@@ -69,8 +76,8 @@ def parse(command, summary, argv, own=(), groups=tuple(GROUPS), fields=None, tak
         argv: the words after the command's name.
         own: the command's own `Flag`s.
         groups: config groups whose fields are flags of this command.
-        fields: names to restrict those fields to; None takes all.
-        takes_words: whether words that are no flags are arguments of it.
+        fields: the only fields to take from those groups; None takes all.
+        takes_words: whether words that are no flags are allowed.
 
     Raises:
         UsageError: an unknown flag, a value of the wrong type, or a word that is no flag.
@@ -113,13 +120,18 @@ def path_list(name: str, text: str) -> tuple[str, ...]:
     return tuple(_path(name, part) for part in text.split(","))
 
 
-def config_from(arguments, base):
-    """`base` (a Config) with the given flags put over it."""
+def config_from(arguments: Arguments, base: Config) -> Config:
+    """`base`, overridden by the flags that were given."""
     return base.replace(**arguments.given)
 
 
-def parse_run(command, summary, argv, own=()):
-    """Arguments and Config of a command that starts from a preset."""
+def parse_run(command: str, summary: str, argv: Sequence[str],
+              own: Sequence[Flag] = ()) -> tuple[Arguments, Config]:
+    """Arguments and Config of a command that starts from a preset.
+
+    Args:
+        command, summary, argv, own: as in `parse`.
+    """
     preset = Flag("preset", "demo", "where unset flags come from", tuple(config_module.PRESETS))
     arguments = parse(command, summary, argv, (preset, *own))
     return arguments, config_from(arguments, config_module.preset(arguments.own["preset"]))
@@ -236,8 +248,6 @@ class _TupleParser(absl_flags.ArgumentParser):
         return f"comma-separated {self.element.__name__}"
 
 
-# Of each command that reads a run's folder; runtime.choice says what it means.
+# Of each command that reads a run's folder.
 CHECKPOINT = Flag("checkpoint", "newest", "which of the run's checkpoints: newest, best (lowest "
                   "validation error of the averaged weights) or a step")
-
-__all__ = ["CHECKPOINT", "Arguments", "Config", "Flag", "config_from", "parse", "parse_run"]

@@ -1,8 +1,8 @@
-"""The one reader of our own JSON files, which anybody may have edited or damaged.
+"""Reads our own JSON files, which may have been edited or damaged.
 
-Shape and types are checked before a value is used. Whatever is wrong is one line that names the
-file and the place in it: no UTF-8, a byte order mark, a cut file, a key twice, NaN, a missing key,
-a value of another type, a file that is no file or far too large.
+Shape and types are checked before a value is used. Each error is one line that names the file
+and the place in it: not UTF-8, a byte order mark, a truncated file, a duplicate key, NaN, a
+missing key, a value of another type, no regular file, a file far too large.
 """
 
 import json
@@ -22,7 +22,12 @@ MAX_BYTES = 8 * 2**20
 
 def read(path: str | os.PathLike, kind: Any, error: type[InceptionError] = UsageError,
          max_bytes: int = MAX_BYTES) -> Any:
-    """The value of a JSON file, as `parse`.
+    """The value of a JSON file.
+
+    Args:
+        path: the file.
+        kind, error: as in `parse`.
+        max_bytes: the largest size that is read.
 
     Raises:
         error: as `content_of` and `parse`.
@@ -51,17 +56,16 @@ def content_of(path: str | os.PathLike, error: type[InceptionError] = UsageError
 
 def parse(text: str | bytes, kind: Any, source: object,
           error: type[InceptionError] = UsageError) -> Any:
-    """`text` as `kind`: a type as msgspec takes it (dict[str, int], a TypedDict, a dataclass).
+    """`text` as `kind`, a type that msgspec knows (dict[str, int], a TypedDict, a dataclass).
 
     Args:
         text: JSON; bytes are UTF-8.
-        kind: keys that it does not name are left out of a TypedDict or dataclass, and kept in
-            a dict.
+        kind: the type; a TypedDict or dataclass drops unknown keys, a dict keeps them.
         source: what to call the text in messages.
-        error: class of what is raised.
+        error: class of the error.
 
     Raises:
-        error: `text` is no JSON (NaN, infinities and a key twice are none), or not of `kind`.
+        error: `text` is not strict JSON (no NaN, infinity or duplicate key), or not of `kind`.
     """
     try:
         text = text.decode() if isinstance(text, bytes) else text
@@ -74,7 +78,11 @@ def parse(text: str | bytes, kind: Any, source: object,
 
 def shaped(value: Any, kind: Any, source: object,
            error: type[InceptionError] = UsageError) -> Any:
-    """`value`, parsed before, as `kind`; raises `error` where it is not of that type."""
+    """`value`, already parsed, as `kind`; `error` if it is of another type.
+
+    Args:
+        value, kind, source, error: as in `parse`.
+    """
     try:
         return msgspec.convert(value, kind, strict=True)
     except (msgspec.ValidationError, RecursionError) as problem:

@@ -1,13 +1,13 @@
-"""Names of files and classes as a terminal may show them."""
+"""Names of files and classes, escaped for terminals."""
 
 import re
 
-# C0 and C1 control characters (ECMA-48) with DEL; and what turns the direction of a line (UAX #9).
+# C0 and C1 control characters (ECMA-48) with DEL; controls of a line's direction (UAX #9).
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(name: str) -> str:
-    """`name` in one line, with control characters as `\\x1b`, so that no terminal obeys them."""
+    """`name` in one line, with control characters written out (`\\x1b`)."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(name))
 
 

@@ -1,8 +1,7 @@
 """`inception-tf launch --num_workers=2 -- train --flags`: workers on this machine.
 
-For one machine and for tests: starts the workers on loopback with the right
-TF_CONFIG, prints their lines with a prefix, ends all when one fails, and can start
-the group again.
+Starts the workers on loopback with the right TF_CONFIG, prints their lines with a prefix, ends
+all when one fails, and can start the group again.
 """
 
 import logging
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.errors import InceptionError, PeerLostError, UsageError, can_pass
@@ -28,22 +28,20 @@ OWN = (
                             "lost peer or a signal to a worker (exit codes 4, 7, 8 and above 128, "
                             "but 130), unless launch itself was told to stop", low=0),
 )
-# After one worker failed the others get this long to notice by themselves; then SIGTERM and
-# SIGKILL, each with this long to work.
-GRACE_SECONDS = 30.0
-PATIENCE_SECONDS = 10.0
+GRACE_SECONDS = 30.0  # for the other workers to notice that one failed
+PATIENCE_SECONDS = 10.0  # for SIGTERM, then SIGKILL, to work
 
 
 class GroupFailed(InceptionError):
-    """Workers ended with errors; carries the exit code of the one that the others follow from."""
+    """Workers failed; has the exit code of the worker that failed first."""
 
-    def __init__(self, failures):
+    def __init__(self, failures: Sequence[tuple[int, int]]):
         (index, self.exit_code), *others = failures
         text = f"worker {index} ended with code {_named(self.exit_code)}"
         super().__init__(", ".join([text, *(f"worker {i} with {_named(c)}" for i, c in others)]))
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Runs the words after `--` in every worker; raises GroupFailed when one fails."""
     cut = argv.index("--") if "--" in argv else len(argv)
     own = flags.parse("launch", "Starts local workers: launch [--flags] -- COMMAND ...",
@@ -61,11 +59,10 @@ def main(argv):
                     own["max_restarts"])
 
 
-def run_group(words, num_workers):
-    """(failures, stopped): worker and code of each that failed; whether we were told to stop.
-
-    First comes the failure that the others follow from. A worker that is still importing dies by
-    the signal we hand on (code 143), which looks like a fault and is none.
+def run_group(words: Sequence[str], num_workers: int) -> tuple[list[tuple[int, int]], bool]:
+    """(failures, stopped): worker and code of each failure, the first one first; whether launch
+    was told to stop. Then a worker that is still importing dies by the signal that is passed on
+    (code 143), which is no failure.
     """
     workers, printers = [], []
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(num_workers))
@@ -83,8 +80,8 @@ def run_group(words, num_workers):
                 printer.join(5.0)
 
 
-def free_ports(count):
-    """`count` ports of loopback that nobody listens on now."""
+def free_ports(count: int) -> list[int]:
+    """Unused ports of loopback."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for s in sockets:
@@ -112,20 +109,20 @@ def _prefix_lines(index, worker):
 def _wait(workers, stop):
     """The failures when all have ended, or GRACE_SECONDS after the first of them.
 
-    A signal is handed on; the second SIGINT ends this process, and the system the workers.
+    A signal is passed on; the second SIGINT ends this process, and thereby the workers.
     """
-    failures, deadline = {}, math.inf  # worker -> code, in the order in which they came
-    handed_on = False
+    failures, deadline = {}, math.inf  # worker -> code, in order of failure
+    passed_on = False
     while any(w.poll() is None for w in workers) and time.monotonic() < deadline:
-        if stop.requested and not handed_on:
+        if stop.requested and not passed_on:
             _send(workers, stop.received)
-            handed_on = True
+            passed_on = True
         failures |= _failures_of(workers, failures)
         if failures and deadline == math.inf:
             deadline = time.monotonic() + GRACE_SECONDS
         time.sleep(0.1)
     failures |= _failures_of(workers, failures)
-    # Who lost a peer may well be gone before the peer is, whose own code says why.
+    # A worker that lost its peer may end before that peer, whose code says why.
     return sorted(failures.items(), key=lambda f: f[1] == PeerLostError.exit_code)
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: one line and an exit code, never a traceback for a user's mistake."""
+"""How a command starts and ends: user errors print one line to stderr, never a traceback."""
 
 import contextlib
 import copy
@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 
 from inception_tf.errors import InceptionError, StorageError
 from inception_tf.runtime.keras_settings import import_keras, require_tensorflow_backend
@@ -16,11 +17,11 @@ from inception_tf.runtime.signals import StopSignals, importing
 from inception_tf.text import printable, printable_lines
 
 
-def exit_code_of(main, argv):
+def exit_code_of(main: Callable[[Sequence[str]], object], argv: Sequence[str]) -> int:
     """Runs `main(argv)`: 0, or the exit code of an InceptionError whose line it prints.
 
-    A reader of standard output that leaves early ends the command with 0, without a word. A
-    stop signal is an InceptionError too, raised where it comes unless `main` takes it itself.
+    A reader of standard output that leaves early ends the command silently with 0. A stop signal
+    is an InceptionError too, raised at once unless `main` handles it.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(message)s"))
@@ -28,7 +29,7 @@ def exit_code_of(main, argv):
     for library in ("absl", "tensorflow", "tf2onnx"):
         logging.getLogger(library).setLevel(logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # As standard error: names of files and classes need not be text of the terminal's.
+        # As standard error does: names of files and classes may not fit the terminal's encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = 0
     try:
@@ -39,7 +40,7 @@ def exit_code_of(main, argv):
     except BrokenPipeError:
         pass
     except Exception as error:
-        # Wherever it happens, also where nobody thought of it: a full disk is no fault of ours.
+        # A full disk is an error of storage wherever it is met.
         if not _of_full_disk(error):
             raise
         code = _say(_unwritten(error))
@@ -47,7 +48,7 @@ def exit_code_of(main, argv):
 
 
 def _of_full_disk(error):
-    """Lines of `error` that tell of a full disk: libraries have errors of their own for it."""
+    """Lines of `error` that tell of a full disk: libraries have their own errors for it."""
     words = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
     # TensorFlow names an operation first, between braces.
     return [line.rpartition("}} ")[2] for line in str(error).splitlines()
@@ -67,9 +68,9 @@ def _say(error):
 
 
 def _flush_standard_output():
-    """The exit code of a standard output that cannot take the rest; None of a reader that left.
+    """The exit code if standard output cannot take the rest; None if its reader left.
 
-    Python's own flush at the end of the process would complain of both.
+    Python's own flush at the end of the process would complain about both.
     """
     try:
         if sys.stdout is not None:
@@ -83,9 +84,9 @@ def _flush_standard_output():
 
 
 class _Formatter(logging.Formatter):
-    """Log lines in which names from files and folders give no orders to the terminal.
+    """Log lines with names from files and folders escaped.
 
-    What is put into a message stays in its line; a message itself may have several.
+    Arguments of a message become one line; the message itself may have several.
     """
 
     def format(self, record):
@@ -96,11 +97,11 @@ class _Formatter(logging.Formatter):
         return printable_lines(super().format(record))
 
 
-def import_tensorflow():
-    """Imports TensorFlow without the lines its C++ code prints before logging is set up.
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras (with Keras' default settings), quietly.
 
-    They ignore TF_CPP_MIN_LOG_LEVEL, so standard error is held back while importing
-    and given out only when the import fails. Keras comes with it, its defaults set back.
+    The first lines of TensorFlow's C++ code ignore TF_CPP_MIN_LOG_LEVEL, so standard error is
+    held back while importing, and printed only if the import fails.
 
     Raises:
         UsageError: Keras was told to use another backend, or cannot start.

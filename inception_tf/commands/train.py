@@ -1,10 +1,12 @@
-"""`inception-tf train`: trains a network, or goes on where its checkpoint stopped."""
+"""`inception-tf train`: trains a network, or resumes from its newest checkpoint."""
+
+from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Parses `argv` into a Config and trains."""
     arguments, config = flags.parse_run(
         "train", "Trains a network of the paper. Without flags: the demo preset.", argv)
