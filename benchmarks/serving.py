@@ -242,9 +242,9 @@ def prepare(folder, size):
 def _export(classifier, folder, format_name, quantize):
     """Seconds, or why it could not be written."""
     from inception_tf.errors import UsageError
-    from inception_tf.serving.export import Request, export
+    from inception_tf.serving.export import ExportRequest, export
 
-    request = Request(format_name, quantize, check_images=0)
+    request = ExportRequest(format_name, quantize, check_images=0)
     try:
         return _seconds(lambda: export(classifier, folder, request))
     except UsageError as missing:

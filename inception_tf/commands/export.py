@@ -25,7 +25,7 @@ OWN = (
 FIELDS = ("model_dir", "data_dir")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Writes a checkpoint of --model_dir to --export_dir and compares both."""
     arguments = flags.parse("export", "A run's network as a SavedModel, or for another runtime.",
                             argv, OWN, groups=("data", "runtime"), fields=FIELDS)
@@ -45,11 +45,11 @@ def _export(arguments):
     import dataclasses
 
     from inception_tf.serving.classifier import open_run
-    from inception_tf.serving.export import Request, export
+    from inception_tf.serving.export import ExportRequest, export
 
     own, given = arguments.own, dict(arguments.given)
-    request = Request(own["format"], own["quantize"], own["calibration_images"],
-                      own["check_images"])
+    request = ExportRequest(own["format"], own["quantize"], own["calibration_images"],
+                            own["check_images"])
     classifier = open_run(given.pop("model_dir", "runs/demo"), own["weights"],
                           own["checkpoint"])
     data = dataclasses.replace(classifier.data, **given)

@@ -1,4 +1,4 @@
-"""A trained network, and all that is needed to ask it about a picture."""
+"""A trained network with all that classifying a picture takes."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 
 from inception_tf.config import Data, Network
-from inception_tf.data.views import preprocessing_of
+from inception_tf.data.views import Preprocessing, preprocessing_of
 from inception_tf.errors import UsageError, usage_errors_of
 from inception_tf.runs import checkpoint
 from inception_tf.runs.metrics import METRICS, read_metrics
@@ -18,13 +18,13 @@ from inception_tf.weights.keras_file import keras_arrays, load_weights_file
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """One network of ours with its weights.
+    """One of our networks with its weights.
 
     model: float32 images [n, S, S, 3] in [-1, 1] -> logits [n, K].
-    network, data: the run's groups of settings; which network, how images are cut for it.
+    network, data: groups of the run's settings.
     class_names: in the order of the outputs, background not counted.
     weights: "ema", "raw", or "file" for those of a .keras file.
-    origin: JSON-able: step, hashes, fingerprint of the data, where converted weights are from.
+    origin: JSON-able: step, hashes, fingerprint of the data, source of converted weights.
     score: JSON-able: the run's own validation of these weights; None when there is none.
     """
 
@@ -37,18 +37,18 @@ class Classifier:
     score: dict | None = None
 
     @property
-    def preprocessing(self):
-        """How images are cut for it; a crops.Preprocessing."""
+    def preprocessing(self) -> Preprocessing:
+        """How images are cut for it."""
         return preprocessing_of(self.network, self.data)
 
     @property
-    def first_class(self):
-        """Output of the first class: 1 when there is a background class."""
+    def first_class(self) -> int:
+        """Index of the first class among the outputs: 1 when there is a background class."""
         return int(self.network.background_class)
 
 
-def open_run(model_dir, weights="ema", which="newest"):
-    """The Classifier of a checkpoint of a run: `which` one, as runtime.choice has it.
+def open_run(model_dir: str, weights: str = "ema", which: str = "newest") -> Classifier:
+    """The Classifier of one checkpoint of a run; `which` as in --checkpoint.
 
     Raises:
         UsageError: no run there, or no such checkpoint.
@@ -65,11 +65,10 @@ def open_run(model_dir, weights="ema", which="newest"):
                       origin, _validation(model_dir, manifest["step"], weights, config.data))
 
 
-def open_keras(path):
+def open_keras(path: str) -> Classifier:
     """The Classifier of a .keras file that `convert` or `export --format=keras` wrote.
 
-    Raises: UsageError for a file that does not say which network it holds, or does not
-        hold it.
+    Raises: UsageError for a file that does not say which network it holds, or holds another.
     """
     facts = read_facts(path)
     if facts is None or not facts.class_names:
@@ -87,7 +86,7 @@ def open_keras(path):
 
 
 def _validation(model_dir, step, weights, data):
-    """What the run's validation said of these weights at this step."""
+    """The run's own validation of these weights at this step, if it has one."""
     path = Path(model_dir) / "validation" / "metrics.csv"
     try:
         rows = read_metrics(path, METRICS["validation"])

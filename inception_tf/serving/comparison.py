@@ -12,9 +12,10 @@ import tensorflow as tf
 from matplotlib import cbook
 from PIL import Image
 
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.data.views import scoring_crop
 from inception_tf.errors import DataError, StorageError, UsageError
+from inception_tf.serving.classifier import Classifier
 from inception_tf.serving.saved_model import fresh_process
 from inception_tf.serving.saved_model.network import logits_and_features
 
@@ -23,8 +24,8 @@ from inception_tf.serving.saved_model.network import logits_and_features
 LIMIT = 1e-4
 
 
-def crops_of(classifier, encoded):
-    """What the network is shown of encoded images.
+def crops_of(classifier: Classifier, encoded: list[bytes]) -> np.ndarray:
+    """Encoded images, cut for the network.
 
     Shape: n bytes -> [n, S, S, 3] float32 in [-1, 1].
     """
@@ -34,15 +35,16 @@ def crops_of(classifier, encoded):
     return np.stack([crop(one).numpy() for one in encoded])
 
 
-def live_answers(classifier, images):
+def live_answers(classifier: Classifier, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(probabilities [n, K], features [n, C]) of the Keras model itself."""
     logits, features = logits_and_features(classifier.model, tf.constant(images),
                                            lambda layer, x: layer(x, training=False))
     return tf.nn.softmax(logits).numpy()[:, classifier.first_class:], features.numpy()
 
 
-def saved_model_difference(classifier, folder, encoded):
-    """Largest differences of a SavedModel, asked in a process of its own.
+def saved_model_difference(classifier: Classifier, folder: Path,
+                           encoded: list[bytes]) -> dict[str, float]:
+    """Largest differences of a SavedModel that a fresh process loads.
 
     All images go in one batch, and the first alone, for which it may take other kernels.
 
@@ -65,14 +67,14 @@ def _largest(answers, name, expected):
                for number in (len(expected), 1))
 
 
-def largest_difference(found, expected):
+def largest_difference(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest absolute difference; infinity where shapes differ or a number is not finite."""
     if found.shape != expected.shape or not np.isfinite(found).all():
         return float("inf")
     return float(np.abs(found - expected).max())
 
 
-def checked(difference, what):
+def checked(difference: float, what: str) -> float:
     """`difference`; StorageError when it is above LIMIT."""
     if not difference <= LIMIT:
         raise StorageError(f"{what} differ by {difference:.1e} from those of the network, more "
@@ -81,7 +83,7 @@ def checked(difference, what):
 
 
 def _ask_in_fresh_process(folder, encoded, meanwhile):
-    """(its answers, what meanwhile() gives: starting TensorFlow takes seconds of one core)."""
+    """(its answers, what meanwhile() gives: starting TensorFlow takes seconds on one core)."""
     with tempfile.TemporaryDirectory() as scratch:
         inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npz"
         np.savez(inputs, lengths=[len(one) for one in encoded],
@@ -94,7 +96,7 @@ def _ask_in_fresh_process(folder, encoded, meanwhile):
             live = meanwhile()
             _, errors = child.communicate()
         finally:
-            child.kill()  # nothing where it has ended
+            child.kill()  # does nothing if it has ended
             child.wait()
         if child.returncode:
             raise StorageError("a fresh process could not use the exported model: "
@@ -108,24 +110,24 @@ PHOTOGRAPHS = ("grace_hopper.jpg", "Minduka_Present_Blue_Pack.png")
 NOISE_SIZES = ((75, 75), (300, 200), (181, 402))
 
 
-def encoded_images():
-    """Encoded noise and photographs of mixed sizes, as PNG and JPEG: a list of bytes."""
+def encoded_images() -> list[bytes]:
+    """Noise and photographs of mixed sizes, as PNG and JPEG."""
     generator = np.random.default_rng(0)
     noise = [_png(generator.integers(0, 256, (*size, 3), np.uint8)) for size in NOISE_SIZES]
     return noise + [Path(cbook.get_sample_data(name, asfileobj=False)).read_bytes()
                     for name in PHOTOGRAPHS]
 
 
-def examples(data, split, class_names, count):
+def examples(classifier: Classifier, split: str, count: int) -> tuple[list, str]:
     """(records, why there are none) of up to `count` examples spread over a split.
 
     The data set may not be on the machine that exports; one of other classes is not used.
     """
     try:
-        source = open_source(data, split)
+        source = open_source(classifier.data, split)
     except (UsageError, DataError) as error:
         return [], str(error)
-    if source.class_names != tuple(class_names):
+    if source.class_names != classifier.class_names:
         return [], f"{source.name}/{split} has other classes than the network"
     count = min(count, source.num_examples)
     return [source.read(i * source.num_examples // count) for i in range(count)], ""

@@ -10,6 +10,8 @@ import importlib.util
 import statistics
 import time
 import warnings
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +21,7 @@ from inception_tf.config import Config
 from inception_tf.errors import UsageError
 from inception_tf.runtime.progress import bar
 from inception_tf.serving import comparison, runtimes
+from inception_tf.serving.classifier import Classifier
 from inception_tf.serving.saved_model.folding import folded
 from inception_tf.weights.card import Facts, write_facts
 
@@ -44,7 +47,28 @@ FORMATS = {
 }
 
 
-def require(name):
+@dataclasses.dataclass(frozen=True)
+class ExportRequest:
+    """What to write.
+
+    format: "savedmodel", or a name in FORMATS.
+    quantize: "none", "dynamic" or "int8"; the last two for LiteRT.
+    calibration_images: training images that give int8 its ranges.
+    check_images: images of the validation split on which both networks are scored.
+    """
+
+    format: str = "savedmodel"
+    quantize: str = "none"
+    calibration_images: int = 100
+    check_images: int = 500
+
+    def __post_init__(self) -> None:
+        if self.quantize != "none" and self.format != "litert":
+            raise UsageError(f"--quantize={self.quantize} is for --format=litert, not "
+                             f"{self.format}")
+
+
+def require(name: str) -> None:
     """Raises UsageError when a package that `name` needs is not installed."""
     missing = [package for module, package in packages_of(name).items()
                if importlib.util.find_spec(module) is None]
@@ -53,18 +77,19 @@ def require(name):
                          f"{' '.join(missing)}")
 
 
-def packages_of(name):
+def packages_of(name: str) -> dict[str, str]:
     """Import name -> name to install, of what a format needs beside TensorFlow."""
     return FORMATS[name].packages if name in FORMATS else {}
 
 
-def versions(name):
+def package_versions(name: str) -> dict[str, str]:
     """Package -> version, of what a format needs beside TensorFlow."""
     return {p: importlib.metadata.version(p) for p in packages_of(name).values()}
 
 
-def write_and_compare(classifier, folder, request):
-    """Writes the network of `request` (export.Request) into `folder`; how it compares.
+def write_and_compare(classifier: Classifier, folder: Path,
+                      request: ExportRequest) -> dict[str, Any]:
+    """Writes the network into `folder`; the manifest's "comparison" of it.
 
     Raises: StorageError when its answers are not those of the network (not for quantized).
     """
@@ -116,8 +141,7 @@ def _quantization(classifier, request):
 
 def _calibration_images(classifier, count):
     """Training images, cut as in scoring."""
-    records, why_none = comparison.examples(classifier.data, classifier.data.train_split,
-                                         classifier.class_names, count)
+    records, why_none = comparison.examples(classifier, classifier.data.train_split, count)
     if not records:
         raise UsageError(f"--quantize=int8 is calibrated on training images: {why_none}")
     return comparison.crops_of(classifier, [record.encoded for record in records])
@@ -162,8 +186,7 @@ def _accuracy(classifier, original, exported, count):
     """Top-1 errors of both on the same validation images; why there are none otherwise."""
     if not count:
         return {}
-    records, why_none = comparison.examples(classifier.data, classifier.data.eval_split,
-                                         classifier.class_names, count)
+    records, why_none = comparison.examples(classifier, classifier.data.eval_split, count)
     if not records:
         return {"accuracy_not_measured": why_none}
     wrong = {"original": 0, "exported": 0}

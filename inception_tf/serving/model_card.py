@@ -1,13 +1,14 @@
 """What an exported network is, for people: the manifest as Markdown."""
 
 from inception_tf.runs.new_run import converted_origin
+from inception_tf.serving.manifest import ExportManifest
 from inception_tf.text import printable
 
 
-def model_card(manifest):
-    """Markdown text of the manifest (export._manifest's dict)."""
+def model_card(manifest: ExportManifest) -> str:
+    """The manifest as Markdown."""
     lines = [f"# {manifest['network']['net']}, {len(manifest['class_names'])} classes", ""]
-    lines += [f"- **{name}**: {printable(text)}" for name, text in _facts(manifest)]
+    lines += [f"- **{name}**: {printable(text)}" for name, text in _summary(manifest)]
     lines += ["", "## Input", "", _input(manifest), "", "## Answers", "", _answers(manifest), "",
               "## Limits", "", _LIMITS, ""]
     return "\n".join(lines)
@@ -19,7 +20,7 @@ _LIMITS = (
     "taken as they are stored: EXIF orientation is not applied.")
 
 
-def _facts(manifest):
+def _summary(manifest):
     network = manifest["network"]
     yield "network", (f"{network['net']} of arXiv {_PAPERS.get(network['net'], _PAPER)}, width "
                       f"{network['width']:g}, {manifest['parameters']:,} parameters")
@@ -37,7 +38,7 @@ _PAPERS = {"inception_v3": "1512.00567"}
 
 
 def _origin(manifest):
-    """Where the weights come from, a phrase each of training or conversion, and of `average`."""
+    """Phrases: where the weights come from, and what `average` made of them."""
     origin = manifest["origin"]
     if converted := converted_origin(origin):
         averages = manifest["weights"] == "ema" and converted["averaged"]

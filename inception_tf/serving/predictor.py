@@ -1,9 +1,10 @@
-"""Pictures -> their likeliest classes, streamed: decoding runs beside the network."""
+"""Pictures -> class probabilities, streamed: decoding runs in parallel with the network."""
 
 import collections
 import concurrent.futures
 import logging
 import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +13,12 @@ import tensorflow as tf
 
 from inception_tf.data import images
 from inception_tf.data.pictures import list_pictures, read_picture, skipped_words
-from inception_tf.data.views import Preprocessing, preprocessing_of, scoring_crop
+from inception_tf.data.views import Preprocessing, scoring_crop
 from inception_tf.errors import UsageError
 from inception_tf.runs.network import CONFIG, meant
 from inception_tf.serving import runtimes
 from inception_tf.serving.classifier import Classifier, open_keras, open_run
-from inception_tf.serving.export import MANIFEST, read_manifest
+from inception_tf.serving.manifest import MANIFEST, read_export_manifest
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +37,25 @@ class Prediction(NamedTuple):
 
 
 class Predictor(NamedTuple):
-    """What a picture is put to.
+    """Classifies pictures.
 
-    classifier: the network itself; None for one exported, which shows only its answers.
+    probabilities: images [n, S, S, 3] float32 in [-1, 1] -> [n, K].
+    classifier: the network itself; None for an export, which gives only probabilities.
     """
 
-    probabilities: collections.abc.Callable
+    probabilities: Callable[[np.ndarray], np.ndarray]
     preprocessing: Preprocessing
     max_pixels: int
     class_names: tuple[str, ...]
     classifier: Classifier | None = None
 
 
-def open_predictor(path, checkpoint=None):
+def open_predictor(path: str, checkpoint: str | None = None) -> Predictor:
     """The Predictor of a run's folder, an exported folder or a .keras file.
 
-    `checkpoint`, as in runtime.choice, is for a run's folder only; None is its newest.
+    `checkpoint`, as in --checkpoint, is for a run's folder only; None is its newest.
 
-    Raises: UsageError when it is none of these, damaged, or of a format whose runtime is
-        not installed.
+    Raises: UsageError when it is none of these, damaged, or its runtime is not installed.
     """
     is_export = os.path.isfile(Path(path) / MANIFEST)
     if not is_export and os.path.isfile(Path(path) / CONFIG):
@@ -69,14 +70,14 @@ def open_predictor(path, checkpoint=None):
                      + (meant(path, MANIFEST) or meant(path, CONFIG) or "is it mistyped?"))
 
 
-def image_paths(words):
-    """Files named, and the pictures of folders named (data.pictures has the rule), by name.
+def image_paths(words: Iterable[str]) -> list[str]:
+    """The files among `words`, and the pictures in the folders among them, sorted.
 
-    What a folder has that cannot be looked into is among them, to fail in its turn.
+    What cannot be opened in a folder is included, so that it is reported with the others.
 
-    Raises: UsageError for a word that is neither, or a folder without any.
+    Raises: UsageError for a word that is no file or folder, or a folder without pictures.
     """
-    found = []
+    found: list[str] = []
     for word in words:
         if os.path.isdir(word):
             found += _paths_in(word)
@@ -98,9 +99,9 @@ def _paths_in(folder):
     return paths
 
 
-def predictions(predictor, paths):
+def predictions(predictor: Predictor, paths: Iterable[str]) -> Iterator[Prediction]:
     """A Prediction of each of `paths`, in their order; memory does not grow with their number."""
-    batch = []
+    batch: list[Prediction] = []
     for decoded in _decoded(predictor, paths):
         batch.append(decoded)
         if len(batch) == BATCH_SIZE:
@@ -117,7 +118,7 @@ def _answered(predictor, batch):
 
 
 def _decoded(predictor, paths):
-    """Predictions without an answer yet, decoded by a few threads a bounded way ahead."""
+    """Predictions without probabilities, decoded by threads at most AHEAD batches early."""
     crop = tf.function(
         lambda encoded: scoring_crop(encoded, predictor.preprocessing, predictor.max_pixels),
         input_signature=[tf.TensorSpec([], tf.string)])
@@ -141,15 +142,15 @@ def _decode(crop, path, max_pixels):
         return Prediction(path, None, None, images.cause_of_failure(encoded, max_pixels))
 
 
-def predictor_of(classifier):
-    """The Predictor of a classifier.Classifier."""
+def predictor_of(classifier: Classifier) -> Predictor:
+    """The Predictor of a Classifier."""
     run = runtimes.probabilities_of(classifier.model, classifier.first_class)
-    return Predictor(run, preprocessing_of(classifier.network, classifier.data),
-                     classifier.data.max_image_pixels, classifier.class_names, classifier)
+    return Predictor(run, classifier.preprocessing, classifier.data.max_image_pixels,
+                     classifier.class_names, classifier)
 
 
 def _exported(folder):
-    manifest = read_manifest(folder)
+    manifest = read_export_manifest(folder)
     try:
         run = runtimes.of_manifest(Path(folder), manifest)
     except ImportError as error:

@@ -1,26 +1,25 @@
-"""Exported files on the runtime of their format: float32 images in, probabilities out."""
+"""Loads an exported file on the runtime of its format: float32 images in, probabilities out."""
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import InceptionError, UsageError
 from inception_tf.serving.classifier import open_keras
+from inception_tf.serving.manifest import ExportManifest
 from inception_tf.serving.saved_model.operations import refuse_unknown_ops
 
+# Images [n, S, S, 3] float32 in [-1, 1] -> probabilities [n, K] float32.
+Probabilities = Callable[[np.ndarray], np.ndarray]
 
-def of_manifest(folder: Path,
-                manifest: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of `load`, tried with one black image.
 
-    Args:
-        folder: an exported folder, its files verified.
-        manifest: its manifest.
+def of_manifest(folder: Path, manifest: ExportManifest) -> Probabilities:
+    """As `load`, of a folder whose files are verified, and tried with one black image.
 
     Raises:
         UsageError: a file is damaged, or is not what the manifest says.
@@ -38,7 +37,7 @@ def of_manifest(folder: Path,
 
 @contextlib.contextmanager
 def _one_line(folder):
-    """What a runtime raises, each a class of its own, is a UsageError."""
+    """Whatever a runtime raises, each its own classes, becomes a UsageError."""
     try:
         yield
     except (InceptionError, ImportError):
@@ -49,36 +48,29 @@ def _one_line(folder):
             f"{folder} is damaged, export it again: its runtime says {cause}") from None
 
 
-def load(folder, kind, first_class=0):
-    """A function: images [n, S, S, 3] float32 in [-1, 1] -> probabilities [n, K] float32.
-
-    Args:
-        folder: an exported folder, its files verified.
-        kind: of its manifest: "savedmodel" or a name in formats.FORMATS.
-        first_class: of its manifest; for kind "keras", which gives logits.
+def load(folder: Path, kind: str, first_class: int = 0) -> Probabilities:
+    """The network of an exported folder of this kind; `first_class` is for "keras", the only
+    kind that gives logits.
 
     Raises: as `of_manifest`.
     """
-    loaders = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert,
-               "openvino": _openvino}
     with _one_line(folder):
-        return _keras(folder, first_class) if kind == "keras" else loaders[kind](folder)
+        if kind == "keras":
+            return probabilities_of(open_keras(str(folder / "model.keras")).model, first_class)
+        return {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert,
+                "openvino": _openvino}[kind](folder)
 
 
 def _saved_model(folder):
     refuse_unknown_ops(folder)
     model = tf.saved_model.load(str(folder))
-    # Held by the function: variables go when the model does.
+    # The function holds the model: its variables are freed with it.
     return lambda images, model=model: model.signatures["images"](
         images=tf.constant(images))["probabilities"].numpy()
 
 
-def _keras(folder, first_class):
-    return probabilities_of(open_keras(str(folder / "model.keras")).model, first_class)
-
-
-def probabilities_of(model, first_class):
-    """The function of a Keras model that gives logits, traced once for all batch sizes."""
+def probabilities_of(model: keras.Model, first_class: int) -> Probabilities:
+    """Of a Keras model that gives logits, traced once for all batch sizes."""
     spec = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
     logits = tf.function(lambda x: model(x, training=False), input_signature=[spec],
                          autograph=False)
@@ -89,7 +81,7 @@ def _onnx(folder):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it raises says the same
+    options.log_severity_level = 4  # its exceptions say the same
     session = onnxruntime.InferenceSession(folder / "model.onnx", options,
                                            providers=["CPUExecutionProvider"])
     (name,) = (argument.name for argument in session.get_inputs())
@@ -103,7 +95,7 @@ def _litert(folder):
     (argument,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(images):
-        # Strict: of another height and width it would make another network.
+        # Strict: it would silently rebuild the network for another height and width.
         interpreter.resize_tensor_input(argument["index"], images.shape, strict=True)
         interpreter.allocate_tensors()
         interpreter.set_tensor(argument["index"], images)
@@ -116,7 +108,7 @@ def _litert(folder):
 def _openvino(folder):
     import openvino
 
-    # By itself it takes bfloat16 where the processor has it, and other answers with it.
+    # By default it computes in bfloat16 where the processor can, and the answers differ.
     model = openvino.Core().compile_model(folder / "model.xml", "CPU",
                                           {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda images: model(images)[0].copy()

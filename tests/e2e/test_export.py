@@ -23,7 +23,7 @@ from inception_tf.runs import checkpoint
 from inception_tf.runs.network import CHECKPOINTS
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_keras, open_run
-from inception_tf.serving.export import read_manifest
+from inception_tf.serving.manifest import read_export_manifest
 from inception_tf.serving.saved_model.network import ServedNetwork
 from inception_tf.serving.saved_model.signatures import Signatures, save
 from tests.bad_images import bomb, encode, jpeg, pixels
@@ -146,7 +146,7 @@ def test_f48_no_file_names_this_machine(exported, run):
 
 
 def test_manifest_and_card_say_what_it_is(exported, run):
-    manifest = read_manifest(exported)
+    manifest = read_export_manifest(exported)
     step = checkpoint.read_manifest(Path(run) / CHECKPOINTS / "step_000000001")
     assert manifest["origin"]["checkpoint_sha256"] == step["files"]["arrays.safetensors"]["sha256"]
     assert manifest["network"]["net"] == "inception_resnet_v1"
@@ -229,7 +229,7 @@ def test_altered_files_and_foreign_operations_are_refused(exported, tmp_path):
     shutil.copytree(exported, copy)
     (copy / "labels.txt").write_text("other\n")
     with pytest.raises(UsageError, match=r"labels\.txt was altered"):
-        read_manifest(copy)
+        read_export_manifest(copy)
 
     class Reader(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
@@ -250,7 +250,7 @@ def test_keras_file_opens_in_plain_keras_and_is_one_of_ours(keras_export, classi
     again = open_keras(str(path))
     np.testing.assert_array_equal(again.model(crops, training=False), expected)
     assert again.class_names == tuple(CLASSES) and again.preprocessing == classifier.preprocessing
-    accuracy = read_manifest(keras_export)["comparison"]
+    accuracy = read_export_manifest(keras_export)["comparison"]
     assert accuracy["accuracy_images"] == 13
     assert accuracy["accuracy"]["exported"] == accuracy["accuracy"]["original"]
 

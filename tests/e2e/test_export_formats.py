@@ -13,8 +13,8 @@ from inception_tf.commands.shell import exit_code_of
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_run
 from inception_tf.serving.comparison import encoded_images
-from inception_tf.serving.export import read_manifest
 from inception_tf.serving.formats import FORMATS, packages_of
+from inception_tf.serving.manifest import read_export_manifest
 from inception_tf.serving.saved_model.network import ServedNetwork
 from inception_tf.serving.saved_model.signatures import Signatures, save
 from tests.pictures import write_image_folder
@@ -110,7 +110,7 @@ def test_other_formats_answer_as_the_network(run, classifier, tmp_path, kind, qu
     flags = [f"--model_dir={run}", f"--export_dir={folder}", f"--format={kind}",
              f"--quantize={quantize}", "--calibration_images=12", "--check_images=13"]
     assert exit_code_of(main, flags) == 0
-    manifest = read_manifest(folder)
+    manifest = read_export_manifest(folder)
     answer = runtimes.load(folder, kind)
     crops = comparison.crops_of(classifier, encoded_images())
     expected = probabilities(classifier, crops)

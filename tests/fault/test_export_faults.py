@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from inception_tf.serving.export import read_manifest
+from inception_tf.serving.manifest import read_export_manifest
 from tests.fault.runs import ROOT, WITHIN_SECONDS, signalled_at
 from tests.runs import randomize_statistics, write_run
 
@@ -42,7 +42,7 @@ def test_f46_killed_exports_leave_no_version_and_the_next_one_succeeds(run, tmp_
         assert [p.name[0] for p in folder.parent.iterdir()] == ["."]
     code, printed = export(run, folder)
     assert code == 0, printed
-    assert read_manifest(folder)["kind"] == "savedmodel"
+    assert read_export_manifest(folder)["kind"] == "savedmodel"
     assert [p.name for p in folder.parent.iterdir()] == ["1"]
 
 

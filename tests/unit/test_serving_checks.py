@@ -10,8 +10,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from inception_tf.commands.export import OWN
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.serving import comparison, runtimes
-from inception_tf.serving.export import Manifest
 from inception_tf.serving.formats import FORMATS
+from inception_tf.serving.manifest import ExportManifest
 
 MODELS = {"savedmodel": ("saved_model.pb", "tensorflow"), "keras": ("model.keras", "keras"),
           "onnx": ("model.onnx", "onnxruntime"), "litert": ("model.tflite", "ai_edge_litert"),
@@ -85,7 +85,8 @@ def test_a_difference_that_is_no_number_is_refused():
 
 def test_the_flag_offers_every_format():
     (choices,) = (flag.choices for flag in OWN if flag.name == "format")
-    assert choices == ("savedmodel", *FORMATS) == typing.get_args(Manifest.__annotations__["kind"])
+    kinds = typing.get_args(ExportManifest.__annotations__["kind"])
+    assert choices == ("savedmodel", *FORMATS) == kinds
 
 
 def harmless(path):

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from inception_tf.errors import UsageError
-from inception_tf.serving.export import read_manifest
+from inception_tf.serving.manifest import read_export_manifest
 
 
 def sha256(content):
@@ -85,7 +85,7 @@ DAMAGED = [
 def test_f49_damaged_manifest_is_refused_in_one_line(tmp_path, manifest, words):
     write_export(tmp_path, manifest)
     with pytest.raises(UsageError) as caught:
-        read_manifest(tmp_path)
+        read_export_manifest(tmp_path)
     message = str(caught.value)
     assert words in message and str(tmp_path) in message
     assert "\n" not in message and len(message) < 500 + len(str(tmp_path))
@@ -93,19 +93,19 @@ def test_f49_damaged_manifest_is_refused_in_one_line(tmp_path, manifest, words):
 
 def test_whole_manifest_is_read(tmp_path):
     write_export(tmp_path, manifest_of(of_later_versions=1))
-    assert read_manifest(tmp_path) == manifest_of()
+    assert read_export_manifest(tmp_path) == manifest_of()
 
 
 def test_f57_manifest_of_ten_million_classes_is_refused_unread(tmp_path):
     write_export(tmp_path, f'{{"class_names": [{"7," * 10_000_000}7]}}')
     with pytest.raises(UsageError, match=r"bytes; at most 8,388,608 are read"):
-        read_manifest(tmp_path)
+        read_export_manifest(tmp_path)
 
 
 def test_a_folder_in_the_place_of_the_manifest_is_refused(tmp_path):
     (tmp_path / "manifest.json").mkdir()
     with pytest.raises(UsageError, match="is not a file"):
-        read_manifest(tmp_path)
+        read_export_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(("make", "words"), [
@@ -118,7 +118,7 @@ def test_file_that_the_manifest_does_not_list_is_refused(tmp_path, make, words):
     write_export(tmp_path, manifest_of())
     make(tmp_path / "saved_model.cpb")
     with pytest.raises(UsageError, match=words):
-        read_manifest(tmp_path)
+        read_export_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("make", [
@@ -128,4 +128,4 @@ def test_listed_name_that_is_no_file_of_the_folder_is_refused(tmp_path, make):
     write_export(tmp_path, files(odd=sha256(b"")))
     make(tmp_path / "odd")
     with pytest.raises(UsageError, match="is no file, or leads out of the folder"):
-        read_manifest(tmp_path)
+        read_export_manifest(tmp_path)

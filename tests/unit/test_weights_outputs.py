@@ -9,7 +9,7 @@ from inception_tf.commands.export import main as export
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.network import CHECKPOINTS, load_model, read_config
-from inception_tf.serving.export import read_manifest
+from inception_tf.serving.manifest import read_export_manifest
 from inception_tf.training import averaging, resume
 from inception_tf.training.init_from import start_from
 from inception_tf.weights.card import read_facts
@@ -92,7 +92,7 @@ def exported(folder, export_dir):
     """(manifest, model card) of an export."""
     export([f"--model_dir={folder}", f"--export_dir={export_dir}", "--format=keras",
             "--check_images=0"])
-    return read_manifest(export_dir), (export_dir / "model_card.md").read_text()
+    return read_export_manifest(export_dir), (export_dir / "model_card.md").read_text()
 
 
 def test_export_of_converted_weights_names_their_file_and_no_data(five_classes, tmp_path):

@@ -1,11 +1,11 @@
-"""A network without what training alone needs: batch norm and scales folded, dropout left out.
+"""A network for inference only: batch norm and scales folded into kernels, dropout left out.
 
 At inference batch norm is y = a x + b per channel with constants a and b, and so is the
 scale of a residual (Figure 20). After a convolution either one is part of its kernel and
 bias: conv(x, W) a + b = conv(x, W a) + b.
 
-Only public functions of Keras are used, so it takes any functional model, loaded from
-anybody's `.keras` file or built here.
+Only public functions of Keras are used, so any functional model will do, also one from
+somebody else's `.keras` file.
 """
 
 import dataclasses
@@ -19,27 +19,26 @@ FOLDABLE = (keras.layers.Conv2D, keras.layers.Dense)
 
 @dataclasses.dataclass
 class Affine:
-    """What follows a layer, per channel in float64: y = factor x + offset."""
+    """What is applied to a layer's output, per channel in float64: y = factor x + offset."""
 
     factor: np.ndarray
     offset: np.ndarray
 
-    def then(self, other):
+    def then(self, other: "Affine") -> "Affine":
         """This one followed by `other`."""
         return Affine(self.factor * other.factor, self.offset * other.factor + other.offset)
 
 
-def folded(model):
+def folded(model: keras.Model) -> keras.Model:
     """`model` with batch norm and constant scales folded into convolutions and dense layers.
 
-    Batch norm that does not follow such a layer directly, or whose layer has other readers,
-    stays as it is. Outputs differ from model(x, training=False) by rounding only; weights
-    of `model` are read, not shared.
+    Batch norm that does not directly follow such a layer, or is not its only reader, stays.
+    Outputs differ from model(x, training=False) by rounding only; no weights are shared.
 
     Raises: ValueError for a model that is not functional.
     """
     affines, absorbed, _ = what_folds(model)
-    # Keras keeps the name of what is cloned: layers are known by it.
+    # clone_model keeps names, so layers are matched by name.
     skipped = absorbed | {layer.name for layer in model.layers
                           if isinstance(layer, keras.layers.Dropout)}
 
@@ -62,14 +61,16 @@ def folded(model):
     return network
 
 
-def what_folds(model):
-    """What goes into convolutions and dense layers.
+def what_folds(model: keras.Model) -> tuple[dict[str, Affine], set[str], dict[str, str]]:
+    """What convolutions and dense layers absorb.
 
     Returns: (layer name -> the Affine that goes into it, names of the layers that it
     replaces, layer name -> name of the ReLU that alone reads what comes out).
     """
     readers = _readers(model)
-    affines, absorbed, rectified = {}, set(), {}
+    affines: dict[str, Affine] = {}
+    absorbed: set[str] = set()
+    rectified: dict[str, str] = {}
     for layer in model.layers:
         if not isinstance(layer, FOLDABLE) or not is_linear(layer):
             continue
@@ -94,7 +95,7 @@ def _readers(model):
 
 
 def _tensors(layer, side):
-    """What a layer reads or gives; nothing when it is used several times, or not at all."""
+    """Inputs or outputs of a layer; nothing when it is used several times, or not at all."""
     try:
         return getattr(layer, side)
     except (AttributeError, ValueError):
@@ -106,7 +107,7 @@ def _only_reader(layer, readers):
     return found[0] if len(found) == 1 else None
 
 
-def is_linear(layer):
+def is_linear(layer: keras.Layer) -> bool:
     """Whether a FOLDABLE layer, channels last, has no activation of its own."""
     channels_first = getattr(layer, "data_format", None) == "channels_first"
     return layer.activation is keras.activations.linear and not channels_first
@@ -137,7 +138,7 @@ def _affine_of(layer, source):
     return Affine(factor, offset + _float64(layer.beta) if layer.center else offset)
 
 
-def folded_weights(layer, affine):
+def folded_weights(layer: keras.Layer, affine: Affine | None) -> list[np.ndarray]:
     """[kernel, bias] of `layer` with `affine` in them; its own weights when that is None."""
     if affine is None:
         return layer.get_weights()

@@ -1,17 +1,17 @@
-"""A program: answers of a SavedModel where neither this package nor Keras is loaded.
+"""A program that asks a SavedModel where neither this package nor Keras can be imported.
 
     python -P fresh_process.py SAVED_MODEL INPUTS.npz OUTPUTS.npz
 
-INPUTS has `lengths` and `content` of encoded images, one behind the other. OUTPUTS gets
-every output of the signatures that take bytes, as NUMBER/SIGNATURE/NAME: once of all images in
-one batch, once of the first alone, for which a processor takes another form of the network.
+INPUTS has `lengths` and concatenated `content` of encoded images. OUTPUTS gets every output of
+the signatures that take bytes, as NUMBER/SIGNATURE/NAME: of all images in one batch, and of the
+first alone, for which a CPU runs another form of the network.
 """
 
 import os
 import sys
 
 
-def main(folder, inputs, outputs):
+def main(folder: str, inputs: str, outputs: str) -> None:
     """Asks both signatures about all images, and about the first."""
     # A name bound to None cannot be imported.
     sys.modules["inception_tf"] = sys.modules["keras"] = None  # type: ignore[assignment]

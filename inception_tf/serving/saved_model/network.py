@@ -1,20 +1,22 @@
 """A trained network as few TensorFlow operations, for a SavedModel.
 
-What `folding` leaves of the network is put together without a second Keras model:
-convolutions and dense layers are their operation, kernel and bias, of which TensorFlow
-makes one fused kernel with the ReLU behind; other layers are called as they are. Kernels
-are variables, biases constants: half the variables to save, to load and to hand through.
+The folded network (folding.py) is built without a second Keras model: convolutions and dense
+layers become their operation, kernel and bias, which TensorFlow fuses with the ReLU that
+follows; other layers are called as they are. Kernels are variables, biases constants: that
+halves the variables to save, load and pass on.
 
-A processor takes several images in two halves of the batch side by side, which fills the
-gaps where threads wait for one another, and with convolutions from fewer multiplications.
-One image, and any number on another device, takes the plain convolutions.
+A CPU runs a batch as two halves in parallel, which fills the gaps where threads wait for one
+another, and with convolutions of fewer multiplications (winograd.py). A single image, and any
+batch on another device, goes through the plain convolutions.
 
-What calls the network calls its plain form, which is all that a converter to another format
-sees. Where TensorFlow places that call on a processor it puts the other function of the same
-`api_implements` in its place.
+Callers call the plain form, which is all that a converter to another format sees. Where
+TensorFlow places the call on a CPU it substitutes the other function of the same
+`api_implements`.
 """
 
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,18 +32,17 @@ from inception_tf.serving.saved_model.folding import (
 )
 
 _UNCHANGED = Affine(np.ones(1), np.zeros(1))
-# As TensorFlow calls the kind of device.
+# TensorFlow's name of the device type.
 PROCESSOR = "CPU"
 
 
 class ServedNetwork:
     """images [n, S, S, 3] -> (logits [n, K], features [n, C]), of a float32 functional model.
 
-    Args:
-        model: with the layer "pre_logits", whose output the features are.
+    Features are the output of its layer "pre_logits".
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model):
         self._model = model
         affines, absorbed, self._rectified = what_folds(model)
         self._left_out = absorbed | set(self._rectified.values()) | {
@@ -50,7 +51,7 @@ class ServedNetwork:
                         if isinstance(layer, FOLDABLE) and is_linear(layer)}
         self._weights = {name: _weights_of(layer, affines.get(name, _UNCHANGED))
                          for name, layer in self._folded.items()}
-        # Its own: TensorFlow may exchange all functions of one name in a process.
+        # Unique: TensorFlow may exchange any functions of one interface in a process.
         interface = f"inception_network_{uuid.uuid4().hex}"
         spec = tf.TensorSpec([None, *model.input.shape[1:]], tf.float32)
         self._elsewhere, self._on_processor = (
@@ -60,21 +61,21 @@ class ServedNetwork:
             for form, device in ((self.plain, "GPU"), (self.by_number, PROCESSOR)))
 
     @property
-    def variables(self):
-        """All it reads."""
+    def variables(self) -> list[tf.Variable]:
+        """All variables it reads."""
         taken = self._left_out | set(self._folded)
         return ([kernel for kernel, _ in self._weights.values()]
                 + [weight.value for layer in self._model.layers if layer.name not in taken
                    for weight in layer.weights])
 
-    def __call__(self, images):
-        """Traces it inside a tf.function, or runs it."""
+    def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(logits, features)."""
         self._on_processor.get_concrete_function().add_to_graph()
         return self._elsewhere(images)
 
     def _with_all_variables(self, form):
-        """`form`, with all variables as its arguments: TensorFlow exchanges only what has
-        the same ones in the same order."""
+        """`form` with all variables captured: TensorFlow exchanges only functions with the same
+        captures in the same order."""
         def traced(images):
             for variable in self.variables:
                 tf.compat.v1.get_default_graph().capture(variable.handle)
@@ -82,18 +83,18 @@ class ServedNetwork:
 
         return traced
 
-    def by_number(self, images):
-        """One image as it is, several in halves."""
+    def by_number(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The CPU's form: a single image plain, a batch in halves."""
         return tf.cond(tf.shape(images)[0] > 1,
                        lambda: self.in_halves(images), lambda: self.plain(images))
 
-    def plain(self, images):
-        """With every convolution as it is."""
+    def plain(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """With ordinary convolutions."""
         return self._answers(images, {name: self._plain(layer)
                                       for name, layer in self._folded.items()})
 
-    def in_halves(self, images):
-        """Two halves of the batch side by side, with convolutions as a processor likes them."""
+    def in_halves(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Two halves of the batch in parallel, with the convolutions that suit a CPU."""
         middle = tf.shape(images)[0] // 2
         layers = {name: self._fast(layer) for name, layer in self._folded.items()}
         halves = [self._answers(half, layers) for half in (images[:middle], images[middle:])]
@@ -128,7 +129,7 @@ class ServedNetwork:
         return self._plain(layer)
 
     def _pointwise(self, layer, x):
-        """1x1: a matrix product, whose kernel oneDNN need not lay out anew in every pass."""
+        """1x1: a matrix product, whose kernel oneDNN does not reorder in every pass."""
         kernel, _ = self._weights[layer.name]
         channels, filters = kernel.shape[2:]
         flat = tf.matmul(tf.reshape(x, [-1, channels]), tf.reshape(kernel, [channels, filters]))
@@ -146,11 +147,12 @@ def _weights_of(layer, affine):
     return tf.Variable(kernel, trainable=False, name=f"{layer.name}/kernel"), bias
 
 
-def logits_and_features(model, images, call):
-    """The two of a functional model, layer by layer: call(layer, its inputs) gives its output.
+def logits_and_features(model: keras.Model, images: tf.Tensor,
+                        call: Callable[[keras.Layer, Any], Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Runs a functional model layer by layer: call(layer, its inputs) gives its output.
 
-    A value is dropped after its last reader. Keras itself keeps all of them to the end: 290 MB
-    an image of Inception-ResNet-v2.
+    A value is dropped after its last reader. Keras keeps all of them to the end: 290 MB an
+    image with Inception-ResNet-v2.
     """
     first, *others = model.layers
     ends = [model.output, model.get_layer("pre_logits").output]

@@ -1,17 +1,17 @@
-"""Which operations a SavedModel may hold: those of the networks that this project exports.
+"""Which operations a SavedModel may hold: those of the networks that this package exports.
 
-A SavedModel is a program. With other operations it could read and write files where it is
-loaded and run.
+A SavedModel is a program. Other operations could read and write files where it is loaded.
 """
 
 import collections
+from pathlib import Path
 
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from inception_tf.errors import UsageError
 
-# DeviceIndex: of earlier exports, which asked it where they run.
+# DeviceIndex: earlier exports used it to find out where they run.
 ALLOWED_OPS = frozenset("""
     Abs AddV2 All ArgMax Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd Cast ConcatV2
     Const Conv2D DecodeAndCropJpeg DecodeImage DecodePaddedRaw DecodeRaw DeviceIndex
@@ -25,21 +25,21 @@ ALLOWED_OPS = frozenset("""
     TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
     TopKV2 Transpose Unpack VarHandleOp While
 """.split())
-# The variables' own: in functions that servers call to load them. tf.saved_model.load reads
-# variables by itself, and has no way to a function that its object graph does not lead to.
+# Of the functions that servers call to load the variables. tf.saved_model.load reads variables
+# by itself, and cannot reach a function that its object graph does not name.
 SAVER_OPS = frozenset({"MergeV2Checkpoints", "RestoreV2", "SaveV2"})
 
 
-def refuse_unknown_ops(folder):
+def refuse_unknown_ops(folder: Path) -> None:
     """Raises UsageError when the SavedModel in `folder` is damaged, or has an operation where
-    no model of ours has it."""
+    none of our models has it."""
     path = folder / "saved_model.pb"
     content = saved_model_pb2.SavedModel()
     try:
         content.ParseFromString(path.read_bytes())
     except (OSError, message.DecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    # TensorFlow 2 writes one such graph; of any other its loader runs what the graph says.
+    # TensorFlow 2 writes one such graph. Its loader treats any other as a TF1 graph and runs it.
     if len(content.meta_graphs) != 1 or not content.meta_graphs[0].HasField("object_graph_def"):
         raise UsageError(f"{path} was not written by TensorFlow 2")
     if unknown := sorted(_foreign_ops(content.meta_graphs[0])):

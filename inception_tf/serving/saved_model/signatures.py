@@ -4,27 +4,27 @@
     images           images [n, S, S, 3] float32 in [-1, 1] -> the same
     features         image_bytes [n] string -> features [n, C], logits [n, K]
 
-The network is traced once and the three share it. Only operations of TensorFlow are in
-the file; what it needs of Keras is gone before it is written.
+The network is traced once and the three share it. The file holds TensorFlow operations only,
+nothing of Keras.
 """
+
+from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from inception_tf.data.views import scoring_crop
+from inception_tf.serving.classifier import Classifier
+from inception_tf.serving.saved_model.network import ServedNetwork
 from inception_tf.serving.saved_model.operations import refuse_unknown_ops
 
 TOP = 5
 
 
 class Signatures(tf.Module):
-    """The functions of `classifier` over `network`.
+    """The functions of `classifier` over `network`, made of its model."""
 
-    Args:
-        classifier: a classifier.Classifier.
-        network: a network.ServedNetwork of its model.
-    """
-
-    def __init__(self, classifier, network):
+    def __init__(self, classifier: Classifier, network: ServedNetwork):
         super().__init__()
         # tf.Module saves the variables it can see.
         self.network_variables = network.variables
@@ -35,17 +35,15 @@ class Signatures(tf.Module):
         self._max_pixels = classifier.data.max_image_pixels
         self._first_class = classifier.first_class
         self._labels = classifier.class_names
-        # Traced once: TensorFlow traces a tf.function once more when it is saved.
+        # Concrete: TensorFlow traces a tf.function once more when it is saved.
         self._network = _traced(lambda images: _for_any_number(network, images), self._images)
         self._decoded = _traced(self._decode, self._bytes, autograph=True)
 
-    def functions(self):
+    def functions(self) -> dict[str, Any]:
         """Name -> concrete function, for tf.saved_model.save."""
-        kinds = {"serving_default": (self._classes_of_bytes, self._bytes),
-                 "images": (self._classes_of_images, self._images),
-                 "features": (self._features_of_bytes, self._bytes)}
-        return {name: _traced(call, spec)
-                for name, (call, spec) in kinds.items()}
+        return {"serving_default": _traced(self._classes_of_bytes, self._bytes),
+                "images": _traced(self._classes_of_images, self._images),
+                "features": _traced(self._features_of_bytes, self._bytes)}
 
     def _classes_of_bytes(self, image_bytes):
         return self._classes_of_images(self._decoded(image_bytes))
@@ -68,12 +66,12 @@ class Signatures(tf.Module):
             image_bytes, fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32))
 
 
-def save(folder, signatures):
+def save(folder: Path, signatures: Signatures) -> None:
     """Writes the SavedModel.
 
-    Raises: UsageError when it would hold an operation that is not on the list.
+    Raises: UsageError when it holds an operation that is not allowed (operations.py).
     """
-    # Debug information would name the folders of this machine.
+    # Debug information would name folders of the machine.
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(signatures, str(folder), signatures=signatures.functions(),
                         options=options)
@@ -81,9 +79,9 @@ def save(folder, signatures):
 
 
 def _for_any_number(network, images):
-    """network(images), also of no image: oneDNN's fused kernels fail with none.
+    """network(images), also of an empty batch, with which oneDNN's fused kernels fail.
 
-    They fail behind tf.pad too, which TensorFlow can take into a convolution.
+    They fail after tf.pad too, which TensorFlow can fuse into a convolution.
     """
     number = tf.shape(images)[0]
     black = tf.zeros([tf.cast(number < 1, tf.int32), *images.shape[1:]])

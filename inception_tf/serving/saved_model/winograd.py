@@ -2,29 +2,32 @@
 
 m outputs of a filter of r taps are A ((G g) * (B d)), g the taps, d the m + r - 1 inputs
 that the outputs see: m + r - 1 products instead of m r (arXiv 1509.09308). The matrices
-follow from as many points, the last of them infinity. Only the rows are treated so; filtering
-in both directions was not tried.
+follow from as many points, the last of them infinity. Only rows are filtered this way;
+filtering in both directions was not tried.
 
-B for all tiles of an image, with the padding, is one matrix from the left, and so is A:
-sums are matrix products. Rounding, root mean square over the standard deviation of the
-results, is 1e-6 at 3 and 5 taps and 3e-6 at 7; tf.nn.conv2d's own in float32 is 5e-7.
+B for all tiles of an image, padding included, is one matrix from the left, and so is A: the
+sums are matrix products. The rounding error (RMS over the standard deviation of the results)
+is 1e-6 with 3 and 5 taps and 3e-6 with 7; tf.nn.conv2d's own in float32 is 5e-7.
 """
 
+from collections.abc import Callable
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 # Taps -> outputs of a tile: 2.25, 2.5 and 2.8 times fewer products.
 OUTPUTS = {3: 6, 5: 4, 7: 4}
-# Products of a tile -> the finite points, of small rounding errors among those tried.
+# Products of a tile -> the finite points; of those tried, with the smallest rounding errors.
 _POINTS = {8: (0, 1, -1, 2, -2, 1 / 2, -1 / 2),
            10: (0, 1, -1, 2, -2, 1 / 3, -1 / 3, 4 / 3, -3 / 4)}
-# Columns of the kernel times its input or output channels, the fewer: from here on the
-# products saved outweigh the sums, measured layer by layer (docs/serving.md).
+# Columns of the kernel times the smaller of its channel counts: from here on the products saved
+# outweigh the added sums, measured layer by layer (docs/serving.md).
 _ENOUGH = 160
 
 
-def pays(layer):
-    """Whether a convolution layer, channels last, is faster this way on a processor."""
+def pays(layer: keras.layers.Conv2D) -> bool:
+    """Whether a convolution layer, channels last, is faster this way on a CPU."""
     taps, columns, channels, filters = layer.kernel.shape
     rows = layer.output.shape[1]
     return (taps in OUTPUTS and layer.strides == (1, 1) and layer.dilation_rate == (1, 1)
@@ -32,12 +35,11 @@ def pays(layer):
             and rows is not None and rows >= 2 * OUTPUTS[taps])
 
 
-def convolution(layer, kernel):
+def convolution(layer: keras.layers.Conv2D,
+                kernel: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function x [n, H, W, C] -> conv(x) [n, H', W', K] of a layer that `pays`.
 
-    Args:
-        layer: gives the sizes and the padding.
-        kernel: [taps, columns, C, K] float32. It is transformed here, once for all calls.
+    The kernel [taps, columns, C, K] is transformed once for all calls.
     """
     taps, columns, channels, filters = kernel.shape
     a, g, b = transforms(OUTPUTS[taps], taps)
@@ -54,7 +56,7 @@ def convolution(layer, kernel):
     return convolve
 
 
-def transforms(outputs, taps):
+def transforms(outputs: int, taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(A [m, t], G [t, r], B [t, t]) in float64, t = m + r - 1."""
     products = outputs + taps - 1
 
@@ -86,7 +88,7 @@ def _by_products(layer, x, kernels, a):
     """Kernels one column wide: a matrix product for each of the t products; shapes as above."""
     products, _, channels, _ = kernels.shape
     number, tiles = tf.shape(x)[0], x.shape[1] // products
-    # Not tf.matmul's broadcasting of [t, 1, ...] with [1, n, ...]: oneDNN's is wrong at n = 1.
+    # Not broadcast as [t, 1, ...] with [1, n, ...]: oneDNN's tf.matmul is wrong at n = 1.
     x = tf.transpose(tf.reshape(x, [number, products, -1]), [1, 0, 2])
     x = tf.matmul(tf.reshape(x, [products, -1, channels]), kernels[:, 0])
     x = tf.matmul(np.float32(a), tf.reshape(x, [products, -1]))
