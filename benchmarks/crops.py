@@ -87,9 +87,9 @@ class Scoring(contextlib.ExitStack):
         self.config = preset("demo").replace(**settings)
         size = self.config.network.image_size
         protocol = protocol_of(144, "scaled", size)
-        self.passes = plan_passes(batch_size, 1, 144)
+        self.passes = plan_passes(batch_size, 1, protocol)
         model = build_network(self.config.network, len(CLASSES), aux_head=False)
-        self._step = ViewStep(Devices("one", 120.0, StopSignals()), model, self.passes, protocol, 0)
+        self._step = ViewStep(Devices("one", 120.0, StopSignals()), model, self.passes, 0)
         self._open(photographs(num_images), protocol)
         self._pass = tf.function(lambda views: tf.nn.softmax(model(views, training=False)))
         random = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def _clocks():
 
 def photographs(number):
     """A source of `number` records: one photograph of 500 x 375, ImageNet's usual size."""
-    from inception_tf.data.sources import Record, Source
+    from inception_tf.data.sources import Example, Source
 
     path = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     file = io.BytesIO()
@@ -143,7 +143,7 @@ def photographs(number):
 
     class Photographs(Source):
         def _read(self, index):
-            return Record(file.getvalue(), index % len(CLASSES), f"photograph_{index}")
+            return Example(file.getvalue(), index % len(CLASSES), f"photograph_{index}")
 
     return Photographs("photographs", "validation", number, CLASSES, ())
 

@@ -49,7 +49,7 @@ NOT_WATCHING = ("from_predictions", "predictions", "search", "submission", "clas
                 "output", "checkpoint")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Scores a checkpoint of each --model_dir, and their mean; prints a table."""
     arguments = flags.parse(
         "eval", "Scores trained networks (--model_dir=A,B,... is an ensemble); settings come from "
@@ -63,23 +63,24 @@ def main(argv):
 
 def _score(arguments, command):
     """The result, shown already; None where there is nothing more to say."""
-    from inception_tf.evaluation.results import check_results
-    from inception_tf.evaluation.scoring import Request, score_files, score_networks
+    from inception_tf.evaluation.request import ScoringRequest
+    from inception_tf.evaluation.results import check_results, score_files
+    from inception_tf.evaluation.scoring import score_networks
 
     own, given = arguments.own, dict(arguments.given)
     model_dirs = flags.path_list("model_dir", given.pop("model_dir", "runs/demo"))
-    request = Request(
+    request = ScoringRequest(
         model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
         weights=own["weights"], checkpoint=own["checkpoint"], batch_size=own["batch_size"],
-        predictions=tuple(own["predictions"]), exclude=own["exclude"], labels=own["labels"],
-        submission=own["submission"], class_ids=own["class_ids"], report=own["report"],
-        output=own["output"], given=given, command=command)
+        predictions=tuple(own["predictions"]), given=given, command=command,
+        **{name: own[name] for name in ("search", "exclude", "labels", "submission", "class_ids",
+                                        "report", "output")})
     if own["watch"]:
         return _watch(request)
     show = functools.partial(_show, own=own)
     if own["from_predictions"]:
         check_results(request, own["from_predictions"])
-        return score_files(own["from_predictions"], request, search=own["search"], show=show)
+        return score_files(own["from_predictions"], request, show)
     return score_networks(request, show)
 
 

@@ -4,14 +4,19 @@ import contextlib
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from inception_tf.data.batches import view_batches
-from inception_tf.data.views import with_mirrors
+from inception_tf.data.sources import Source
+from inception_tf.data.stream import ExampleStream
+from inception_tf.data.views import Protocol, with_mirrors
 from inception_tf.errors import NonFiniteError, UsageError
-from inception_tf.evaluation.predictions_file import stored_ids
+from inception_tf.evaluation.members import Member
+from inception_tf.evaluation.predictions_file import PredictionsWriter, stored_ids
 from inception_tf.evaluation.predictions_header import ID_BYTES, id_bytes_for, id_bytes_of
 from inception_tf.runs.network import load_weights, require_room_for_batch
 from inception_tf.runtime.cluster import read_cluster
@@ -24,17 +29,19 @@ from inception_tf.runtime.signals import StopSignals
 
 @dataclasses.dataclass(frozen=True)
 class Passes:
-    """How images are grouped: the same groups go through the network whenever a run resumes.
+    """How views are grouped: the same groups go through the network whenever a run resumes.
 
+    protocol: which views each image has.
     images: per step, over all devices.
     views: per pass of one device; a step of one device is one or more passes.
     """
 
+    protocol: Protocol
     images: int
     views: int
 
 
-def plan_passes(batch_size, num_replicas, crops):
+def plan_passes(batch_size: int, num_replicas: int, protocol: Protocol) -> Passes:
     """Passes of at most `batch_size` views over all devices; an image is never split up.
 
     Raises:
@@ -43,30 +50,35 @@ def plan_passes(batch_size, num_replicas, crops):
     if batch_size < 1 or batch_size % num_replicas:
         raise UsageError(f"--batch_size={batch_size} is not a positive multiple of "
                          f"{num_replicas} devices")
-    share = batch_size // num_replicas
+    share, crops = batch_size // num_replicas, protocol.crops
     if share >= crops:
-        return Passes(num_replicas * (share // crops), share // crops * crops)
+        return Passes(protocol, num_replicas * (share // crops), share // crops * crops)
     views = max(n for n in range(1, share + 1) if crops % n == 0)
-    return Passes(num_replicas, views)
+    return Passes(protocol, num_replicas, views)
+
+
+# (labels [n], example ids [n], probabilities [n, K]) of images.
+Rows = tuple[np.ndarray, list[str], np.ndarray]
 
 
 class Devices:
     """What a scoring computes on: the strategy, this process' place among the workers."""
 
-    def __init__(self, kind, startup_timeout_s, stop, stall_timeout_s=0.0):
+    def __init__(self, kind: str, startup_timeout_s: float, stop: StopSignals,
+                 stall_timeout_s: float = 0.0):
         self.cluster, self.stop = read_cluster(os.environ, kind), stop
         self.watchdog = StallWatchdog(stall_timeout_s)
         self.strategy = make_strategy(kind, self.cluster, startup_timeout_s)
         stop.watch()
 
     @property
-    def number(self):
+    def number(self) -> int:
         """Devices over all workers."""
         return self.strategy.num_replicas_in_sync
 
 
 @contextlib.contextmanager
-def devices(kind, startup_timeout_s, stall_timeout_s):
+def devices(kind: str, startup_timeout_s: float, stall_timeout_s: float) -> Iterator[Devices]:
     """The Devices; a stop signal to any worker ends all of them between two steps."""
     with StopSignals() as stop, naming_lost_peers(read_cluster(os.environ, kind).peers):
         on = Devices(kind, startup_timeout_s, stop, stall_timeout_s)
@@ -74,17 +86,17 @@ def devices(kind, startup_timeout_s, stall_timeout_s):
             yield on
 
 
-def predict_split(member, source, writer, passes, protocol, on, step=None):
-    """Appends what is missing in `writer`; returns (images done, seconds they took).
+def predict_split(member: Member, source: Source, writer: PredictionsWriter | None,
+                  passes: Passes, on: Devices, step: "ViewStep | None" = None) -> float | None:
+    """Appends what is missing in `writer`; images per second, None where nothing was missing.
 
     Args:
-        member: a members.Member.
+        member: the network.
         source: the split.
-        writer: a PredictionsWriter; None on workers that are not the chief.
+        writer: None on workers that are not the chief.
         passes: from `plan_passes`.
-        protocol: the views; a crops.Protocol.
         on: the Devices.
-        step: a ViewStep with the member's weights; None makes one.
+        step: one with the member's weights; None makes one.
 
     Raises:
         NonFiniteError: a probability is NaN or infinite.
@@ -92,8 +104,8 @@ def predict_split(member, source, writer, passes, protocol, on, step=None):
     """
     done = start = from_first(on.strategy, writer.count if writer else 0)
     if start == source.num_examples:
-        return 0, 0.0
-    step = step or view_step(member, source, passes, protocol, on)
+        return None
+    step = step or view_step(member, source, passes, on)
     total = -(-(source.num_examples - start) // passes.images)
     started = time.monotonic()
     with step.views(member, source, start) as stream:
@@ -103,68 +115,69 @@ def predict_split(member, source, writer, passes, protocol, on, step=None):
             done += _commit(writer, rows, source.num_examples - done)
             if stopped and done < source.num_examples:
                 on.stop.interrupt()
-    return source.num_examples - start, time.monotonic() - started
+    return (source.num_examples - start) / (time.monotonic() - started)
 
 
-def view_step(member, source, passes, protocol, on):
+def view_step(member: Member, source: Source, passes: Passes, on: Devices) -> "ViewStep":
     """The ViewStep of a network for the images of `source`."""
     on_this_host = on.number // len(on.cluster.workers)
     require_room_for_batch(member.config.network, passes.views * on_this_host, "--batch_size")
     with on.strategy.scope():
         model = member.build()
-    return ViewStep(on, model, passes, protocol, int(member.config.network.background_class),
+    return ViewStep(on, model, passes, int(member.config.network.background_class),
                     id_bytes_of(id_bytes_for(source)))
 
 
 class ViewStep:
     """A batch of images -> the rows of all of its images, on every worker."""
 
-    def __init__(self, on, model, passes, protocol, first_class, id_bytes=ID_BYTES):
-        self._on, self._model, self._id_bytes = on, model, id_bytes
-        self._passes, self._protocol, self._first_class = passes, protocol, first_class
+    def __init__(self, on: Devices, model: keras.Model, passes: Passes, first_class: int,
+                 id_bytes: int = ID_BYTES):
+        self._on, self._model, self._passes = on, model, passes
+        self._first_class, self._id_bytes = first_class, id_bytes
         self._rows = tf.function(self._gathered_rows, autograph=False)
         self._views = {}
 
-    def load(self, member):
+    def load(self, member: Member) -> None:
         """Takes the weights of another checkpoint of the same network."""
         with self._on.strategy.scope():
             load_weights(self._model, member.arrays, member.weights)
 
-    def views(self, member, source, start):
+    def views(self, member: Member, source: Source, start: int) -> ExampleStream:
         """The stream of `source` from record `start` on; the same one when asked again."""
         if start not in self._views:
             self._views[start] = view_batches(
                 source, member.config.data, preprocessing=member.preprocessing,
-                protocol=self._protocol, start=start, batch_size=self._passes.images,
+                protocol=self._passes.protocol, start=start, batch_size=self._passes.images,
                 part=self._on.cluster.part(self._passes.images))
         return self._views[start].rewound()
 
-    def __call__(self, batch):
-        """((labels [n], ids [n], probabilities [n, K]), whether a worker was asked to stop)."""
+    def __call__(self, batch: dict[str, tf.Tensor]) -> tuple[Rows, bool]:
+        """(rows, whether a worker was asked to stop)."""
         ids = stored_ids(batch["example_id"].numpy(), self._id_bytes)
-        facts = np.column_stack([
+        beside = np.column_stack([
             batch["label"].numpy(), np.full(len(ids), self._on.stop.requested),
             ids.view(np.uint8).reshape(len(ids), self._id_bytes)])
         parts = split_batch(self._on.strategy, {
-            "image": batch["image"], "facts": tf.constant(facts, tf.float32)})
+            "image": batch["image"], "beside": tf.constant(beside, tf.float32)})
         rows = local(self._on.strategy, self._rows(parts)).numpy()
-        probabilities, facts = np.split(rows, [rows.shape[1] - facts.shape[1]], axis=1)
-        ids = facts[:, 2:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
+        probabilities, beside = np.split(rows, [rows.shape[1] - beside.shape[1]], axis=1)
+        ids = beside[:, 2:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
         names = [name.decode() for name in ids]
-        return (facts[:, 0].astype(np.int32), names, probabilities), facts[:, 1].any()
+        return (beside[:, 0].astype(np.int32), names, probabilities), bool(beside[:, 1].any())
 
     def _gathered_rows(self, parts):
         return self._on.strategy.run(self._replica_rows, args=(parts,))
 
     def _replica_rows(self, part):
         probabilities = self._mean_softmax(part["image"])
-        rows = tf.concat([probabilities, part["facts"]], axis=1)
+        rows = tf.concat([probabilities, part["beside"]], axis=1)
         # One collective for all that the chief writes; bytes and labels are exact in float32.
         return tf.distribute.get_replica_context().all_gather(rows, axis=0)
 
     def _mean_softmax(self, images):
         """Shape: [n, plain views, S, S, 3] -> [n, K]."""
-        views = with_mirrors(images, self._protocol)
+        views = with_mirrors(images, self._passes.protocol)
         passes = tf.reshape(views, [-1, self._passes.views, *views.shape[2:]])
         if passes.shape[0] == 1:
             logits = self._model(passes[0], training=False)

@@ -1,12 +1,15 @@
 """The networks of one scoring: each a run's folder, a checkpoint, its preprocessing."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
 from inception_tf.config import Config
-from inception_tf.data.views import preprocessing_of, protocol_of
+from inception_tf.data.views import Preprocessing, preprocessing_of
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.choice import load_chosen
@@ -18,7 +21,7 @@ from inception_tf.runs.network import (
     refuse_false_claims,
 )
 
-# What preprocessing flags given to eval override; all else of a member is its run's own.
+# The preprocessing flags of eval, which override the run's own settings.
 OVERRIDES = ("crop_fraction", "interpolation", "pixel_centers", "antialias")
 
 
@@ -27,7 +30,7 @@ class Member:
     """One network to score.
 
     model_dir: the run's folder, as the user wrote it.
-    config: the run's Config, with the preprocessing flags given put over it.
+    config: the run's, with the preprocessing flags given put over it.
     manifest: that of the checkpoint.
     weights: "ema" or "raw".
     arrays: those weights, by name.
@@ -35,52 +38,41 @@ class Member:
 
     model_dir: str
     config: Config
-    manifest: dict
+    manifest: dict[str, Any]
     weights: str
     arrays: dict[str, np.ndarray]
 
     @property
-    def class_names(self):
-        """In the order of the outputs, background not counted."""
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the outputs, without the background."""
         return tuple(self.manifest["class_names"])
 
     @property
-    def preprocessing(self):
+    def checkpoint_sha256(self) -> str:
+        """Hash of the checkpoint's arrays."""
+        return self.manifest["files"][checkpoint.ARRAYS]["sha256"]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
         """How this network wants its images."""
         return preprocessing_of(self.config.network, self.config.data)
 
-    def protocol(self, crops, scales):
-        """The views this network gets: data.crops.protocol_of at its own input size."""
-        return protocol_of(crops, scales, self.config.network.image_size)
-
-    def build(self):
+    def build(self) -> keras.Model:
         """The Keras model, giving logits, with the weights in it."""
         model = build_network(self.config.network, len(self.class_names), aux_head=False)
         load_weights(model, self.arrays, self.weights)
         return model
 
-    def header(self, source, protocol, passes):
-        """What a predictions file of this member says of itself."""
-        return {
-            "dataset": source.name,
-            "split": source.split,
-            "data_fingerprint": source.fingerprint,
-            "num_examples": source.num_examples,
-            "class_names": list(self.class_names),
-            "network": self.config.network.net,
-            "weights": self.weights,
-            "checkpoint_sha256": self.manifest["files"][checkpoint.ARRAYS]["sha256"],
-            "protocol": dataclasses.asdict(protocol),
-            "preprocessing": dataclasses.asdict(self.preprocessing),
-            "images_per_pass": passes.images,
-            "views_per_pass": passes.views,
-        }
 
+def load_members(model_dirs: Sequence[str], weights: str, given: dict[str, Any],
+                 which: str = "newest") -> list[Member]:
+    """The Members of several runs.
 
-def load_members(model_dirs, weights, given, which="newest"):
-    """The Members of `model_dirs`; `given` are config fields that override their runs' own.
-
-    `which` of the checkpoints of each: see runtime.choice.
+    Args:
+        model_dirs: the runs' folders.
+        weights: "ema" or "raw".
+        given: config fields that override the runs' own.
+        which: of the checkpoints of each; see runs.choice.
 
     Raises:
         UsageError: a folder without a run or without such a checkpoint, a checkpoint of another
@@ -94,8 +86,9 @@ def load_members(model_dirs, weights, given, which="newest"):
     return members
 
 
-def refuse_other_classes(ours, theirs, our_name, their_name):
-    """Raises UsageError when two lists of class names differ."""
+def refuse_other_classes(ours: Sequence[str], theirs: Sequence[str], our_name: str,
+                         their_name: str) -> None:
+    """Raises UsageError, with both names, when two lists of class names differ."""
     if len(ours) != len(theirs):
         raise UsageError(f"{our_name} has {len(ours)} classes, {their_name} has {len(theirs)}")
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -104,8 +97,16 @@ def refuse_other_classes(ours, theirs, our_name, their_name):
                              f"{other!r}")
 
 
-def member_of(model_dir, manifest, weights, given, arrays=None):
-    """The Member of one checkpoint: of its manifest alone, as long as it has no weights to give.
+def member_of(model_dir: str, manifest: dict[str, Any], weights: str, given: dict[str, Any],
+              arrays: dict[str, np.ndarray] | None = None) -> Member:
+    """The Member of one checkpoint.
+
+    Args:
+        model_dir: the run's folder.
+        manifest: the checkpoint's.
+        weights: "ema" or "raw".
+        given: config fields that override the run's own.
+        arrays: all of the checkpoint; None for a Member without weights.
 
     Raises:
         UsageError: the folder has no config, or that of another network.
@@ -122,13 +123,13 @@ def member_of(model_dir, manifest, weights, given, arrays=None):
 
 
 def _load(model_dir, weights, given, which):
-    read_config(model_dir)  # a folder that is no run's is named as that
+    read_config(model_dir)  # first, so that a folder of no run is called that
     arrays, manifest = load_chosen(Path(model_dir) / CHECKPOINTS, which)
     return member_of(model_dir, manifest, weights, given, arrays)
 
 
 def _refuse_other_network(model_dir, config, manifest):
-    """The config beside the checkpoints may have been copied from another run."""
+    """The config next to the checkpoints may have been copied from another run."""
     trained = Config.from_json(manifest["config"], f"{model_dir}: manifest").network
     for field in dataclasses.fields(trained):
         ours, theirs = getattr(config.network, field.name), getattr(trained, field.name)

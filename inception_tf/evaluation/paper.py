@@ -1,13 +1,14 @@
-"""The error rates that the paper prints, to stand beside ours.
+"""The error rates that the paper prints, to show next to ours, and what it leaves open.
 
 Source: arXiv 1602.07261, Tables 2 to 5; docs/errata.md says where they contradict
 other prints of the paper.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
-class Figures(NamedTuple):
+class PrintedError(NamedTuple):
     """Error in percent, as printed."""
 
     top1: float
@@ -15,37 +16,46 @@ class Figures(NamedTuple):
     source: str
 
 
+# What the paper leaves open and how it is read here, by number of crops.
+ASSUMPTIONS = {
+    1: "the central crop of the released code; the paper names no geometry",
+    10: "corners and middle of the central square and their mirror images, at one scale",
+    12: "the ten crops and the whole central square, mirrored; the paper cites GoogLeNet, "
+        "which has no 12 crops",
+    144: "GoogLeNet's 4 scales x 3 squares x 6 views x 2; how it was carried over to 299 pixels "
+         "is not stated",
+}
 # (network, crops). One crop is of the 48,238 images outside the blacklist, the others
 # of all 50,000.
 SINGLE = {
-    ("inception_v3", 1): Figures(21.2, 5.6, "Table 2, 48238 images"),
-    ("inception_resnet_v1", 1): Figures(21.3, 5.5, "Table 2, 48238 images"),
-    ("inception_v4", 1): Figures(20.0, 5.0, "Table 2, 48238 images"),
-    ("inception_resnet_v2", 1): Figures(19.9, 4.9, "Table 2, 48238 images"),
-    ("inception_v3", 12): Figures(19.8, 4.6, "Table 3, 50000 images"),
-    ("inception_resnet_v1", 12): Figures(19.8, 4.6, "Table 3, 50000 images"),
-    ("inception_v4", 12): Figures(18.7, 4.2, "Table 3, 50000 images"),
-    ("inception_resnet_v2", 12): Figures(18.7, 4.1, "Table 3, 50000 images"),
-    ("inception_v3", 144): Figures(18.9, 4.3, "Table 4, 50000 images"),
-    ("inception_resnet_v1", 144): Figures(18.8, 4.3, "Table 4, 50000 images"),
-    ("inception_v4", 144): Figures(17.7, 3.8, "Table 4, 50000 images"),
-    ("inception_resnet_v2", 144): Figures(17.8, 3.7, "Table 4, 50000 images"),
+    ("inception_v3", 1): PrintedError(21.2, 5.6, "Table 2, 48238 images"),
+    ("inception_resnet_v1", 1): PrintedError(21.3, 5.5, "Table 2, 48238 images"),
+    ("inception_v4", 1): PrintedError(20.0, 5.0, "Table 2, 48238 images"),
+    ("inception_resnet_v2", 1): PrintedError(19.9, 4.9, "Table 2, 48238 images"),
+    ("inception_v3", 12): PrintedError(19.8, 4.6, "Table 3, 50000 images"),
+    ("inception_resnet_v1", 12): PrintedError(19.8, 4.6, "Table 3, 50000 images"),
+    ("inception_v4", 12): PrintedError(18.7, 4.2, "Table 3, 50000 images"),
+    ("inception_resnet_v2", 12): PrintedError(18.7, 4.1, "Table 3, 50000 images"),
+    ("inception_v3", 144): PrintedError(18.9, 4.3, "Table 4, 50000 images"),
+    ("inception_resnet_v1", 144): PrintedError(18.8, 4.3, "Table 4, 50000 images"),
+    ("inception_v4", 144): PrintedError(17.7, 3.8, "Table 4, 50000 images"),
+    ("inception_resnet_v2", 144): PrintedError(17.8, 3.7, "Table 4, 50000 images"),
 }
-ENSEMBLES = {
-    (("inception_v3",) * 4, 144): Figures(17.3, 3.6, "Table 5, 50000 images"),
+ENSEMBLES: dict[tuple[tuple[str, ...], int], PrintedError] = {
+    (("inception_v3",) * 4, 144): PrintedError(17.3, 3.6, "Table 5, 50000 images"),
     (("inception_resnet_v2",) * 3 + ("inception_v4",), 144):
-        Figures(16.5, 3.1, "Table 5, 50000 images"),
+        PrintedError(16.5, 3.1, "Table 5, 50000 images"),
 }
 
 
-def figures_of(networks, crops):
-    """The paper's Figures for an ensemble of these networks, None where it has none."""
+def printed_error(networks: Sequence[str], crops: int) -> PrintedError | None:
+    """The paper's own for an ensemble of these networks, None where it has none."""
     if len(networks) == 1:
         return SINGLE.get((networks[0], crops))
     return ENSEMBLES.get((tuple(sorted(networks)), crops))
 
 
-def is_papers_task(header):
+def is_papers_task(header: dict[str, Any]) -> bool:
     """Whether a predictions file is of ImageNet's validation split by a full network."""
     network = header["about"].get("config", {}).get("network", {})
     full = network.get("image_size") == 299 and network.get("width") == 1.0 and \

@@ -1,10 +1,10 @@
 """Scores each checkpoint of a run, once, while the run goes on.
 
-    MODEL_DIR/watch/NAME/   what was scored: see evaluation.record
+    MODEL_DIR/watch/NAME/   what was scored: see evaluation.watch_log
 
 NAME is the split, the number of views and the weights, and a digest of all else that a
-score depends on beside the checkpoint: the same scoring goes on in its folder, another
-has its own.
+score depends on besides the checkpoint: the same scoring continues in its folder, another
+gets its own.
 """
 
 import contextlib
@@ -16,20 +16,24 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from inception_tf.config import Runtime
 from inception_tf.errors import CheckpointError, StorageError, UsageError
-from inception_tf.evaluation.inference import view_step
-from inception_tf.evaluation.members import member_of
+from inception_tf.evaluation.inference import Devices, ViewStep, view_step
+from inception_tf.evaluation.members import Member, member_of
+from inception_tf.evaluation.request import ScoringRequest
+from inception_tf.evaluation.results import score_files
 from inception_tf.evaluation.scoring import (
     devices_for,
-    how_seen,
+    header_of,
     open_split,
+    passes_of,
     predict_into,
-    score_files,
 )
-from inception_tf.evaluation.watch_log import open_record
+from inception_tf.evaluation.watch_log import open_watch_log
 from inception_tf.runs import checkpoint
 from inception_tf.runs.network import CHECKPOINTS, CONFIG, read_config
 from inception_tf.runtime.cluster import read_cluster
@@ -40,11 +44,11 @@ log = logging.getLogger("inception_tf")
 
 FOLDER = "watch"
 POLL_SECONDS = 2.0
-# What a score does not depend on, or what every row says of itself.
+# Of a header: what a score does not depend on, or what every row says of itself.
 _NOT_HOW = ("class_names", "checkpoint_sha256", "images_per_pass", "views_per_pass")
 
 
-def watch(request, show):
+def watch(request: ScoringRequest, show: Callable[[dict[str, Any]], None]) -> None:
     """Scores the checkpoints of request.model_dirs[0], old to new, until the run's last one.
 
     The last is that of the step at which training said it would end, or the only one of a
@@ -79,14 +83,15 @@ def _await_config(model_dir, request):
 class Watch:
     """Which checkpoints of a run were seen."""
 
-    def __init__(self, request, on, show, stack):
+    def __init__(self, request: ScoringRequest, on: Devices,
+                 show: Callable[[dict[str, Any]], None], stack: contextlib.ExitStack):
         self._request, self._on, self._show, self._stack = request, on, show, stack
         self._model_dir = request.model_dirs[0]
         self._root = Path(self._model_dir) / CHECKPOINTS
         self._seen = set()
-        self._scoring: Scoring | None = None
+        self._scorer: CheckpointScorer | None = None
 
-    def run(self):
+    def run(self) -> None:
         """Returns when the last checkpoint was seen."""
         self._look_at_all()
         if not self._is_over():
@@ -94,8 +99,8 @@ class Watch:
         while not self._is_over():
             self._pause()
             self._look_at_all()
-        if self._scoring is not None:
-            self._scoring.say_end()
+        if self._scorer is not None:
+            self._scorer.say_end()
 
     def _look_at_all(self):
         for step in checkpoint.steps(self._root):
@@ -110,27 +115,28 @@ class Watch:
                 return
             self._seen.add(version)
             manifest = checkpoint.read_manifest(folder)
-            scoring = self._scoring_of(self._member(manifest))
-            if scoring.has(manifest):
+            member = self._member(manifest)
+            scorer = self._scorer_of(member)
+            if scorer.has(member):
                 return
             arrays, manifest = checkpoint.load_checked(self._root, step)
         except (CheckpointError, FileNotFoundError) as error:
             reason = error if folder.exists() else "deleted before it was scored"
             log.warning("checkpoint of step %d skipped: %s", step, reason)
             return
-        self._show(scoring.score(self._member(manifest, arrays)))
+        self._show(scorer.score(self._member(manifest, arrays)))
 
     def _member(self, manifest, arrays=None):
         request = self._request
         return member_of(self._model_dir, manifest, request.weights, request.given, arrays)
 
-    def _scoring_of(self, member):
-        """The Scoring, made for the first checkpoint; the others must be like it."""
-        if self._scoring is None:
-            self._scoring = Scoring(self._request, self._on, member, self._stack)
-        elif self._scoring.how_scored(member) != self._scoring.how:
+    def _scorer_of(self, member):
+        """The scorer, made for the first checkpoint; the others must be like it."""
+        if self._scorer is None:
+            self._scorer = CheckpointScorer(self._request, self._on, member, self._stack)
+        elif self._scorer.how_scored(member) != self._scorer.how:
             raise UsageError(f"--model_dir={self._model_dir} holds another run since --watch began")
-        return self._scoring
+        return self._scorer
 
     def _is_over(self):
         """Whether the newest checkpoint was seen and is the last that there will be."""
@@ -157,69 +163,66 @@ class Watch:
             time.sleep(POLL_SECONDS)
 
 
-class Scoring:
-    """One way to score all checkpoints of a run: its data, its record, a network built once."""
+class CheckpointScorer:
+    """One way to score all checkpoints of a run: its data, its log, a network built once."""
 
-    def __init__(self, request, on, member, stack):
+    def __init__(self, request: ScoringRequest, on: Devices, member: Member,
+                 stack: contextlib.ExitStack):
         self._request, self._on = request, on
         self._source = open_split(member, request)
-        self._step = None
+        self._step: ViewStep | None = None
         self._count = 0
         self.how = self.how_scored(member)
         folder = Path(member.model_dir) / FOLDER / _name(self.how)
-        self._record = stack.enter_context(open_record(folder))
+        self._log = stack.enter_context(open_watch_log(folder))
 
-    def how_scored(self, member):
+    def how_scored(self, member: Member) -> dict[str, Any]:
         """All that the scores of a Member depend on, but its weights."""
         request = self._request
-        header = member.header(self._source, *how_seen(member, request, self._on))
+        header = header_of(member, self._source, passes_of(member, request, self._on))
         files = {name: (file_facts(getattr(request, name)) or {}).get("sha256")
                  for name in ("exclude", "labels")}
         return {**{k: v for k, v in header.items() if k not in _NOT_HOW}, **files}
 
-    def has(self, manifest):
-        """Whether a checkpoint is on record."""
-        return self._record.has(manifest["step"], _hash_of(manifest))
+    def has(self, member: Member) -> bool:
+        """Whether a checkpoint was scored."""
+        return self._log.has(member.manifest["step"], member.checkpoint_sha256)
 
-    def score(self, member):
-        """Scores a Member; the row that went on record."""
+    def score(self, member: Member) -> dict[str, Any]:
+        """Scores a Member; the row that was logged."""
         with tempfile.TemporaryDirectory(prefix="inception_tf-") as scratch:
             path = str(Path(scratch) / "0.predictions")
-            rate = predict_into(path, member, self._source, self._request, self._on,
-                                self._step_with(member))
-            rows = score_files([path], self._request, [rate])["rows"]
+            rate = predict_into(path, member, self._source, self._request,
+                                self._step_with(member), self._on)
+            rows = score_files([path], self._request, rates=[rate])["rows"]
         if not rows:
             raise UsageError("--watch: no image is left to be counted")
         numbers = {k: v for k, v in rows[0].items() if k not in ("networks", "models", "paper")}
-        row = {"step": member.manifest["step"], "checkpoint_sha256": _hash_of(member.manifest),
+        row = {"step": member.manifest["step"], "checkpoint_sha256": member.checkpoint_sha256,
                **numbers, "how": self.how, "versions": versions(),
                "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-        self._record.add(row)
+        self._log.add(row)
         self._count += 1
         return row
 
-    def say_end(self):
+    def say_end(self) -> None:
         """Logs how many checkpoints were scored, and where that is kept."""
         log.info("the run's last checkpoint is scored: %d now, %d in all in %s", self._count,
-                 len(self._record.rows), self._record.path)
+                 len(self._log.rows), self._log.path)
 
     def _step_with(self, member):
         """The ViewStep, built and traced once, with the weights of `member`."""
         if self._step is None:
-            protocol, passes = how_seen(member, self._request, self._on)
-            self._step = view_step(member, self._source, passes, protocol, self._on)
+            passes = passes_of(member, self._request, self._on)
+            self._step = view_step(member, self._source, passes, self._on)
         else:
             self._step.load(member)
         return self._step
 
 
 def _version(folder):
-    """Tells a checkpoint from one that a resumed training wrote anew at its step."""
+    """Tells a checkpoint from one that a resumed training wrote again at its step."""
     return folder.name, folder.stat().st_mtime_ns
-
-
-def _hash_of(manifest):
-    return manifest["files"][checkpoint.ARRAYS]["sha256"]
 
 
 def _name(how):

@@ -4,8 +4,9 @@ import contextlib
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import tensorflow as tf
 
@@ -23,24 +24,24 @@ class _Row(TypedDict):
     checkpoint_sha256: str
 
 
-class Record:
+class WatchLog:
     """Scores of one run's checkpoints, in the order in which they were made.
 
     rows: dicts, those of earlier processes first.
     path: of the file of lines.
     """
 
-    def __init__(self, path, file, rows):
+    def __init__(self, path: Path, file: BinaryIO, rows: list[dict[str, Any]]):
         self.path, self.rows = path, rows
         self._file = file
         self._events = tf.summary.create_file_writer(str(path.parent))
 
-    def has(self, step, sha256):
+    def has(self, step: int, sha256: str) -> bool:
         """Whether the checkpoint of this step, whose arrays have this hash, was scored."""
         return any((row["step"], row["checkpoint_sha256"]) == (step, sha256) for row in self.rows)
 
-    def add(self, row):
-        """Commits a row: `step`, `checkpoint_sha256` and what else is to be said.
+    def add(self, row: dict[str, Any]) -> None:
+        """Commits a row: `step`, `checkpoint_sha256` and anything else.
 
         Its numbers go to TensorBoard first: a kill in between has that point drawn twice,
         never a checkpoint scored and not drawn.
@@ -64,8 +65,8 @@ class Record:
 
 
 @contextlib.contextmanager
-def open_record(folder):
-    """The Record in `folder`, made if there is none; one process at a time.
+def open_watch_log(folder: str | os.PathLike) -> Iterator[WatchLog]:
+    """The WatchLog in `folder`, made if there is none; one process at a time.
 
     Raises:
         UsageError: another process holds it, or its file is none of ours.
@@ -80,7 +81,7 @@ def open_record(folder):
     with file:
         if not try_lock(file.fileno(), path):
             raise UsageError(f"{path} is being written by another process: one --watch is enough")
-        yield Record(path, file, _read_rows(file, path))
+        yield WatchLog(path, file, _read_rows(file, path))
 
 
 def _read_rows(file, path):

@@ -10,7 +10,8 @@ import pytest
 
 from inception_tf.config import Config, preset
 from inception_tf.errors import CheckpointError, UsageError
-from inception_tf.evaluation.scoring import Request, score_networks
+from inception_tf.evaluation.request import ScoringRequest
+from inception_tf.evaluation.scoring import score_networks
 from inception_tf.runs import checkpoint
 from inception_tf.runs.metrics import read_metrics
 from inception_tf.runs.network import CHECKPOINTS, load_model
@@ -98,8 +99,8 @@ def test_finished_run_started_again_only_scores(whole):
 def test_eval_of_the_folder_equals_the_score_at_the_end_of_training(whole):
     config, scores = whole
     for weights in ("ema", "raw"):
-        (row,) = score_networks(Request((config.runtime.model_dir,), weights=weights,
-                                        batch_size=4))["rows"]
+        request = ScoringRequest((config.runtime.model_dir,), weights=weights, batch_size=4)
+        (row,) = score_networks(request)["rows"]
         assert row["num_examples"] == 13
         for rate in ("top1_error", "top5_error", "cross_entropy"):
             assert row[rate] == pytest.approx(scores[f"{weights}_{rate}"], rel=1e-5)
@@ -134,7 +135,7 @@ def test_f06_resume_with_another_log_interval_is_accepted(whole):
 
 def test_score_of_data_with_other_classes_is_refused(whole, tmp_path):
     write_image_folder(tmp_path, {"train": 6, "validation": 6}, num_classes=3)
-    request = Request((whole[0].runtime.model_dir,), given={"data_dir": str(tmp_path)})
+    request = ScoringRequest((whole[0].runtime.model_dir,), given={"data_dir": str(tmp_path)})
     with pytest.raises(UsageError, match="has 5 classes, --dataset=folder has 3"):
         score_networks(request)
 

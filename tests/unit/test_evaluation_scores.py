@@ -79,10 +79,10 @@ def test_search_over_too_many_members_is_refused():
 
 def test_papers_figures_go_with_networks_and_crops():
     four = ["inception_resnet_v2", "inception_v4", "inception_resnet_v2", "inception_resnet_v2"]
-    assert paper.figures_of(four, 144)[:2] == (16.5, 3.1)
-    assert paper.figures_of(["inception_v4"], 12)[:2] == (18.7, 4.2)
-    assert paper.figures_of(four[:3], 144) is None
-    assert paper.figures_of(["inception_resnet_v2_released"], 1) is None  # another network
+    assert paper.printed_error(four, 144)[:2] == (16.5, 3.1)
+    assert paper.printed_error(["inception_v4"], 12)[:2] == (18.7, 4.2)
+    assert paper.printed_error(four[:3], 144) is None
+    assert paper.printed_error(["inception_resnet_v2_released"], 1) is None  # another network
 
 
 SYNSETS = ["n01440764", *(str(k) for k in range(999))]

@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 from inception_tf.config import Config
+from inception_tf.data.views import Protocol
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.evaluation.inference import plan_passes, view_step
 from inception_tf.evaluation.members import load_members
@@ -212,5 +213,5 @@ def test_available_memory_is_the_least_that_the_system_says(monkeypatch, files, 
 def test_f57_scoring_in_passes_that_cannot_fit_is_refused_before_it_builds():
     member = SimpleNamespace(config=Config())
     alone = SimpleNamespace(number=1, cluster=ALONE)
-    line = refused(view_step, member, None, plan_passes(10**9, 1, 1), None, alone)
+    line = refused(view_step, member, None, plan_passes(10**9, 1, Protocol(1)), alone)
     assert "--batch_size" in line

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from inception_tf.config import Config
 from inception_tf.data import images
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.data.views import preprocessing_of, scoring_crop
 from inception_tf.errors import UsageError
 from inception_tf.evaluation.report.outcomes import confident_mistakes
