@@ -30,8 +30,7 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'inception_tf' has no attribute {name!r}")
-    module = importlib.import_module(f"inception_tf.{_HOMES[name]}")
-    return getattr(module, name)
+    return getattr(importlib.import_module(f"inception_tf.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
