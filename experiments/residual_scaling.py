@@ -84,7 +84,7 @@ def _network_to_probe(config):
     import keras
 
     from inception_tf.data.batches import scoring_batches
-    from inception_tf.data.sources import open_source
+    from inception_tf.data.open import open_source
     from inception_tf.data.views import preprocessing_of
     from inception_tf.nets import endpoints
     from inception_tf.runs.network import build_network

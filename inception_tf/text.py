@@ -14,3 +14,8 @@ def printable(name: str) -> str:
 def printable_lines(text: str) -> str:
     """`text` of any number of lines, each `printable`; tabs stay."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line; its class where it says nothing."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)[:300]

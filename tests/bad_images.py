@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from inception_tf.data.sources import Record, Source
+from inception_tf.data.sources import Example, Source
 
 HEIGHT, WIDTH = 60, 80
 
@@ -150,4 +150,4 @@ class MemorySource(Source):
                          [f"class_{i}" for i in range(num_classes)], ())
 
     def _read(self, index):
-        return Record(self.images[index], self.labels[index], f"image_{index}")
+        return Example(self.images[index], self.labels[index], f"image_{index}")

@@ -90,7 +90,7 @@ def _totals(rows):
 
 def _print_input(config, images_per_second):
     """Pipeline and floor, at which rate, and how many cores `images_per_second` takes."""
-    from inception_tf.data.sources import open_source
+    from inception_tf.data.open import open_source
     from inception_tf.data.speed import decoding_speed, pipeline_speed
     from inception_tf.runtime.devices import colors_on_device
 

@@ -5,9 +5,10 @@ import logging
 import os
 import statistics
 
+from inception_tf.config import Data
 from inception_tf.data import pictures
 from inception_tf.data.images import EXTENSIONS
-from inception_tf.data.sources import Record, Source
+from inception_tf.data.sources import Example, Source
 from inception_tf.errors import DataError, UsageError
 from inception_tf.text import printable
 
@@ -23,7 +24,7 @@ class FolderSource(Source):
     Of a name that is not UTF-8, class names and ids have the other bytes as `\\udcXX`.
     """
 
-    def __init__(self, data, split):
+    def __init__(self, data: Data, split: str):
         root = os.path.expanduser(data.data_dir)
         if not root:
             raise UsageError("--dataset=folder needs --data_dir=DIR with DIR/SPLIT/CLASS/*.jpg")
@@ -55,11 +56,11 @@ class FolderSource(Source):
     def _read(self, index):
         path, label = self._files[index]
         content = pictures.read_picture(os.path.join(self._folder, path))
-        return Record(content, label, self.describe(index))
+        return Example(content, label, self.describe(index))
 
 
 def _text(name):
-    """`name` as standard output has it: TensorFlow and files take no half of a character."""
+    """`name` as standard output shows it: TensorFlow and files take no surrogates."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -67,7 +68,7 @@ def _split_folder(root, split):
     if not os.path.isdir(root):
         raise UsageError(f"--data_dir={root} is not a folder")
     folder = os.path.join(root, split)
-    if not os.path.isdir(folder):
+    if not split or not os.path.isdir(folder):
         known = _named(_classes(root)[0]) or "none"
         raise UsageError(f"no split {split!r} in --data_dir={root}; folders there: {known}")
     return folder

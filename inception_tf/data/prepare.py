@@ -6,48 +6,36 @@ Writing ImageNet takes hours; what would end it in the middle is looked for firs
 import contextlib
 import logging
 import os
+import re
+import shlex
 import shutil
-import tarfile
+from pathlib import Path
 from typing import Any
 
 import requests
 
+from inception_tf.config import Data
 from inception_tf.data import tfds_source
-from inception_tf.data.sources import open_source
+from inception_tf.data.archives import TRAIN_TAR, checked_archives
+from inception_tf.data.folders import FolderSource
 from inception_tf.errors import DataError, InceptionError, StorageError, UsageError
-from inception_tf.text import printable
+from inception_tf.text import one_line
 
 log = logging.getLogger(__name__)
 
-# Bytes of the archives as image-net.org serves them.
-IMAGENET_TARS = {
-    "ILSVRC2012_img_train.tar": 147_897_477_120,
-    "ILSVRC2012_img_val.tar": 6_744_924_160,
-}
 # For one attempt to reach a server that a set is downloaded from.
 CONNECT_SECONDS = 4.0
-# A tar ends with two blocks of zeros (POSIX.1-1988, ustar).
-_TAR_END = 1024
-
-_TREE = """expected:
-  {manual_dir}/
-    ILSVRC2012_img_train.tar  (138 GiB; 1000 tars, one per synset: n01440764.tar ...)
-    ILSVRC2012_img_val.tar    (6.3 GiB; ILSVRC2012_val_00000001.JPEG ...)
-    ILSVRC2012_img_test.tar   (optional, 13 GiB)
-found there: {found}
-The archives are given out at https://image-net.org/download-images after
-registration; put them there as they are, not unpacked."""
 
 
-def prepare(data):
-    """Makes the set that `data` (config.Data) names ready; does nothing if it is.
+def prepare(data: Data) -> None:
+    """Makes a data set ready; does nothing if it is.
 
     Raises: UsageError when something is missing, DataError for a broken archive,
         StorageError when the disk is too small or not writable.
     """
     if data.dataset == "folder":
         for split in (data.train_split, data.eval_split):
-            open_source(data, split)  # logs what it holds
+            FolderSource(data, split)  # logs what it holds
         return
     builder = tfds_source.find_builder(data)
     if tfds_source.is_prepared(builder):
@@ -57,17 +45,58 @@ def prepare(data):
         return
     tfds_source.require_image_and_label(builder.info.features, data.dataset)
     builder = tfds_source.find_builder(data, file_format="array_record")
-    archives = _checked_archives(data, _manual_dir(builder, data)) if _is_imagenet(data) else []
+    archives = (checked_archives(data.dataset, _manual_dir(builder, data))
+                if _is_imagenet(data) else [])
     _require_disk(builder, archives)
     _write(builder, data)
 
 
-def prepare_in_passing(data):
-    """`prepare` by a command that is about something else: where `require_welcome` allows it."""
-    if data.dataset != "folder" and not tfds_source.is_prepared(
-            builder := tfds_source.find_builder(data)):
-        tfds_source.require_welcome(builder, data)
+def prepare_in_passing(data: Data) -> None:
+    """`prepare` for a command that is about something else; it may not write everywhere.
+
+    Training and scoring download nothing, and a --data_dir may be mistyped or be somebody's
+    pictures: they prepare the embedded set where nobody named a place, and archives that were
+    named by --manual_dir, into a folder that is new, empty or of TFDS.
+
+    Raises: UsageError where only `inception-tf prepare` may write; else as `prepare`.
+    """
+    if data.dataset == "folder":
+        return
+    builder = tfds_source.find_builder(data)
+    if not tfds_source.is_prepared(builder) and not _is_welcome(builder, data):
+        raise _not_prepared(builder, data)
     prepare(data)
+
+
+def _is_welcome(builder, data):
+    if data.manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        return _is_ours(data.data_dir)
+    return builder.name == tfds_source.EMBEDDED and not data.data_dir
+
+
+def _is_ours(data_dir):
+    folder = Path(data_dir).expanduser()
+    return not data_dir or not folder.is_dir() or not any(folder.iterdir()) or any(
+        any(folder.glob(f"{sets}/dataset_info.json")) for sets in ("*/*", "*/*/*"))
+
+
+def _not_prepared(builder, data):
+    words = [f"--dataset={data.dataset}"]
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        words.append(f"--manual_dir={shlex.quote(data.manual_dir or 'DIR')}")
+    if data.data_dir:
+        words.append(f"--data_dir={shlex.quote(data.data_dir)}")
+    return UsageError(f"--dataset={data.dataset} is not prepared in {builder.data_dir}"
+                      f"{_other_versions(builder)}; run `inception-tf prepare {' '.join(words)}`, "
+                      "or correct --data_dir")
+
+
+def _other_versions(builder):
+    """Names the versions next to the one looked for: an older one is asked for by name."""
+    folder = os.path.dirname(builder.data_dir)
+    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
+    named = [f"--dataset={builder.name}:{v}" for v in found if re.fullmatch(r"\d+\.\d+\.\d+", v)]
+    return f" (there is {', '.join(named)})" if named else ""
 
 
 def _write(builder, data):
@@ -110,7 +139,7 @@ def _giving_up_soon():
 
 def _explained(error, builder, data):
     """The exception of ours that fits what TFDS raised."""
-    text = " ".join(str(error).split())[:300]
+    text = one_line(error)
     if isinstance(error, requests.ConnectionError):
         reason = getattr(error.args[0], "reason", text) if error.args else text
         return DataError(f"--dataset={data.dataset} could not be downloaded: {reason!s:.300}")
@@ -120,66 +149,6 @@ def _explained(error, builder, data):
         return UsageError(f"--dataset={data.dataset} needs files you download into "
                           f"--manual_dir: {text}")
     return DataError(f"--dataset={data.dataset} could not be prepared: {text}")
-
-
-def _checked_archives(data, manual_dir):
-    """Paths of ImageNet's tars that are there, after a look at each.
-
-    Raises: UsageError when neither is there, DataError for one that is cut.
-    """
-    paths = [os.path.join(manual_dir, name) for name in IMAGENET_TARS]
-    present = [path for path in paths if os.path.isfile(path)]
-    if not present:
-        print(_TREE.format(manual_dir=manual_dir, found=_listing(manual_dir)))
-        raise UsageError(f"--dataset={data.dataset}: neither {' nor '.join(IMAGENET_TARS)} "
-                         f"in --manual_dir={manual_dir}")
-    for path in set(paths) - set(present):
-        log.warning("%s is missing: only the other split will be prepared", path)
-    for path in present:
-        _require_whole_tar(path)
-        expected = IMAGENET_TARS[os.path.basename(path)]
-        if os.path.getsize(path) != expected:
-            log.warning("%s has %d bytes, ILSVRC-2012's has %d: is it a part of it?",
-                        path, os.path.getsize(path), expected)
-    return present
-
-
-def _listing(folder):
-    if not os.path.isdir(folder):
-        return "no such folder"
-    return ", ".join(map(printable, sorted(os.listdir(folder))[:8])) or "nothing"
-
-
-def _require_whole_tar(path):
-    """Raises DataError unless every member is there and the end mark follows the last.
-
-    Only headers are read. TFDS reads a cut archive without a word where the cut
-    falls between two members.
-    """
-    try:
-        with tarfile.open(path, "r:") as archive, open(path, "rb") as file:
-            members = archive.getmembers()
-            _refuse_odd_members(path, members)
-            last = members[-1]
-            blocks = -(-last.size // tarfile.BLOCKSIZE)
-            file.seek(last.offset_data + blocks * tarfile.BLOCKSIZE)
-            whole = file.read(_TAR_END) == bytes(_TAR_END)
-    except (tarfile.TarError, OSError, IndexError) as error:
-        raise DataError(f"{path} is not a readable tar: {error}") from error
-    if not whole:
-        raise DataError(f"{path} is cut after {os.path.getsize(path)} bytes, in or after "
-                        f"{last.name}; download it again")
-
-
-def _refuse_odd_members(path, members):
-    """ILSVRC's archives hold plain files side by side, each name once; anything else is made up."""
-    seen = set()
-    for member in members:
-        plain = member.isreg() and "/" not in member.name and member.name not in seen
-        if not plain:
-            raise DataError(f"{path} holds {member.name!r}, a link, a folder, a path or a name "
-                            "it had before: this is not ILSVRC's archive; nothing was read of it")
-        seen.add(member.name)
 
 
 def _require_disk(builder, archives):
@@ -202,7 +171,7 @@ def _require_same_tars(builder, data):
     """A set prepared from the validation tar alone does not grow by itself."""
     if not _is_imagenet(data) or not data.manual_dir:
         return
-    tar = os.path.join(os.path.expanduser(data.manual_dir), "ILSVRC2012_img_train.tar")
+    tar = os.path.join(os.path.expanduser(data.manual_dir), TRAIN_TAR)
     if os.path.isfile(tar) and "train" not in builder.info.splits:
         raise UsageError(f"{builder.data_path} was prepared without {tar}; remove that folder "
                          "and prepare again")

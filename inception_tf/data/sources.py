@@ -1,22 +1,20 @@
-"""Records by index: the one interface that batches are made from.
-
-`open_source` finds the data set that `config.Data` names; what it returns reads
-any record at any time, from any thread.
-"""
+"""Examples by index: the one interface that batches are made from."""
 
 import abc
+import contextlib
 import hashlib
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from inception_tf.errors import DataError, UsageError
+from inception_tf.errors import DataError
 
 # A read that fails is tried again after these pauses: network file systems
 # return EIO or ESTALE for a moment and then work.
 RETRY_SECONDS = (0.1, 0.5, 2.0)
 
 
-class Record(NamedTuple):
+class Example(NamedTuple):
     """One image as it is stored, its class and the name to report it by."""
 
     encoded: bytes
@@ -25,16 +23,16 @@ class Record(NamedTuple):
 
 
 class Source(abc.ABC):
-    """One split of one data set.
+    """One split of one data set; any example is read at any time, from any thread.
 
     name, split: as the user wrote them.
-    num_examples: records, each read by its index in [0, num_examples).
+    num_examples: each is read by its index in [0, num_examples).
     class_names: in the order of labels.
-    fingerprint: hex digest of what identifies the records; a resumed run
-        compares it.
+    fingerprint: hex digest of what identifies the examples; a resumed run compares it.
     """
 
-    def __init__(self, name, split, num_examples, class_names, identity):
+    def __init__(self, name: str, split: str, num_examples: int, class_names: Iterable[str],
+                 identity: object):
         if num_examples < 1:
             raise DataError(f"--dataset={name}: split {split!r} has no examples")
         self.name = name
@@ -45,53 +43,30 @@ class Source(abc.ABC):
         self.fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         """Number of classes, background not counted."""
         return len(self.class_names)
 
-    def read(self, index):
-        """The Record at `index`. Raises DataError when it cannot be read."""
-        for pause in (*RETRY_SECONDS, None):
-            try:
+    def read(self, index: int) -> Example:
+        """The Example at `index`. Raises DataError when it cannot be read."""
+        for pause in RETRY_SECONDS:
+            with contextlib.suppress(OSError):
                 return self._read(index)
-            except OSError as error:
-                if pause is None:
-                    raise DataError(f"{self.describe(index)} cannot be read: {error}") from error
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+            time.sleep(pause)
+        try:
+            return self._read(index)
+        except OSError as error:
+            raise DataError(f"{self.describe(index)} cannot be read: {error}") from error
 
-    def describe(self, index):
-        """Names a record without reading it."""
+    def describe(self, index: int) -> str:
+        """Names an example without reading it."""
         return f"{self.name}/{self.split}#{index}"
 
     @property
-    def max_id_bytes(self):
+    def max_id_bytes(self) -> int:
         """Bytes that the longest example id has at most (UTF-8)."""
         return len(self.describe(self.num_examples - 1).encode())
 
     @abc.abstractmethod
-    def _read(self, index):
-        """The Record at `index`; an OSError is tried again."""
-
-
-def open_source(data, split, check_classes=lambda names: None):
-    """The Source of `split` of the data set that `data` (config.Data) names.
-
-    check_classes: is called with the class names, before anything is prepared where they are
-        known by then, so that it can refuse them.
-
-    Raises: UsageError for an unknown data set or split or one that is not
-        prepared, DataError for one that is damaged.
-    """
-    if not split:
-        raise UsageError("--train_split and --eval_split may not be empty")
-    if data.dataset == "folder":
-        from inception_tf.data.folders import FolderSource
-
-        source = FolderSource(data, split)
-    else:
-        from inception_tf.data.tfds_source import open_tfds
-
-        source = open_tfds(data, split, check_classes)
-    check_classes(source.class_names)
-    return source
+    def _read(self, index: int) -> Example:
+        """The Example at `index`; an OSError is tried again."""

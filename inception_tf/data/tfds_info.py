@@ -14,7 +14,7 @@ from typing import Any
 
 from inception_tf import strict_json
 from inception_tf.errors import DataError, InceptionError
-from inception_tf.text import printable
+from inception_tf.text import one_line, printable
 
 INFO, FEATURES = "dataset_info.json", "features.json"
 # ImageNet's have 10 kB; statistics of a schema come to megabytes.
@@ -50,7 +50,7 @@ def read_builder(name: str, roots: list[str], make: Callable[[], Any]) -> Any:
             _require_json(folder)
         if folders:
             raise DataError(f"{' or '.join(map(str, folders))}: {INFO}, {FEATURES} or the labels "
-                            f"are damaged: {_line(error)}") from None
+                            f"are damaged: {one_line(error)}") from None
         raise
     return builder
 
@@ -121,7 +121,3 @@ def _check_split(split):
     path = PurePath(files.relative_filepath(shard_index=0, num_shards=split.num_shards or 1))
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"the files of split {split.name} lie outside: {path}")
-
-
-def _line(error):
-    return printable(" ".join(str(error).split()) or type(error).__name__)[:300]

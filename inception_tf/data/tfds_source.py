@@ -7,12 +7,14 @@ import importlib
 import logging
 import os
 import re
-import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from inception_tf.config import Data
 from inception_tf.data import shards, tfds_info
-from inception_tf.data.sources import Record, Source
+from inception_tf.data.sources import Example, Source
 from inception_tf.errors import DataError, UsageError
 
 log = logging.getLogger(__name__)
@@ -23,70 +25,19 @@ _FILE_NAME_BYTES = 255
 _NAME = re.compile(r"[\w-]+(/[\w.+-]+)?(:[\w.*]+)?")
 
 
-def open_tfds(data, split, check_classes):
-    """A Source over the TFDS set that `data` names, prepared now where `require_welcome` allows.
-
-    check_classes: see sources.open_source.
-    """
-    builder = find_builder(data)
-    require_image_and_label(builder.info.features, data.dataset)
-    if builder.info.features["label"].num_classes:
-        check_classes(tuple(builder.info.features["label"].names))
-    if not is_prepared(builder):
-        from inception_tf.data.prepare import prepare_in_passing
-
-        prepare_in_passing(data)
-        builder = find_builder(data)
-    return TfdsSource(builder, data.dataset, split)
-
-
-def is_prepared(builder):
+def is_prepared(builder: Any) -> bool:
     """Whether the set's files are there."""
     with quiet_tfds():
         return builder.is_prepared()
 
 
-def require_welcome(builder, data):
-    """Raises UsageError where only `inception-tf prepare` may write.
-
-    Training and scoring download nothing, and a --data_dir may be mistyped or be somebody's
-    pictures: they prepare the embedded set where nobody named a place, and archives that were
-    named by --manual_dir, into a folder that is new, empty or of TFDS.
-    """
-    from_archives = data.manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-    if builder.name == EMBEDDED and not data.data_dir or from_archives and _is_ours(data.data_dir):
-        return
-    words = [f"--dataset={data.dataset}"]
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        words.append(f"--manual_dir={shlex.quote(data.manual_dir or 'DIR')}")
-    if data.data_dir:
-        words.append(f"--data_dir={shlex.quote(data.data_dir)}")
-    raise UsageError(f"--dataset={data.dataset} is not prepared in {builder.data_dir}"
-                     f"{_other_versions(builder)}; run `inception-tf prepare {' '.join(words)}`, "
-                     "or correct --data_dir")
-
-
-def _is_ours(data_dir):
-    folder = Path(data_dir).expanduser()
-    return not data_dir or not folder.is_dir() or not any(folder.iterdir()) or any(
-        any(folder.glob(f"{sets}/dataset_info.json")) for sets in ("*/*", "*/*/*"))
-
-
-def _other_versions(builder):
-    """Names the versions that lie beside the one looked for: an older one is asked for by name."""
-    folder = os.path.dirname(builder.data_dir)
-    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
-    named = [f"--dataset={builder.name}:{v}" for v in found if re.fullmatch(r"\d+\.\d+\.\d+", v)]
-    return f" (there is {', '.join(named)})" if named else ""
-
-
-def find_builder(data, file_format=None):
+def find_builder(data: Data, file_format: str | None = None) -> Any:
     """The TFDS builder of `data`. Raises UsageError listing near names when unknown."""
     tfds = import_tfds()
     if not _NAME.fullmatch(data.dataset):
         raise UsageError(f"--dataset={data.dataset!r} is not a name like cifar10 or cifar10:3.0.2")
     try:
-        # From the root on: what searches upwards from a relative one for a folder finds no end.
+        # Absolute: TFDS' search upwards for a folder would not end at a relative one.
         data_dir = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else None
         if data_dir:
             data_dir.encode()  # ArrayRecord would complain of other names when all is drawn
@@ -104,13 +55,13 @@ def find_builder(data, file_format=None):
     return builder
 
 
-def existing_part(path):
-    """`path`, or of the folders above it the nearest that is there; links are not followed."""
+def existing_part(path: str) -> Path:
+    """`path`, or the nearest folder above it that exists; links are not followed."""
     return next(p for p in (Path(path), *Path(path).parents) if os.path.lexists(p))
 
 
 @contextlib.contextmanager
-def quiet_tfds():
+def quiet_tfds() -> Iterator[None]:
     """Keeps TFDS' log of where it looked off the screen; errors and progress stay."""
     logger = logging.getLogger("absl")
     level = logger.level
@@ -121,7 +72,7 @@ def quiet_tfds():
         logger.setLevel(level)
 
 
-def import_tfds():
+def import_tfds() -> Any:
     """tensorflow_datasets with the embedded set registered, its bars on terminals only."""
     # Registers itself with TFDS by being imported.
     importlib.import_module("inception_tf.data.shapes")
@@ -136,7 +87,7 @@ def import_tfds():
 class TfdsSource(Source):
     """One split (or part of one: `train[:10%]`) of a prepared TFDS set."""
 
-    def __init__(self, builder, name, split):
+    def __init__(self, builder: Any, name: str, split: str):
         self._features = builder.info.features
         instructions = _instructions(builder, name, split)
         _refuse_extra_shards(instructions)
@@ -160,7 +111,7 @@ class TfdsSource(Source):
             if self._has_file_name:
                 file_name = example["file_name"].decode(errors="backslashreplace").encode()
                 name += f" ({file_name[-_FILE_NAME_BYTES:].decode(errors='ignore')})"
-            return Record(bytes(example["image"]), int(example["label"]), name)
+            return Example(bytes(example["image"]), int(example["label"]), name)
         except Exception as error:  # TFDS and TensorFlow raise several
             raise DataError(f"{name} is not what {tfds_info.FEATURES} declares: "
                             f"{_first_line(error)}") from None
@@ -215,7 +166,7 @@ def _identity(instruction):
     return os.path.basename(path), size, instruction.skip, instruction.take
 
 
-def require_image_and_label(features, name):
+def require_image_and_label(features: Any, name: str) -> None:
     """Raises UsageError unless the set has one image and one class per example."""
     tfds = import_tfds()
     wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}

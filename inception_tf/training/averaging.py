@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from inception_tf.config import Config
 from inception_tf.data.batches import training_batches
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.choice import steps_to_try

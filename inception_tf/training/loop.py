@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 
 from inception_tf.data.batches import scoring_batches, training_batches
+from inception_tf.data.open import open_source
 from inception_tf.data.prepare import prepare_in_passing
-from inception_tf.data.sources import open_source
 from inception_tf.data.views import preprocessing_of
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint

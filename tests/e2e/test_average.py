@@ -11,7 +11,7 @@ from inception_tf.commands.average import main
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import preset
 from inception_tf.data.batches import training_batches
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.network import CHECKPOINTS, load_model

@@ -14,7 +14,7 @@ from PIL import Image
 from inception_tf.commands import eval as command
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import preset
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.evaluation.predictions_file import IDENTITY, predictions_writer
 from inception_tf.text import printable
 from tests.pictures import write_image_folder

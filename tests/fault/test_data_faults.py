@@ -12,7 +12,8 @@ import tensorflow as tf
 from inception_tf.config import Data
 from inception_tf.data import shards
 from inception_tf.data.batches import scoring_batches, training_batches
-from inception_tf.data.sources import RETRY_SECONDS, open_source
+from inception_tf.data.open import open_source
+from inception_tf.data.sources import RETRY_SECONDS
 from inception_tf.data.views import Preprocessing
 from inception_tf.errors import DataError
 from tests.bad_images import BAD, GOOD, MemorySource, bomb, jpeg
@@ -94,9 +95,9 @@ def test_f35_bomb_is_refused_by_its_header_in_little_memory():
     script = textwrap.dedent("""
         import resource
         import tensorflow as tf
-        from inception_tf.data import crops
+        from inception_tf.data import views
         from tests.bad_images import bomb, jpeg
-        crop = tf.function(lambda e: crops.scoring_crop(e, crops.Preprocessing(75)))
+        crop = tf.function(lambda e: views.scoring_crop(e, views.Preprocessing(75)))
         crop(tf.constant(jpeg()))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for content in (bomb(), bomb(progressive=True)):

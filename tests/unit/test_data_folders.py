@@ -13,7 +13,7 @@ from inception_tf.commands.predict import main as predict
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import Data
 from inception_tf.data import pictures
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.errors import DataError
 from inception_tf.serving.predictor import image_paths
 from tests.bad_images import jpeg

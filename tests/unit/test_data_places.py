@@ -11,8 +11,8 @@ from inception_tf.commands import prepare as prepare_command
 from inception_tf.config import Data
 from inception_tf.data import shapes
 from inception_tf.data.drawing import CLASS_NAMES
+from inception_tf.data.open import open_source
 from inception_tf.data.prepare import _explained, _giving_up_soon, prepare_in_passing
-from inception_tf.data.sources import open_source
 from inception_tf.errors import DataError, UsageError
 from inception_tf.runs.folder import make_folder
 from tests import imagenet_miniature as miniature

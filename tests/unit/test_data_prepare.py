@@ -11,14 +11,14 @@ import pytest
 import tensorflow_datasets as tfds
 
 from inception_tf.config import Data
-from inception_tf.data import prepare as module
+from inception_tf.data.archives import SIZES
 from inception_tf.data.batches import training_batches
+from inception_tf.data.open import open_source
 from inception_tf.data.prepare import prepare
-from inception_tf.data.sources import open_source
 from inception_tf.errors import DataError, StorageError, UsageError
 from tests import imagenet_miniature as miniature
 
-TRAIN, VALIDATION = module.IMAGENET_TARS
+TRAIN, VALIDATION = SIZES
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +85,15 @@ def test_prepare_again_changes_nothing(prepared, caplog):
     assert "is ready" in caplog.text and "train 100, validation 20" in caplog.text
 
 
-def test_missing_tars_print_the_tree_that_was_expected(imagenet, tmp_path, capsys):
+def test_missing_tars_log_the_tree_that_was_expected(imagenet, tmp_path, caplog):
     (tmp_path / "manual").mkdir()
     (tmp_path / "manual" / "ILSVRC2012_img_train.tar.part").write_text("")
     data = Data(dataset="imagenet2012", data_dir=imagenet.data_dir,
                 manual_dir=str(tmp_path / "manual"))
     with pytest.raises(UsageError, match=f"neither {TRAIN} nor {VALIDATION} in --manual_dir="):
         prepare(data)
-    printed = capsys.readouterr().out
-    assert TRAIN in printed and VALIDATION in printed
-    assert "found there: ILSVRC2012_img_train.tar.part" in printed
+    assert TRAIN in caplog.text and VALIDATION in caplog.text
+    assert "found there: ILSVRC2012_img_train.tar.part" in caplog.text
 
 
 def test_small_tars_are_warned_about_and_prepared(imagenet, caplog):

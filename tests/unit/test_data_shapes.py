@@ -7,8 +7,8 @@ import pytest
 
 from inception_tf.config import Data
 from inception_tf.data import drawing, shapes
+from inception_tf.data.open import open_source
 from inception_tf.data.prepare import prepare
-from inception_tf.data.sources import open_source
 
 # sha256 of the pixels of 40 training pictures, before JPEG; `inception-tf prepare` must be
 # given a new version number in shapes.py when this changes.

@@ -10,7 +10,7 @@ import pytest
 
 from inception_tf.config import Data
 from inception_tf.data import shards
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.errors import DataError, UsageError
 from tests.bad_images import encode, jpeg, pixels
 from tests.small_tfds import write_small_set

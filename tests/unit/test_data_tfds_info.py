@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from inception_tf.config import Data
-from inception_tf.data.sources import open_source
+from inception_tf.data.open import open_source
 from inception_tf.errors import DataError, InceptionError, UsageError
 from tests.small_tfds import write_small_set
 
