@@ -1,6 +1,6 @@
 # make demo    train and score a small network on the embedded data, from nothing
 # make test    the tests, but for those of faults
-# make faults  processes killed, stopped and poisoned for real; several workers
+# make faults  processes actually killed, stopped, or fed bad data; several workers
 # make lint    ruff and mypy
 # make experiments-quick  the smallest form of every experiment on the paper's claims
 # make bench   every benchmark, against peers where they are installed
@@ -50,7 +50,7 @@ experiments-quick: data
 bench: $(VENV)/ready
 	@set -e; for name in $(BENCHMARKS); do echo "benchmark $$name"; $(RUN) -m benchmarks.$$name; done
 
-# Made anew when a requirement changes; the stamp is written last, so an installation
+# Made again when a requirement changes; the stamp is written last, so an installation
 # that broke off is started again.
 $(VENV)/ready: requirements.txt setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 found: make PYTHON=/path/to/it"; exit 2; }
