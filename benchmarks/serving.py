@@ -1,20 +1,19 @@
-"""Images a second and peak memory of one network in every form it can be served in.
+"""Images per second and peak memory of one network in every form it can be served in.
 
     python -m benchmarks.serving [--quick]
 
-keras.applications' InceptionResNetV2 with random weights, as it is (a tf.function, and Keras' own
-SavedModel export), beside our exports of the same weights and timm's network in PyTorch (its own
+keras.applications' InceptionResNetV2 with random weights (in a tf.function, and as Keras' own
+SavedModel export) against our exports of the same weights and timm's network in PyTorch (its own
 random weights: only time is compared). Both SavedModels also with oneDNN switched on, and off.
-Each is a process of its own that waits while another has its turn; rounds A B C A B C at each
-batch size, float32 images in, probabilities out. A process that ends, as one killed for memory
-does, is not measured from then on; the others go on. The floor is the multiply-adds of the network
-at the matrix rate measured in the same run: our SavedModel, which needs fewer, may lie above it.
-Of the exports, the answers are compared too.
+Each runs in its own process and waits while another has its turn; rounds A B C A B C at each
+batch size, float32 images in, probabilities out. A process that ends, for example killed for
+memory, is not measured from then on; the others continue. The floor is the multiply-adds of the
+network at the matrix rate measured in the same run: our SavedModel, which needs fewer, may lie
+above it.
 """
 
-import contextlib
+import functools
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ ROUNDS = 3
 TURN_SECONDS = 2.0
 BASE = "keras.applications, SavedModel"
 OURS = "ours, SavedModel"
-# Whose kernels TensorFlow uses, by itself oneDNN's where there is AVX-512: name -> environment.
+# Whose kernels TensorFlow uses (by default oneDNN's where there is AVX-512): name -> environment.
 SETTINGS = {
     "oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "1"},
     "Eigen": {"TF_ENABLE_ONEDNN_OPTS": "0"},
@@ -48,50 +47,30 @@ CASES = {
     "ours, LiteRT, 8-bit weights": ("exported", "litert-dynamic", {}),
     "timm, PyTorch": ("timm_network", None, {}),
 }
-# Of the released network at 299x299; tests/unit/test_nets_counts.py.
-MULTIPLY_ADDS = 13_156_000_000
 
 
 def main():
     """Prints a line a case and batch size; keeps the result."""
     arguments = harness.arguments(__doc__, load="", folder="")
     if arguments.load:
-        serve(arguments.load, arguments.folder)
-        return
-    result = run(arguments.quick)
-    harness.keep("serving", result, arguments.quick)
+        harness.answer_questions(lambda: _answers(arguments.load, arguments.folder))
+    else:
+        harness.keep("serving", run(arguments.quick), arguments.quick)
 
 
 def run(quick):
     """The whole comparison; a dict for the results file."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        preparation = harness.process(["-c", PREPARE, folder, "tiny" if quick else "full"])
-        exports = json.loads(preparation["output"].splitlines()[-1])
-        cases, missing = {}, {}
-        for name, (loader, kind, environment) in CASES.items():
-            child = stack.enter_context(
-                Child(loader, str(Path(folder) / kind) if kind else folder, environment))
-            (missing if child.error else cases)[name] = child.error or child
-        print("".join(f"{name}: not measured: {why}\n" for name, why in missing.items()), end="")
-        result = {"exports": exports, "not_measured": missing, "batch_sizes": {}}
-        for size in BATCH_SIZES[:1] if quick else BATCH_SIZES:
-            result["batch_sizes"][str(size)] = measure(cases, missing, size, quick)
-        result["peak_mib"] = dict(answers(cases, missing, "peak"))
-        result["matrix_gflops"] = harness.matrix_rate(256 if quick else 4096)
-        result["floor_images_per_second"] = 1e9 * result["matrix_gflops"] / (2 * MULTIPLY_ADDS)
-        return result
-
-
-def answers(cases, missing, *question):
-    """(name, answer) of each of `cases` in turn; one whose process ends goes to `missing`."""
-    for name, child in list(cases.items()):
-        answer = child.ask(*question)
-        if isinstance(answer, str):
-            missing[name] = answer
-            del cases[name]
-            print(f"{name}: not measured: {answer}", flush=True)
-        else:
-            yield name, answer
+    with tempfile.TemporaryDirectory() as folder:
+        exports = json.loads(harness.call("serving", "prepare", folder, "tiny" if quick else "full"))
+        makers = {name: functools.partial(child, loader, Path(folder) / (kind or ""), environment)
+                  for name, (loader, kind, environment) in CASES.items()}
+        with harness.children(makers) as (cases, missing):
+            sizes = BATCH_SIZES[:1] if quick else BATCH_SIZES
+            rows = {str(size): measure(cases, missing, size, quick) for size in sizes}
+            peaks = dict(harness.answers_of(cases, missing, "peak"))
+    rate = harness.matrix_rate(256 if quick else 4096)
+    return {"exports": exports, "not_measured": missing, "batch_sizes": rows, "peak_mib": peaks,
+            "matrix_gflops": rate, "floor_images_per_second": harness.floor_rate(rate)}
 
 
 def measure(cases, missing, batch_size, quick):
@@ -101,8 +80,8 @@ def measure(cases, missing, batch_size, quick):
     """
     seconds = {name: [] for name in cases}
     for number in range(1 + (1 if quick else ROUNDS)):
-        for name, per_pass in answers(cases, missing, "time", batch_size,
-                                      0.0 if quick else TURN_SECONDS):
+        for name, per_pass in harness.answers_of(cases, missing, "time", batch_size,
+                                                 0.0 if quick else TURN_SECONDS):
             if number:  # the first round warms up
                 seconds[name].append(per_pass)
     rows = {}
@@ -123,39 +102,22 @@ def _row(name, seconds, batch_size):
     return row
 
 
-class Child(harness.Child):
-    """A process that holds one case; `error` says why it does not."""
-
-    def __init__(self, loader, folder, environment=None):
-        super().__init__(["-m", "benchmarks.serving", f"--load={loader}", f"--folder={folder}"],
+def child(loader, folder, environment=None):
+    """A harness.Child that holds one case."""
+    return harness.Child(["-m", "benchmarks.serving", f"--load={loader}", f"--folder={folder}"],
                          environment)
-        self.error = self.ask("error")
-
-    def ask(self, *question):
-        """Its answer to one line; harness.Child's text when it has ended."""
-        return super().ask(json.dumps(question))
 
 
-def serve(loader, folder):
-    """The other side of Child: answers lines until there are no more."""
+def _answers(loader, folder):
     import numpy as np
 
-    call, error = None, ""
-    try:
-        call, shape = LOADERS[loader](folder)
-    except (ImportError, OSError) as missing:
-        error = str(missing)
-    for line in sys.stdin:
-        kind, *values = json.loads(line)
-        if kind == "error":
-            answer = error
-        elif kind == "peak":
-            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        else:
-            batch_size, turn = values
-            images = np.random.default_rng(0).uniform(-1, 1, (batch_size, *shape))
-            answer = seconds_per_pass(call, images.astype(np.float32), turn)
-        print("answer " + json.dumps(answer), flush=True)
+    call, shape = LOADERS[loader](folder)
+
+    def per_pass(batch_size, turn):
+        images = np.random.default_rng(0).uniform(-1, 1, (batch_size, *shape))
+        return seconds_per_pass(call, images.astype(np.float32), turn)
+
+    return {"time": per_pass}
 
 
 def seconds_per_pass(call, images, turn):
@@ -216,27 +178,18 @@ def timm_network(folder):
 LOADERS = {f.__name__: f for f in (keras_function, keras_saved_model, exported, timm_network)}
 
 
-def _seconds(call):
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
-PREPARE = "import sys; from benchmarks import serving; serving.prepare(*sys.argv[1:])"
-
-
 def prepare(folder, size):
-    """The network, Keras' export and ours of the same weights; prints how long each took."""
+    """Writes the network, Keras' export and ours of the same weights; seconds of each, as JSON."""
     folder = Path(folder)
     model = _network(size)
     model.save(folder / "network.keras")
-    seconds = {"Keras' SavedModel": _seconds(
-        lambda: model.export(folder / "keras_saved_model", verbose=False))}
+    seconds = {"Keras' SavedModel": harness.clocked(
+        lambda: model.export(folder / "keras_saved_model", verbose=False))["wall"]}
     classifier = _classifier(model)
     for kind in sorted({kind for _, kind, _ in CASES.values() if kind}):
         format_name, _, quantize = kind.partition("-")
         seconds[kind] = _export(classifier, folder / kind, format_name, quantize or "none")
-    print("\n" + json.dumps({"seconds": seconds}))
+    return json.dumps({"seconds": seconds})
 
 
 def _export(classifier, folder, format_name, quantize):
@@ -246,7 +199,7 @@ def _export(classifier, folder, format_name, quantize):
 
     request = ExportRequest(format_name, quantize, check_images=0)
     try:
-        return _seconds(lambda: export(classifier, folder, request))
+        return harness.clocked(lambda: export(classifier, folder, request))["wall"]
     except UsageError as missing:
         return str(missing)
 
@@ -264,7 +217,7 @@ def _network(size):
         model = nets.build("inception_resnet_v2_released", width=0.07, repeats=(1, 1, 1),
                            classes=5, input_shape=(75, 75, 3))
     for layer in model.layers:
-        # As trained: biases of zero, which no network keeps, are left out by TensorFlow.
+        # As if trained: TensorFlow leaves out biases of zero.
         for weight in (getattr(layer, name, None) for name in ("beta", "bias")):
             if weight is not None:
                 weight.assign(keras.random.normal(weight.shape, stddev=0.1))
@@ -272,7 +225,7 @@ def _network(size):
 
 
 def _classifier(model):
-    """The same weights in our network: keras.applications' names convert to ours."""
+    """The same weights in our network."""
     from inception_tf.config import Config
     from inception_tf.runs.network import build_network
     from inception_tf.serving.classifier import Classifier
@@ -286,12 +239,9 @@ def _classifier(model):
     else:
         with tempfile.TemporaryDirectory() as scratch:
             model.save(Path(scratch) / "network.keras")
-            conversion = Conversion(config.network.net, "keras",
-                                    str(Path(scratch) / "network.keras"), None, False)
-            network = build_network(config.network, 1000)
-            arrays = conversion.arrays()
-            for weight in network.weights:
-                weight.assign(arrays[weight.path])
+            network = Conversion(
+                lambda classes, gamma: build_network(config.network, classes),
+                config.network.net, "keras", str(Path(scratch) / "network.keras")).model()
     names = tuple(map(str, range(network.output.shape[-1])))
     return Classifier(network, config.network, config.data, names, "raw", {})
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 from inception_tf.errors import UsageError
@@ -12,7 +13,7 @@ MAX_INT, MAX_FLOAT = 2**31 - 1, 1e30
 MAX_EPOCHS, MAX_SECONDS, MAX_BATCH = 1e9, 1e7, 2**20
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] | None = None,
+def option(default: Any, help: str, choices: Collection[str] | None = None,
            low: float | None = None, high: float | None = None, path: bool = False) -> Any:
     """A config field.
 
@@ -27,7 +28,7 @@ def option(default: Any, help: str, choices: tuple[str, ...] | None = None,
         "help": help, "choices": choices, "low": low, "high": high, "path": path})
 
 
-def check_value(name: str, value: object, choices: tuple[str, ...] | None = None,
+def check_value(name: str, value: object, choices: Collection[str] | None = None,
                 low: float | None = None, high: float | None = None) -> None:
     """Raises UsageError unless the value of flag `name` is allowed.
 

@@ -17,26 +17,14 @@ from typing import Any
 from inception_tf import strict_json
 from inception_tf.bounds import MAX_BATCH, MAX_EPOCHS, MAX_SECONDS, check_value, option
 from inception_tf.errors import UsageError
+from inception_tf.networks import NETWORKS, STAGES
 from inception_tf.presets import PRESETS
-
-NETS = (
-    "inception_v3",
-    "inception_v4",
-    "inception_resnet_v1",
-    "inception_resnet_v2",
-    "inception_resnet_v2_released",
-)
-
-
-# nets.stages names their layers.
-STAGES = ("stem", "35x35", "17x17", "8x8", "head")
-
 
 @dataclass(frozen=True)
 class Network:
     """Which network, and its variations."""
 
-    net: str = option("inception_v4", "network of the paper", NETS)
+    net: str = option("inception_v4", "network of the paper", NETWORKS)
     image_size: int = option(299, "height and width of the input in pixels [P]", low=75,
                              high=2048)
     width: float = option(1.0, "multiplier of every layer's filters", low=0.01, high=8)

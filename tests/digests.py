@@ -20,7 +20,6 @@ import h5py
 import numpy as np
 
 from inception_tf.nets import FacenetInceptionResNetV1
-from inception_tf.weights import facenet
 from tests import weight_files
 from tests.parity.arrays import random_like
 from tests.pictures import write_image_folder
@@ -143,7 +142,7 @@ def _conversions(folder):
 
 
 def _facenet_arrays():
-    table = facenet.names("inception_resnet_v1")
+    table = weight_files.names("inception_resnet_v1", "facenet")
     model = FacenetInceptionResNetV1(16, width=weight_files.WIDTH)
     return {table[w.path]: random_like(table[w.path], w.name, w.shape).astype("float32")
             for w in model.weights if w.path in table}

@@ -7,11 +7,28 @@ import h5py
 import tensorflow as tf
 
 from inception_tf import nets
-from inception_tf.weights import keras_applications, slim, timm
+from inception_tf.commands.convert import network_builder
+from inception_tf.weights.matching import TABLES, Conversion
 from tests.parity.arrays import random_like
 
 WIDTH = 0.0625
-TABLES = {"slim": slim, "keras": keras_applications, "timm": timm}
+
+
+def names(net, source):
+    """Our variable path -> the peer's name, as its own code gives them."""
+    return TABLES[source].names(net, {})
+
+
+def ours(net, source, named):
+    """Our variable path -> array, from the peer's `named` (name -> array)."""
+    table = TABLES[source]
+    return {path: table.layout(path, named[name]) for path, name in table.names(net, named).items()}
+
+
+def matched(net, source, path, classes=None, aux_head=False, weights="ema", **options):
+    """The Conversion of a file, as the command makes it."""
+    return Conversion(network_builder(net, source, aux_head, **options), net, source, path, classes,
+                      aux_head, weights, options.get("width", 1.0))
 
 
 @functools.cache
@@ -19,7 +36,7 @@ def shapes(net, source, classes):
     """The peer's name -> shape, of `net` in WIDTH, with all that the peer has."""
     options = {"aux_head": source == "slim", "batch_norm_gamma": source == "timm"}
     model = nets.build(net, width=WIDTH, classes=classes, **options)
-    table = TABLES[source].names(net)
+    table = names(net, source)
     return {
         table[weight.path]: TABLES[source].stored_shape(net, weight.path, tuple(weight.shape))
         for weight in model.weights

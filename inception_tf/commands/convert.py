@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
+from typing import Any
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
@@ -9,6 +11,7 @@ from inception_tf.config import Config
 from inception_tf.errors import DataError, UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime import outputs
+from inception_tf.runtime.files import aside_of, complete_or_absent
 from inception_tf.text import printable
 
 SOURCES = ("slim", "facenet", "keras", "timm")
@@ -30,7 +33,7 @@ FIELDS = ("net", "image_size", "width")
 ENDINGS = (".weights.h5", ".keras")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Converts --input, prints what became of every array, writes --output."""
     arguments = flags.parse(
         "convert", "Turns published weights into a network of ours.", argv, OWN,
@@ -44,10 +47,11 @@ def main(argv):
     size = network.image_size
     is_folder = _is_folder(own["output"])
     classes = None if own["classes"] == "as_found" else int(own["classes"])
+    build = network_builder(network.net, own["from"], own["aux_head"],
+                            input_shape=(size, size, 3), width=network.width)
     conversion = Conversion(
-        network.net, own["from"], own["input"], classes, own["aux_head"],
-        weights="both" if is_folder else own["weights"], input_shape=(size, size, 3),
-        width=network.width)
+        build, network.net, own["from"], own["input"], classes, own["aux_head"],
+        "both" if is_folder else own["weights"], network.width)
     if own["check"] and conversion.classes not in (1000, 1001):
         raise UsageError(f"--check names ImageNet's classes; the file has {conversion.classes}")
     print(*(printable(row) for row in conversion.rows), sep="\n")
@@ -56,6 +60,19 @@ def main(argv):
         _print_top_5(model, own, network)
     _write(conversion, model, own, network)
     print(printable(_summary(conversion, own["output"])))
+
+
+def network_builder(net: str, source: str, aux_head: bool = False, **options: Any) -> Callable:
+    """What a Conversion builds the network `net` with, whose weights come from `source`."""
+    from inception_tf import nets
+
+    def build(classes, gamma):
+        if source == "facenet":
+            return nets.FacenetInceptionResNetV1(classes, **options)
+        return nets.build(
+            net, classes=classes, aux_head=aux_head, batch_norm_gamma=gamma, **options)
+
+    return build
 
 
 def _check_paths(own):
@@ -95,11 +112,11 @@ def _image(path, source, network):
 
     from inception_tf.data.images import MAX_PIXELS, cause_of_failure
     from inception_tf.data.views import Preprocessing, scoring_crop
-    from inception_tf.weights.card import preprocessing_of
+    from inception_tf.weights.matching import TABLES
 
     with open(path, "rb") as file:
         encoded = file.read()
-    settings = Preprocessing(network.image_size, **preprocessing_of(source, network.net))
+    settings = Preprocessing(network.image_size, **TABLES[source].networks[network.net])
     try:
         return scoring_crop(tf.constant(encoded), settings)
     except tf.errors.OpError:
@@ -131,19 +148,14 @@ def _save(model, output, facts):
     from inception_tf.weights.card import write_facts
 
     ending = next(ending for ending in ENDINGS if output.endswith(ending))
-    unfinished = outputs.aside(output, ending)
-    try:
-        with outputs.blaming("output", output):
-            if ending == ".keras":
-                model.save(unfinished)
-            else:
-                model.save_weights(unfinished)
-            if facts is not None:
-                write_facts(unfinished, facts)
-            os.replace(unfinished, output)
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
+    with outputs.blaming("output", output), complete_or_absent(
+            output, aside_of(output, ending)) as unfinished:
+        if ending == ".keras":
+            model.save(unfinished)
+        else:
+            model.save_weights(unfinished)
+        if facts is not None:
+            write_facts(unfinished, facts)
 
 
 def _summary(conversion, output):

@@ -5,16 +5,17 @@ import sys
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
-from inception_tf.config import NETS, Config
+from inception_tf.config import Config
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
+from inception_tf.networks import NETWORKS, stage_of
 from inception_tf.text import printable
 
 OWN = (
     Flag("include_top", True, "with the classifier"),
     Flag("aux_head", False, "with the auxiliary classifier"),
     Flag("classes", 1000, "size of the classifier", low=1, high=1_000_000),
-    Flag("diff", "none", "show what differs from this network instead", ("none", *NETS)),
+    Flag("diff", "none", "show what differs from this network instead", ("none", *NETWORKS)),
     Flag("input", False, "measure the input pipeline of --dataset instead"),
     Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes", low=0),
 )
@@ -28,7 +29,7 @@ SECONDS = 5.0
 LEGEND = "3x3 96 /2 V: kernel, filters, stride, V for no padding; -: not in that network"
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Prints stages, shapes, parameters and multiply-adds of --net, its --diff, or --input."""
     arguments = flags.parse(
         "inspect", "Shows what a network is made of, or how fast its input comes.", argv, OWN,
@@ -64,7 +65,6 @@ def _built(net, network, own):
 
 def _print_stages(model, image_size):
     from inception_tf.nets.anatomy import stages
-    from inception_tf.nets.endpoints import stage_of
 
     rows = stages(model)
     table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint")

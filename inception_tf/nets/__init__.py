@@ -4,7 +4,7 @@ Nothing here imports tensorflow or another room of this package: the builders ru
 under any Keras backend.
 """
 
-import functools
+import importlib
 
 from inception_tf.nets.assembly import preprocess_input
 from inception_tf.nets.endpoints import endpoints, feature_pyramid
@@ -13,15 +13,7 @@ from inception_tf.nets.inception_resnet_v1 import InceptionResNetV1
 from inception_tf.nets.inception_resnet_v2 import InceptionResNetV2
 from inception_tf.nets.inception_v3 import InceptionV3
 from inception_tf.nets.inception_v4 import InceptionV4
-
-# A new network is one file with its figures and one line here.
-NETWORKS = {
-    "inception_v3": InceptionV3,
-    "inception_v4": InceptionV4,
-    "inception_resnet_v1": InceptionResNetV1,
-    "inception_resnet_v2": InceptionResNetV2,
-    "inception_resnet_v2_released": functools.partial(InceptionResNetV2, variant="released"),
-}
+from inception_tf.networks import NETWORKS
 
 
 def build(name, **kwargs):
@@ -31,7 +23,8 @@ def build(name, **kwargs):
     """
     if name not in NETWORKS:
         raise ValueError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}")
-    return NETWORKS[name](**kwargs)
+    module, builder = NETWORKS[name].split(":")
+    return getattr(importlib.import_module(f"inception_tf.nets.{module}"), builder)(**kwargs)
 
 
 __all__ = [

@@ -10,6 +10,7 @@ import numpy as np
 from inception_tf.nets.layers import batch_norm, conv_bn, layer_options
 from inception_tf.nets.specs import IMAGE_SIZE, MIN_IMAGE_SIZE, Initializers, count, number
 from inception_tf.weights.keras_file import load_weights_file
+from inception_tf.weights.published import load_imagenet
 
 
 def assemble(body, options, top, initializers, input_tensor, input_shape, weights, name):
@@ -32,7 +33,11 @@ def model_of(image, outputs, weights, name):
     model = keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
     if weights is not None:
         # The user's own layers before `image` are none of the file's.
-        load_weights_file(keras.Model(image, outputs, name=name), weights)
+        own = keras.Model(image, outputs, name=name)
+        if weights == "imagenet":
+            load_imagenet(own)
+        else:
+            load_weights_file(own, weights)
     return model
 
 

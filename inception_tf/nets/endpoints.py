@@ -5,6 +5,7 @@ import re
 import keras
 
 from inception_tf.nets.layers import own_precision
+from inception_tf.networks import STAGES, stage_of
 
 _NAMES = re.compile(
     r"stem(_\d+)?|mixed_5b|inception(_resnet)?_[abc]_\d+|reduction_[ab]|conv_7b"
@@ -87,22 +88,6 @@ def _order(name):
     if block:
         return _STAGES.index(block[1] or block[2]), int(block[3])
     return _STAGES.index(name), 1000
-
-
-# Stage -> how the names of its layers begin. `aux` is the auxiliary classifier.
-_BEGINNINGS = {
-    "stem": r"stem",
-    "35x35": r"mixed_5b|inception(_resnet)?_a_",
-    "17x17": r"reduction_a|inception(_resnet)?_b_",
-    "8x8": r"reduction_b|inception(_resnet)?_c_|conv_7b",
-    "head": r"final_bn|pre_logits|dropout|bottleneck|embedding|logits|predictions|aux_",
-}
-STAGES = tuple(_BEGINNINGS)
-
-
-def stage_of(name):
-    """Stage of a layer, endpoint or variable path of ours; None for any other name."""
-    return next((s for s, begin in _BEGINNINGS.items() if re.match(begin, name)), None)
 
 
 def freeze(model, stages):

@@ -6,6 +6,8 @@ and timm) has the stem of Inception-v3 and one more module, 10/20/10 blocks, a l
 block without ReLU, and a 1x1 convolution before the classifier.
 """
 
+import functools
+
 from inception_tf.nets.assembly import Top, assemble
 from inception_tf.nets.layers import (
     LayerOptions,
@@ -86,6 +88,9 @@ def InceptionResNetV2(
         body, options, top, spec.initializers, input_tensor, input_shape, weights,
         name or NAMES[variant],
     )
+
+
+InceptionResNetV2Released = functools.partial(InceptionResNetV2, variant="released")
 
 
 def body_paper(x, repeats, scales, reduction_b=reduction_b_resnet_v2):

@@ -9,12 +9,11 @@ belong to the n-th convolution of ours that Keras does not name.
 import re
 
 from inception_tf.weights import slim
+from inception_tf.weights.readers import read_keras
+from inception_tf.weights.table import Table
 
-NETWORKS = ("inception_v3", "inception_resnet_v2_released")
-
-
-# Stage of ours, Keras' name for its blocks, their number.
-RESIDUAL_STAGES = (("a", "block35", 10), ("b", "block17", 20), ("c", "block8", 10))
+# Block of ours, of Keras, their number.
+_RESIDUAL_BLOCKS = (("a", "block35", 10), ("b", "block17", 20), ("c", "block8", 10))
 
 
 def named_layers(network):
@@ -22,24 +21,21 @@ def named_layers(network):
     layers = {"logits": "predictions"}
     if network == "inception_resnet_v2_released":
         layers["conv_7b"] = "conv_7b"
-        for stage, theirs, count in RESIDUAL_STAGES:
+        for ours, theirs, count in _RESIDUAL_BLOCKS:
             for number in range(1, count + 1):
-                layers[f"inception_resnet_{stage}_{number}_linear"] = f"{theirs}_{number}_conv"
+                layers[f"inception_resnet_{ours}_{number}_linear"] = f"{theirs}_{number}_conv"
     return layers
 
 
 def numbered_layers(network):
-    """Our convolutions that Keras only numbers, in its order."""
+    """Our convolutions that Keras only numbers, in its order; it has no auxiliary head."""
     named = named_layers(network)
-    return [layer for layer in slim.scopes(network, aux_head=False) if layer not in named]
+    return [layer for layer in slim.scopes(network)
+            if layer not in named and not layer.startswith("aux_")]
 
 
-def names(network, stored=()):
-    """Our variable path -> "layer/variable" in Keras, for every weight of the network.
-
-    `stored` are the arrays of the file at hand: they say where its numbering starts
-    ("conv2d" in a fresh session of Keras 3, "conv2d_1" in Keras 2, any number later on), and how
-    its classifier is called.
+def _names(network, stored):
+    """The numbering starts anywhere: "conv2d" in a fresh session of Keras 3, "conv2d_1" in Keras 2.
     """
     layers = named_layers(network)
     layers["logits"] = _classifier(stored, layers["logits"])
@@ -68,49 +64,19 @@ def _classifier(stored, usual):
     return usual
 
 
-def stored_shape(_network, _path, shape):
-    """Keras has the shapes that we have."""
-    return shape
-
-
-def layout(_path, array):
-    """Keras has the order of axes that we have."""
-    return array
-
-
 def _counted(kind, layers, count):
     """The `count` names that Keras gives to layers of `kind`, from the first in `layers`."""
-    first = min(_by_number(dict.fromkeys(layers), kind), default=0)
+    matches = [re.fullmatch(rf"{kind}(?:_(\d+))?", name) for name in layers]
+    first = min((int(match[1] or 0) for match in matches if match), default=0)
     return [f"{kind}_{i}" if i else kind for i in range(first, first + count)]
 
 
-def arrays(network, model):
-    """Our variable path -> array, from a keras.applications `model` with its top."""
-    by_name = {layer.name: layer for layer in model.layers}
-    pairs = {ours: by_name[theirs] for ours, theirs in named_layers(network).items()}
-    if "conv_7b" in pairs:
-        pairs["conv_7b_bn"] = by_name["conv_7b_bn"]
-    order = numbered_layers(network)
-    pairs |= zip(order, _numbered(by_name, "conv2d"), strict=True)
-    norms = _numbered(by_name, "batch_normalization")
-    pairs |= zip([f"{layer}_bn" for layer in order], norms, strict=True)
-    return {
-        f"{ours}/{weight.name}": weight.numpy()
-        for ours, layer in pairs.items()
-        for weight in layer.weights
-    }
+# keras.applications crops nothing: images are loaded with target_size=(299, 299).
+_PREPROCESSING = {"crop_fraction": 1.0, "interpolation": "bilinear", "pixel_centers": "half"}
 
-
-def _numbered(by_name, kind):
-    """Layers called `kind` or `kind`_<number>, in the order they were made."""
-    found = _by_number(by_name, kind)
-    return [found[number] for number in sorted(found)]
-
-
-def _by_number(by_name, kind):
-    found = {}
-    for name, layer in by_name.items():
-        match = re.fullmatch(rf"{kind}(?:_(\d+))?", name)
-        if match:
-            found[int(match[1] or 0)] = layer
-    return found
+TABLE = Table(
+    networks=dict.fromkeys(("inception_v3", "inception_resnet_v2_released"), _PREPROCESSING),
+    read=read_keras,
+    names=_names,
+    ignored={r"optimizer.*": "state of the optimizer"},
+)

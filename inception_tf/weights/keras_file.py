@@ -5,13 +5,13 @@ the layer's name as attribute), and Keras 2's LAYER/.../VARIABLE:0, in whole mod
 under `model_weights`. A model inside a model adds a level to each.
 """
 
-import importlib
 import os
 import re
 import zipfile
 
 import h5py
 
+from inception_tf.networks import stage_of
 from inception_tf.weights.arrays import Refused, Stored, check_sizes, read
 
 _WEIGHTS = "model.weights.h5"
@@ -164,18 +164,12 @@ ENDINGS = (".keras", ".h5")
 def load_weights_file(model, path):
     """Load a `.keras`, `.weights.h5` or `.h5` file of the same network into `model`.
 
-    "imagenet" stands for the published weights, fetched into Keras' cache when needed. A network
-    without classifier takes the body of a whole one. Layers that the user put around a network
-    before it was saved are left out.
+    A network without classifier takes the body of a whole one. Layers that the user put around
+    a network before it was saved are left out.
 
     Raises: ValueError when there is no such file, or it holds another network, or more
     than arrays of finite floats; the model is then untouched.
     """
-    if path == "imagenet":
-        # What knows foreign files stands above this room, which imports nothing of ours.
-        published = importlib.import_module("inception_tf.weights.published")
-        published.load_imagenet(model)
-        return
     path = os.fspath(path)
     arrays = _fitting_arrays(model, path)
     numbers = [read(arrays, weight.path) for weight in model.weights]
@@ -185,8 +179,6 @@ def load_weights_file(model, path):
 
 def _fitting_arrays(model, path):
     """Variable path -> Stored, of a file that holds the weights of `model`; none is read."""
-    from inception_tf.nets.endpoints import stage_of
-
     if not os.path.isfile(path):
         raise Refused(f"weights: no file {path!r}; give a .keras or .weights.h5 file, or None")
     if not path.endswith(ENDINGS):

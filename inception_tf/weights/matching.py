@@ -3,38 +3,18 @@
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 
-from inception_tf import nets
 from inception_tf.errors import UsageError, usage_errors_of
 from inception_tf.weights import facenet, keras_applications, slim, timm
 from inception_tf.weights.arrays import Refused, assign, read
-from inception_tf.weights.readers import AVERAGE, arrays_of
+from inception_tf.weights.table import AVERAGE, Table
 
-TABLES = {"slim": slim, "facenet": facenet, "keras": keras_applications, "timm": timm}
+TABLES = {"slim": slim.TABLE, "facenet": facenet.TABLE, "keras": keras_applications.TABLE,
+          "timm": timm.TABLE}
 
-# Arrays that no network needs: pattern -> why. The group is the array they belong to.
-_TRAINING = {
-    r"global_step": "counter of training steps",
-    r"beta[12]_power": "state of the optimizer",
-    r"(.+)/(?:RMSProp|Momentum|Adam|Adagrad)(?:_\d+)?": "state of the optimizer",
-    r"(.+)/ExponentialMovingAverage": "moving average; the weights themselves are taken",
-}
-IGNORED = {
-    "slim": _TRAINING,
-    "facenet": {
-        **_TRAINING,
-        r"Logits/(?:weights|biases)": "classifier of the people it was trained on",
-        r"centers": "centres of the centre loss",
-    },
-    "keras": {r"optimizer.*": "state of the optimizer"},
-    "timm": {
-        r".+\.num_batches_tracked(?:/ExponentialMovingAverage)?": "counter of torch's batch norm",
-        r"n_averaged(?:/ExponentialMovingAverage)?": "counter of torch's averaging",
-        r"(.+)/ExponentialMovingAverage": "moving average; the weights themselves are taken",
-    },
-}
 # Every network here has more features before its classifier, at width 1.
 MIN_FEATURES = 1000
 
@@ -65,34 +45,45 @@ class Conversion:
     """A file matched with a network by names and shapes; `model()` then moves the numbers.
 
     Args:
-        net: network of ours.
-        source: "slim", "facenet", "keras" or "timm".
+        build: (classes, gamma) -> the keras.Model that takes the numbers, once both are known;
+            gamma: whether the file has learned scales of batch norm.
+        net: name of the network.
+        source: a key of TABLES.
         path: the file, or a checkpoint's prefix.
         classes: 1000 leaves out the background class of 1001; None takes what is there.
         aux_head: with the auxiliary classifier (slim only).
         weights: "ema" takes moving averages where every learned array has one, "raw" the
             weights themselves, "both" either.
-        options: further arguments of the network's builder.
+        width: multiplier of the network's filters.
 
     Raises: UsageError when the file cannot be read, or holds no weights of `net`.
     """
 
-    def __init__(self, net, source, path, classes=None, aux_head=False, weights="ema",
-                 **options):
-        _check_net(net, source, aux_head)
+    def __init__(self, build: Callable, net: str, source: str, path: str,
+                 classes: int | None = None, aux_head: bool = False, weights: str = "ema",
+                 width: float = 1.0):
+        self._format = TABLES[source]
+        _check_net(net, source, self._format, aux_head)
         self.net, self.source = net, source
-        self.stored = arrays_of(source, path)
-        self.table = _names(net, source, self.stored, aux_head)
-        self.classes_found = _classes(self.stored, self.table, options.get("width", 1.0))
+        self.stored = _arrays_of(self._format, path)
+        whole = self._format.names(net, self.stored)
+        self._whole = set(whole.values())
+        self._names = {k: v for k, v in whole.items() if aux_head or not k.startswith("aux_")}
+        self.classes_found = _classes(self.stored, self._names, width)
         self.classes = _classes_wanted(self.classes_found, classes)
         self.unit_gammas = self._unit_gammas()
-        self.averages = {} if weights == "raw" else _averages(self.stored, self.table)
+        self.averages = {} if weights == "raw" else _averages(self.stored, self._names)
         self.takes_raw = weights != "ema"
-        self.table = {k: v for k, v in self.table.items() if v not in self.unit_gammas}
-        self.gamma = any(path.endswith("/gamma") for path in self.table)
-        self._model = _network(net, source, self.classes, aux_head, self.gamma, options)
+        self._names = {k: v for k, v in self._names.items() if v not in self.unit_gammas}
+        self.gamma = any(path.endswith("/gamma") for path in self._names)
+        self._model = build(self.classes, self.gamma)
         self.rows = list(self._wanted_rows())
         self.rows += list(self._other_rows({row.name for row in self.rows}))
+
+    @property
+    def preprocessing(self) -> dict:
+        """Arguments of Preprocessing with which the published weights were scored."""
+        return self._format.networks[self.net] or {}
 
     def model(self):
         """The network with its weights.
@@ -109,17 +100,23 @@ class Conversion:
         assign(self._model, self.arrays())
         return self._model
 
-    def arrays(self, averaged=True):
+    def arrays(self, averaged: bool = True) -> dict[str, np.ndarray]:
         """Variable path -> array; the weights themselves where there is no average."""
-        return {path: self._array(path, averaged) for path in self.table}
+        return {weight.path: self._array(weight, averaged) for weight in self._model.weights}
 
-    def _array(self, path, averaged):
-        name = self.table[path]
+    def _array(self, weight, averaged):
+        if self._is_unit(weight):
+            return np.ones(weight.shape, np.float32)
+        name = self._names[weight.path]
         if averaged:
             name = self.averages.get(name, name)
-        array = TABLES[self.source].layout(path, self._read(name))
+        array = self._format.layout(weight.path, self._read(name))
         background = self.classes_found - self.classes
-        return array[..., background:] if _is_head(path) else array
+        return array[..., background:] if _is_head(weight.path) else array
+
+    def _is_unit(self, weight):
+        """Whether it is a learned scale, and those of the file are 1 or none."""
+        return weight.path.endswith("/gamma") and not self.gamma
 
     def _read(self, name):
         with usage_errors_of(Refused):
@@ -127,18 +124,20 @@ class Conversion:
 
     def _unit_gammas(self):
         """Names of the scales if all are there and 1: the network then needs none."""
-        names = [name for path, name in self.table.items() if path.endswith("/gamma")]
+        names = [name for path, name in self._names.items() if path.endswith("/gamma")]
         if all(name in self.stored and np.all(self._read(name) == 1) for name in names):
             return set(names)
         return set()
 
     def _wanted_rows(self):
         for weight in self._model.weights:
-            name = self.table[weight.path]
+            if self._is_unit(weight):
+                continue
+            name = self._names[weight.path]
             shape = tuple(weight.shape)
             if _is_head(weight.path):
                 shape = (*shape[:-1], self.classes_found)
-            shape = TABLES[self.source].stored_shape(self.net, weight.path, shape)
+            shape = self._format.stored_shape(self.net, weight.path, shape)
             if name not in self.averages:
                 yield self._wanted_row(name, shape, weight.path)
                 continue
@@ -156,46 +155,44 @@ class Conversion:
         return Row("used", name, shape, f"{path}{', without background' if cut else ''}")
 
     def _other_rows(self, wanted):
-        whole = set(_names(self.net, self.source, self.stored, aux_head=True).values())
         for name in sorted(self.stored.keys() - wanted):
-            reason = self._reason(name, whole)
+            reason = self._reason(name)
             yield Row("ignored" if reason else "left over", name, self.stored[name].shape,
                       reason or "is in no table of this network")
 
-    def _reason(self, name, whole):
+    def _reason(self, name):
         if name in self.unit_gammas:
             return _UNIT_GAMMA
-        if name in whole:
+        if name in self._whole:
             return _AUX_HEAD
-        for pattern, reason in IGNORED[self.source].items():
+        for pattern, reason in self._format.ignored.items():
             match = re.fullmatch(pattern, name)
-            if match and (not match.groups() or match[1] in whole
-                          or self._reason(match[1], whole)):
+            if match and (not match.groups() or match[1] in self._whole
+                          or self._reason(match[1])):
                 return reason
         return None
 
 
-def _check_net(net, source, aux_head):
+def _check_net(net, source, table: Table, aux_head):
     if net == "inception_resnet_v2":
         raise UsageError(
             "--net=inception_resnet_v2 is the paper's network, for which nobody published "
             f"weights: what {source} calls Inception-ResNet-v2 has another stem and 10/20/10 "
             "blocks; use --net=inception_resnet_v2_released"
         )
-    if net not in TABLES[source].NETWORKS:
-        raise UsageError(
-            f"--from={source} has no table for --net={net}; it has: "
-            f"{', '.join(TABLES[source].NETWORKS)}"
-        )
-    if aux_head and source != "slim":
+    if net not in table.networks:
+        raise UsageError(f"--from={source} has no table for --net={net}; it has: "
+                         f"{', '.join(table.networks)}")
+    if aux_head and not any(path.startswith("aux_") for path in table.names(net, {})):
         raise UsageError(f"--aux_head: files of {source} hold no auxiliary head")
 
 
-def _network(net, source, classes, aux_head, gamma, options):
-    if source == "facenet":
-        return nets.FacenetInceptionResNetV1(classes, **options)
-    return nets.build(
-        net, classes=classes, aux_head=aux_head, batch_norm_gamma=gamma, **options)
+def _arrays_of(table, path):
+    with usage_errors_of(Refused):
+        stored = table.read(path)
+    if not stored:
+        raise UsageError(f"{path}: holds no arrays")
+    return stored
 
 
 def _averages(stored, table):
@@ -204,12 +201,6 @@ def _averages(stored, table):
                if AVERAGE.format(name) in stored}
     complete = all(name in shadows for path, name in table.items() if path.endswith(_LEARNED))
     return shadows if complete else {}
-
-
-def _names(net, source, stored, aux_head):
-    if source == "slim":
-        return slim.names(net, aux_head)
-    return TABLES[source].names(net, stored)
 
 
 def _classes(stored, table, width):

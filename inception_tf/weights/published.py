@@ -1,7 +1,4 @@
-"""weights="imagenet": published weights put into a network of ours.
-
-The builders know no foreign file; they look this module up by name when they are asked.
-"""
+"""weights="imagenet": published weights put into a network of ours."""
 
 import dataclasses
 import os
@@ -9,7 +6,6 @@ import os
 import keras
 
 from inception_tf.errors import UsageError
-from inception_tf.weights.arrays import assign
 from inception_tf.weights.matching import TABLES, Conversion
 
 CLASSES = 1000
@@ -56,7 +52,7 @@ FILES = {
 }
 
 
-def load_imagenet(model):
+def load_imagenet(model: keras.Model) -> None:
     """Puts the published ImageNet weights of `model`'s network into it.
 
     Raises: ValueError when nobody published any for it, its classifier is not that of
@@ -65,45 +61,32 @@ def load_imagenet(model):
     net = _network_of(model)
     _check_heads(model)
     published, path = _find(net)
-    try:
-        arrays, gamma = _converted(net, published, path)
-        wanted = {weight.path for weight in model.weights}
-        if gamma and not any(name.endswith("/gamma") for name in wanted):
+
+    def given(_classes, gamma):
+        if gamma and not any(weight.path.endswith("/gamma") for weight in model.weights):
             raise UsageError(f"{path} has a learned scale: build with batch_norm_gamma=True")
-        if not gamma:
-            arrays |= {w.path: 1 + 0 * w.numpy() for w in model.weights
-                       if w.path.endswith("/gamma")}
-        assign(model, {name: array for name, array in arrays.items()
-                       if name in wanted or not name.startswith("logits/")})
+        return model
+
+    try:
+        Conversion(given, net, published.source, path, CLASSES).model()
     except UsageError as error:
         raise ValueError(f"weights='imagenet': {error}") from None
-
-
-def _converted(net, published, path):
-    conversion = Conversion(net, published.source, path, CLASSES)
-    conversion.model()  # raises what is wrong with the file
-    return conversion.arrays(), conversion.gamma
 
 
 def _network_of(model):
     """The released network whose layers `model` has."""
     ours = _layers(weight.path for weight in model.weights)
     for net, (published, *_) in FILES.items():
-        if ours == _layers(_paths(net, published.source)):
+        if ours == _layers(TABLES[published.source].names(net, {})):
             return net
     raise ValueError(
         f"weights='imagenet': nobody published weights for {model.name!r} as built here; there "
         f"are some for {', '.join(FILES)} in their own sizes")
 
 
-def _paths(net, source):
-    return TABLES[source].names(net)
-
-
 def _layers(paths):
     layers = {path.rsplit("/", 1)[0] for path in paths}
-    return {layer for layer in layers if not layer.startswith(("logits", "aux_", "dropout",
-                                                               "seed_generator"))}
+    return {layer for layer in layers if not layer.startswith(("logits", "aux_"))}
 
 
 def _check_heads(model):

@@ -10,11 +10,12 @@ import re
 import shlex
 import zipfile
 
-from inception_tf.errors import UsageError, usage_errors_of
+from inception_tf.errors import UsageError
 from inception_tf.runtime.files import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
 from inception_tf.weights.arrays import Refused, Stored, check_sizes
 from inception_tf.weights.keras_file import check_stored, keras_arrays, open_archive
+from inception_tf.weights.table import AVERAGE
 
 # A checkpoint of timm has its arguments beside dicts of tensors; some files are a whole model.
 _MAKE_PLAIN = (
@@ -31,23 +32,9 @@ _STATE_DICT_KEYS = ("state_dict", "model")
 _AVERAGES_KEYS = ("state_dict_ema", "model_ema")
 # What wrappers put before the names: DataParallel and its kin, torch.compile, Lightning.
 _WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model)\.)+")
-# How TensorFlow calls the moving average of a variable; those of torch get the same name here.
-AVERAGE = "{}/ExponentialMovingAverage"
 
 
-def arrays_of(source, path):
-    """All arrays of `path`, which holds weights of `source` (a key of READERS).
-
-    Raises: UsageError when it holds none, or cannot be read.
-    """
-    with usage_errors_of(Refused):
-        stored = READERS[source](path)
-    if not stored:
-        raise UsageError(f"{path}: holds no arrays")
-    return stored
-
-
-def _checkpoint(path):
+def read_checkpoint(path: str) -> dict[str, Stored]:
     """A TF-slim checkpoint, by its prefix (`model.ckpt`) or one of its files."""
     import tensorflow as tf
 
@@ -76,13 +63,12 @@ def _checkpoint_files(path):
     return prefix, sorted(tf.io.gfile.glob(f"{prefix}.data-*")) or [prefix]
 
 
-def hashes(source, path):
+def hashes(path: str) -> dict[str, str]:
     """File name -> sha256 of the files that hold the arrays."""
-    files = _checkpoint_files(path)[1] if READERS[source] is _checkpoint else [path]
-    return {os.path.basename(name): sha256_of(name) for name in files}
+    return {os.path.basename(name): sha256_of(name) for name in _checkpoint_files(path)[1]}
 
 
-def _state_dict(path):
+def read_state_dict(path: str) -> dict[str, Stored]:
     """A state dict of timm or Cadene: .safetensors, or a file of torch.save."""
     _check_file(path)
     stored = (_safetensors if path.endswith(".safetensors") else _torch)(path)
@@ -167,7 +153,8 @@ def _numbers(tensor):
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
-def _keras(path):
+def read_keras(path: str) -> dict[str, Stored]:
+    """A file of Keras 2 or 3: .keras, .weights.h5 or .h5."""
     _check_file(path)
     return keras_arrays(path)
 
@@ -189,6 +176,3 @@ def _imported(package, path):
 def _unreadable(path, error):
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     return UsageError(f"{path}: refused, or damaged: {re.sub(_COLORS, '', first_line)}")
-
-
-READERS = {"slim": _checkpoint, "facenet": _checkpoint, "keras": _keras, "timm": _state_dict}

@@ -6,9 +6,10 @@ The tables below say which scope belongs to which convolution. Row order is
 the order in which slim (and Keras, and timm) build the layers.
 """
 
-NETWORKS = ("inception_v3", "inception_v4", "inception_resnet_v2_released")
+from inception_tf.weights.readers import read_checkpoint
+from inception_tf.weights.table import LEFT_BY_TRAINING, Table, block, blocks, tf1_variables
 
-_STEM_V3 = {
+STEM_V3 = {
     "stem_1": "Conv2d_1a_3x3",
     "stem_2": "Conv2d_2a_3x3",
     "stem_3": "Conv2d_2b_3x3",
@@ -62,7 +63,7 @@ _V3_B = {
     "long_1x7_2": "Branch_2/Conv2d_0e_1x7",
     "pool_1x1": "Branch_3/Conv2d_0b_1x1",
 }
-_V3_REDUCTION_B = {
+_REDUCTION_B = {
     "short_1x1": "Branch_0/Conv2d_0a_1x1",
     "short_3x3": "Branch_0/Conv2d_1a_3x3",
     "long_1x1": "Branch_1/Conv2d_0a_1x1",
@@ -93,7 +94,7 @@ _V4_A = {
     "long_3x3_2": "Branch_2/Conv2d_0c_3x3",
     "pool_1x1": "Branch_3/Conv2d_0b_1x1",
 }
-_REDUCTION_A = {
+REDUCTION_A = {
     "short_3x3": "Branch_0/Conv2d_1a_3x3",
     "long_1x1": "Branch_1/Conv2d_0a_1x1",
     "long_3x3_1": "Branch_1/Conv2d_0b_3x3",
@@ -111,7 +112,6 @@ _V4_B = {
     "long_7_4": "Branch_2/Conv2d_0e_1x7",
     "pool_1x1": "Branch_3/Conv2d_0b_1x1",
 }
-_V4_REDUCTION_B = _V3_REDUCTION_B
 _V4_C = {
     "1x1": "Branch_0/Conv2d_0a_1x1",
     "short_1x1": "Branch_1/Conv2d_0a_1x1",
@@ -126,7 +126,7 @@ _V4_C = {
 }
 
 _MIXED_5B = _V3_A | {"1x1": "Branch_0/Conv2d_1x1"}
-_BLOCK35 = {
+BLOCK35 = {
     "1x1": "Branch_0/Conv2d_1x1",
     "short_1x1": "Branch_1/Conv2d_0a_1x1",
     "short_3x3": "Branch_1/Conv2d_0b_3x3",
@@ -135,14 +135,14 @@ _BLOCK35 = {
     "long_3x3_2": "Branch_2/Conv2d_0c_3x3",
     "linear": "Conv2d_1x1",
 }
-_BLOCK17 = {
+BLOCK17 = {
     "1x1": "Branch_0/Conv2d_1x1",
     "long_1x1": "Branch_1/Conv2d_0a_1x1",
     "long_1x7": "Branch_1/Conv2d_0b_1x7",
     "long_7x1": "Branch_1/Conv2d_0c_7x1",
     "linear": "Conv2d_1x1",
 }
-_MIXED_7A = {
+MIXED_7A = {
     "wide_1x1": "Branch_0/Conv2d_0a_1x1",
     "wide_3x3": "Branch_0/Conv2d_1a_3x3",
     "short_1x1": "Branch_1/Conv2d_0a_1x1",
@@ -151,7 +151,7 @@ _MIXED_7A = {
     "long_3x3_1": "Branch_2/Conv2d_0b_3x3",
     "long_3x3_2": "Branch_2/Conv2d_1a_3x3",
 }
-_BLOCK8 = {
+BLOCK8 = {
     "1x1": "Branch_0/Conv2d_1x1",
     "long_1x1": "Branch_1/Conv2d_0a_1x1",
     "long_1x3": "Branch_1/Conv2d_0b_1x3",
@@ -160,59 +160,25 @@ _BLOCK8 = {
 }
 
 
-def scopes(network, aux_head=True):
+def scopes(network):
     """Our layer with a kernel -> slim's scope, in slim's order of building."""
-    layers = {
+    return {
         "inception_v3": _v3,
         "inception_v4": _v4,
         "inception_resnet_v2_released": _resnet_v2,
     }[network]()
-    return {k: v for k, v in layers.items() if aux_head or not k.startswith("aux_")}
-
-
-def names(network, aux_head=True):
-    """Our variable path -> slim's variable name, for every weight of the network."""
-    table = {}
-    for layer, scope in scopes(network, aux_head).items():
-        table[f"{layer}/kernel"] = f"{scope}/weights"
-        if layer.endswith(("linear", "logits")):
-            table[f"{layer}/bias"] = f"{scope}/biases"
-            continue
-        for variable in ("beta", "moving_mean", "moving_variance"):
-            table[f"{layer}_bn/{variable}"] = f"{scope}/BatchNorm/{variable}"
-    return table
-
-
-def arrays(network, variables, aux_head=True):
-    """Our variable path -> array, from slim's `variables` (name -> array)."""
-    return {
-        path: layout(path, variables[name])
-        for path, name in names(network, aux_head).items()
-    }
-
-
-def stored_shape(network, path, shape):
-    """Shape in slim's file of what has `shape` here; `layout` turns it back."""
-    return (1, 1, *shape) if network == "inception_v3" and path.endswith("logits/kernel") else shape
-
-
-def layout(path, array):
-    """Inception-v3's classifiers are 1x1 convolutions in slim, dense layers here."""
-    if path.endswith("logits/kernel") and array.ndim == 4:
-        return array.reshape(array.shape[2:])
-    return array
 
 
 def _v3():
-    layers = dict(_STEM_V3)
-    layers |= _block("inception_a_1", "Mixed_5b", _V3_A)
-    layers |= _block("inception_a_2", "Mixed_5c", _V3_A_5C)
-    layers |= _block("inception_a_3", "Mixed_5d", _V3_A)
-    layers |= _block("reduction_a", "Mixed_6a", _V3_REDUCTION_A)
-    layers |= _blocks("inception_b", "Mixed_6", "bcde", _V3_B)
-    layers |= _block("reduction_b", "Mixed_7a", _V3_REDUCTION_B)
-    layers |= _block("inception_c_1", "Mixed_7b", _V3_C_7B)
-    layers |= _block("inception_c_2", "Mixed_7c", _V3_C)
+    layers = dict(STEM_V3)
+    layers |= block("inception_a_1", "Mixed_5b/", _V3_A)
+    layers |= block("inception_a_2", "Mixed_5c/", _V3_A_5C)
+    layers |= block("inception_a_3", "Mixed_5d/", _V3_A)
+    layers |= block("reduction_a", "Mixed_6a/", _V3_REDUCTION_A)
+    layers |= blocks("inception_b", "Mixed_6{}/", "bcde", _V3_B)
+    layers |= block("reduction_b", "Mixed_7a/", _REDUCTION_B)
+    layers |= block("inception_c_1", "Mixed_7b/", _V3_C_7B)
+    layers |= block("inception_c_2", "Mixed_7c/", _V3_C)
     layers |= {
         "aux_1x1": "AuxLogits/Conv2d_1b_1x1",
         "aux_5x5": "AuxLogits/Conv2d_2a_5x5",
@@ -224,11 +190,11 @@ def _v3():
 
 def _v4():
     layers = dict(_STEM_V4)
-    layers |= _blocks("inception_a", "Mixed_5", "bcde", _V4_A)
-    layers |= _block("reduction_a", "Mixed_6a", _REDUCTION_A)
-    layers |= _blocks("inception_b", "Mixed_6", "bcdefgh", _V4_B)
-    layers |= _block("reduction_b", "Mixed_7a", _V4_REDUCTION_B)
-    layers |= _blocks("inception_c", "Mixed_7", "bcd", _V4_C)
+    layers |= blocks("inception_a", "Mixed_5{}/", "bcde", _V4_A)
+    layers |= block("reduction_a", "Mixed_6a/", REDUCTION_A)
+    layers |= blocks("inception_b", "Mixed_6{}/", "bcdefgh", _V4_B)
+    layers |= block("reduction_b", "Mixed_7a/", _REDUCTION_B)
+    layers |= blocks("inception_c", "Mixed_7{}/", "bcd", _V4_C)
     layers |= {
         "aux_1x1": "AuxLogits/Conv2d_1b_1x1",
         "aux_5x5": "AuxLogits/Conv2d_2a",
@@ -239,14 +205,14 @@ def _v4():
 
 
 def _resnet_v2():
-    layers = dict(_STEM_V3)
-    layers |= _block("mixed_5b", "Mixed_5b", _MIXED_5B)
-    layers |= _blocks("inception_resnet_a", "Repeat/block35_", range(1, 11), _BLOCK35)
-    layers |= _block("reduction_a", "Mixed_6a", _REDUCTION_A)
-    layers |= _blocks("inception_resnet_b", "Repeat_1/block17_", range(1, 21), _BLOCK17)
-    layers |= _block("reduction_b", "Mixed_7a", _MIXED_7A)
-    layers |= _blocks("inception_resnet_c", "Repeat_2/block8_", range(1, 10), _BLOCK8)
-    layers |= _block("inception_resnet_c_10", "Block8", _BLOCK8)
+    layers = dict(STEM_V3)
+    layers |= block("mixed_5b", "Mixed_5b/", _MIXED_5B)
+    layers |= blocks("inception_resnet_a", "Repeat/block35_{}/", range(1, 11), BLOCK35)
+    layers |= block("reduction_a", "Mixed_6a/", REDUCTION_A)
+    layers |= blocks("inception_resnet_b", "Repeat_1/block17_{}/", range(1, 21), BLOCK17)
+    layers |= block("reduction_b", "Mixed_7a/", MIXED_7A)
+    layers |= blocks("inception_resnet_c", "Repeat_2/block8_{}/", range(1, 10), BLOCK8)
+    layers |= block("inception_resnet_c_10", "Block8/", BLOCK8)
     layers |= {
         "conv_7b": "Conv2d_7b_1x1",
         "aux_1x1": "AuxLogits/Conv2d_1b_1x1",
@@ -257,16 +223,30 @@ def _resnet_v2():
     return _prefixed("InceptionResnetV2", layers)
 
 
-def _block(ours, theirs, rows):
-    return {f"{ours}_{layer}": f"{theirs}/{scope}" for layer, scope in rows.items()}
-
-
-def _blocks(ours, theirs, endings, rows):
-    layers = {}
-    for number, ending in enumerate(endings, start=1):
-        layers |= _block(f"{ours}_{number}", f"{theirs}{ending}", rows)
-    return layers
-
-
 def _prefixed(root, layers):
     return {layer: f"{root}/{scope}" for layer, scope in layers.items()}
+
+
+def _stored_shape(network, path, shape):
+    return (1, 1, *shape) if network == "inception_v3" and path.endswith("logits/kernel") else shape
+
+
+def _layout(path, array):
+    """Inception-v3's classifiers are 1x1 convolutions in slim, dense layers here."""
+    if path.endswith("logits/kernel") and array.ndim == 4:
+        return array.reshape(array.shape[2:])
+    return array
+
+
+# TF-slim's inception_preprocessing, in TF1's resize.
+_PREPROCESSING = {"crop_fraction": 0.875, "interpolation": "bilinear", "pixel_centers": "corner"}
+
+TABLE = Table(
+    networks=dict.fromkeys(
+        ("inception_v3", "inception_v4", "inception_resnet_v2_released"), _PREPROCESSING),
+    read=read_checkpoint,
+    names=lambda network, _stored: tf1_variables(scopes(network)),
+    ignored=LEFT_BY_TRAINING,
+    stored_shape=_stored_shape,
+    layout=_layout,
+)

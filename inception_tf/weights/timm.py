@@ -4,10 +4,10 @@ timm's batch norm has a learned scale (ours: `batch_norm_gamma=True`) and no aux
 head; kernels are [out, in, height, width], dense kernels [out, in].
 """
 
-import numpy as np
+from inception_tf.weights.readers import read_state_dict
+from inception_tf.weights.table import AVERAGE, Table, block, blocks
 
-NETWORKS = ("inception_v4", "inception_resnet_v2_released")
-CLASSIFIERS = ("last_linear", "classif")
+_CLASSIFIERS = ("last_linear", "classif")
 
 _STEM_V4 = {
     "stem_1": "features.0",
@@ -120,14 +120,10 @@ _BLOCK8 = {
 }
 
 
-def names(network, keys=()):
-    """Our variable path -> timm's key, for every weight of the network.
-
-    `keys` of the file at hand decide how its classifier is called: timm and Cadene
-    differ in it.
-    """
+def _names(network, stored):
+    """timm and Cadene differ in how they call the classifier."""
     layers = {"inception_v4": _v4, "inception_resnet_v2_released": _resnet_v2}[network]()
-    called = [name for name in CLASSIFIERS if f"{name}.weight" in keys]
+    called = [name for name in _CLASSIFIERS if f"{name}.weight" in stored]
     if len(called) == 1:
         layers["logits"] = called[0]
     table = {}
@@ -144,21 +140,13 @@ def names(network, keys=()):
     return table
 
 
-def arrays(network, state_dict):
-    """Our variable path -> array, from timm's `state_dict` (key -> array)."""
-    return {
-        path: layout(path, np.asarray(state_dict[key])) for path, key in names(network).items()
-    }
-
-
-def stored_shape(_network, _path, shape):
-    """Shape in timm's file of what has `shape` here; `layout` turns it back."""
+def _stored_shape(_network, _path, shape):
     if len(shape) == 4:
         return (shape[3], shape[2], *shape[:2])
     return shape[::-1]
 
 
-def layout(_path, array):
+def _layout(_path, array):
     """torch's [out, in, height, width] or [out, in] as Keras has it."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
@@ -167,32 +155,41 @@ def layout(_path, array):
 
 def _v4():
     layers = dict(_STEM_V4)
-    layers |= _blocks("inception_a", "features.{}", range(6, 10), _V4_A)
-    layers |= _block("reduction_a", "features.10", _REDUCTION_A)
-    layers |= _blocks("inception_b", "features.{}", range(11, 18), _V4_B)
-    layers |= _block("reduction_b", "features.18", _V4_REDUCTION_B)
-    layers |= _blocks("inception_c", "features.{}", range(19, 22), _V4_C)
+    layers |= blocks("inception_a", "features.{}.", range(6, 10), _V4_A)
+    layers |= block("reduction_a", "features.10.", _REDUCTION_A)
+    layers |= blocks("inception_b", "features.{}.", range(11, 18), _V4_B)
+    layers |= block("reduction_b", "features.18.", _V4_REDUCTION_B)
+    layers |= blocks("inception_c", "features.{}.", range(19, 22), _V4_C)
     return layers | {"logits": "last_linear"}
 
 
 def _resnet_v2():
     layers = dict(_STEM_V3)
-    layers |= _block("mixed_5b", "mixed_5b", _MIXED_5B)
-    layers |= _blocks("inception_resnet_a", "repeat.{}", range(10), _BLOCK35)
-    layers |= _block("reduction_a", "mixed_6a", _REDUCTION_A)
-    layers |= _blocks("inception_resnet_b", "repeat_1.{}", range(20), _BLOCK17)
-    layers |= _block("reduction_b", "mixed_7a", _MIXED_7A)
-    layers |= _blocks("inception_resnet_c", "repeat_2.{}", range(9), _BLOCK8)
-    layers |= _block("inception_resnet_c_10", "block8", _BLOCK8)
+    layers |= block("mixed_5b", "mixed_5b.", _MIXED_5B)
+    layers |= blocks("inception_resnet_a", "repeat.{}.", range(10), _BLOCK35)
+    layers |= block("reduction_a", "mixed_6a.", _REDUCTION_A)
+    layers |= blocks("inception_resnet_b", "repeat_1.{}.", range(20), _BLOCK17)
+    layers |= block("reduction_b", "mixed_7a.", _MIXED_7A)
+    layers |= blocks("inception_resnet_c", "repeat_2.{}.", range(9), _BLOCK8)
+    layers |= block("inception_resnet_c_10", "block8.", _BLOCK8)
     return layers | {"conv_7b": "conv2d_7b", "logits": "classif"}
 
 
-def _block(ours, theirs, rows):
-    return {f"{ours}_{layer}": f"{theirs}.{module}" for layer, module in rows.items()}
+# timm's default_cfg of each model; PIL low-passes before shrinking.
+_RESIZE = {"interpolation": "bicubic", "pixel_centers": "half", "antialias": True}
 
-
-def _blocks(ours, theirs, indices, rows):
-    layers = {}
-    for number, index in enumerate(indices, start=1):
-        layers |= _block(f"{ours}_{number}", theirs.format(index), rows)
-    return layers
+TABLE = Table(
+    networks={
+        "inception_v4": {"crop_fraction": 0.875, **_RESIZE},
+        "inception_resnet_v2_released": {"crop_fraction": 0.8975, **_RESIZE},
+    },
+    read=read_state_dict,
+    names=_names,
+    ignored={
+        r".+\.num_batches_tracked(?:/ExponentialMovingAverage)?": "counter of torch's batch norm",
+        r"n_averaged(?:/ExponentialMovingAverage)?": "counter of torch's averaging",
+        AVERAGE.format("(.+)"): "moving average; the weights themselves are taken",
+    },
+    stored_shape=_stored_shape,
+    layout=_layout,
+)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from inception_tf import nets
-from inception_tf.weights import slim
 from inception_tf.weights.arrays import assign
 from tests.golden import recipe
+from tests.weight_files import names, ours
 
 HERE = Path(__file__).parent
 
@@ -74,8 +74,7 @@ def inventory(network):
 
 @pytest.mark.parametrize("network", GOLDEN)
 def test_slim_names_of_network_cover_every_slim_variable_once(network):
-    names = slim.names(network)
-    assert sorted(names.values()) == sorted(inventory(network))
+    assert sorted(names(network, "slim").values()) == sorted(inventory(network))
 
 
 @pytest.mark.parametrize("network", GOLDEN)
@@ -83,9 +82,9 @@ def test_outputs_with_the_recipe_equal_slim(network):
     file, mapping = GOLDEN[network]
     model = nets.build(network, classes=1001, aux_head=True, classifier_activation=None)
     variables = {name: recipe.weight(name, shape) for name, shape in inventory(network).items()}
-    assign(model, slim.arrays(network, variables))
+    assign(model, ours(network, "slim", variables))
     points = nets.endpoints(model)
-    probe = keras.Model(model.input, {theirs: points[ours] for theirs, ours in mapping.items()})
+    probe = keras.Model(model.input, {theirs: points[own] for theirs, own in mapping.items()})
 
     answers = probe(recipe.images(), training=False)
 
@@ -95,13 +94,13 @@ def test_outputs_with_the_recipe_equal_slim(network):
         _assert_equal(name, keras.ops.convert_to_numpy(answers[name]), golden)
 
 
-def _assert_equal(name, ours, golden):
+def _assert_equal(name, answer, golden):
     """Tensors within 1e-4 of their standard deviation; grids by their channels' statistics."""
-    tolerance = 1e-4 * ours.std()
+    tolerance = 1e-4 * answer.std()
     if name in golden:
-        assert np.abs(ours - golden[name]).max() < tolerance, name
+        assert np.abs(answer - golden[name]).max() < tolerance, name
         return
-    assert ours.shape == tuple(golden[f"{name}/shape"])
+    assert answer.shape == tuple(golden[f"{name}/shape"])
     for statistic in ("mean", "std"):
-        value = getattr(ours, statistic)(axis=(0, 1, 2))
+        value = getattr(answer, statistic)(axis=(0, 1, 2))
         assert np.abs(value - golden[f"{name}/channel_{statistic}"]).max() < tolerance, name

@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks.peers import import_timm
 from inception_tf import nets
-from inception_tf.weights import timm as tables
 from inception_tf.weights.arrays import assign
+from inception_tf.weights.timm import TABLE
 from tests.parity.arrays import images, random_like
+from tests.weight_files import names, ours
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 KEYS = {
@@ -22,24 +23,24 @@ KEYS = {
 MODELS = {"inception_v4": "inception_v4", "inception_resnet_v2_released": "inception_resnet_v2"}
 
 
-@pytest.mark.parametrize("network", tables.NETWORKS)
+@pytest.mark.parametrize("network", TABLE.networks)
 def test_timm_names_of_network_cover_every_key_once(network):
     keys = json.loads((GOLDEN / KEYS[network]).read_text())
     wanted = [key for key in keys if not key.endswith("num_batches_tracked")]
-    assert sorted(tables.names(network).values()) == sorted(wanted)
+    assert sorted(names(network, "timm").values()) == sorted(wanted)
 
 
-@pytest.mark.parametrize("network", tables.NETWORKS)
+@pytest.mark.parametrize("network", TABLE.networks)
 def test_outputs_with_the_weights_of_timm_equal_its_outputs(network, timm, torch):
     theirs = timm.create_model(MODELS[network]).eval()
     state = _random_state(theirs.state_dict())
     theirs.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-    ours = nets.build(network, classifier_activation=None, batch_norm_gamma=True)
-    assign(ours, tables.arrays(network, state))
+    model = nets.build(network, classifier_activation=None, batch_norm_gamma=True)
+    assign(model, ours(network, "timm", state))
 
     with torch.no_grad():
         expected = theirs(torch.from_numpy(images().transpose(0, 3, 1, 2))).numpy()
-    answer = keras.ops.convert_to_numpy(ours(images(), training=False))
+    answer = keras.ops.convert_to_numpy(model(images(), training=False))
 
     assert np.abs(answer - expected).max() < 1e-4 * expected.std()
 

@@ -6,8 +6,8 @@ import pytest
 
 from inception_tf.commands.convert import main
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS, load_model
-from inception_tf.weights.matching import Conversion
+from inception_tf.runs.folder import CHECKPOINTS
+from inception_tf.runs.network import load_model
 from tests.golden import recipe
 from tests.golden.test_nets_slim import GOLDEN, HERE, inventory
 from tests.parity.arrays import images, random_like
@@ -16,7 +16,7 @@ from tests.parity.test_nets_timm import (  # noqa: F401 (fixtures)
     timm,
     torch,
 )
-from tests.weight_files import write_checkpoint
+from tests.weight_files import matched, write_checkpoint
 
 
 def logits_of(conversion, pictures):
@@ -75,7 +75,7 @@ def test_converted_file_of_keras_applications_answers_as_it_did(tmp_path):
     for weight in theirs.weights:
         weight.assign(random_like(weight.path, weight.name, weight.shape))
     theirs.save(tmp_path / "x.keras")
-    conversion = Conversion("inception_v3", "keras", str(tmp_path / "x.keras"))
+    conversion = matched("inception_v3", "keras", str(tmp_path / "x.keras"))
 
     answer = logits_of(conversion, images())
 
@@ -89,7 +89,7 @@ def test_converted_state_dict_of_timm_answers_as_it_did(tmp_path, timm, torch): 
     state = {k: torch.from_numpy(v) for k, v in _random_state(theirs.state_dict()).items()}
     theirs.load_state_dict(state)
     safetensors.save_file(theirs.state_dict(), tmp_path / "x.safetensors")
-    conversion = Conversion(
+    conversion = matched(
         "inception_resnet_v2_released", "timm", str(tmp_path / "x.safetensors"))
 
     answer = logits_of(conversion, images())

@@ -84,21 +84,12 @@ def test_help_lists_every_flag_by_group(capsys):
         assert part in text
 
 
-def test_stages_of_the_flag_are_those_of_the_networks():
+def test_every_layer_with_weights_has_a_stage():
     from inception_tf import nets
-    from inception_tf.config import STAGES
-    from inception_tf.nets.endpoints import STAGES as NAMED
+    from inception_tf.networks import NETWORKS, STAGES, stage_of
 
-    assert NAMED == STAGES
-    for name in nets.NETWORKS:
+    for name in NETWORKS:
         options = {"final_batch_norm": True} if "resnet" in name else {}
         model = nets.build(name, width=0.05, repeats=(1, 1, 1), aux_head=True, **options)
-        found = {endpoints.stage_of(layer.name) for layer in model.layers if layer.weights}
+        found = {stage_of(layer.name) for layer in model.layers if layer.weights}
         assert found == set(STAGES), name
-
-
-def test_networks_of_the_flag_are_those_of_the_registry():
-    from inception_tf.config import NETS
-    from inception_tf.nets import NETWORKS
-
-    assert tuple(NETWORKS) == NETS

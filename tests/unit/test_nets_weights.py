@@ -11,21 +11,22 @@ from inception_tf.errors import UsageError
 from inception_tf.weights import keras_applications, slim, timm
 from inception_tf.weights.arrays import assign
 from tests.golden.inventory import facts_of
+from tests.weight_files import names
 
 
-@pytest.mark.parametrize("network", slim.NETWORKS)
+@pytest.mark.parametrize("network", slim.TABLE.networks)
 def test_slim_names_are_those_of_every_weight_of_the_network(network):
     layers, _ = facts_of(network, aux_head=True)
-    owners = {path.split("/")[0] for path in slim.names(network)}
+    owners = {path.split("/")[0] for path in names(network, "slim")}
     kinds = ("Conv2D", "Dense", "BatchNormalization")
     assert owners == {name for name, facts in layers.items() if facts["kind"] in kinds}
 
 
-@pytest.mark.parametrize("network", timm.NETWORKS)
+@pytest.mark.parametrize("network", timm.TABLE.networks)
 def test_timm_names_are_those_of_slim_with_gamma_and_without_auxiliary_head(network):
-    paths = set(slim.names(network, aux_head=False))
+    paths = {path for path in names(network, "slim") if not path.startswith("aux_")}
     gammas = {path.replace("/beta", "/gamma") for path in paths if path.endswith("/beta")}
-    assert set(timm.names(network)) == paths | gammas
+    assert set(names(network, "timm")) == paths | gammas
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_keras_applications_numbers_all_layers_that_it_does_not_name(network, na
 
 def test_tables_import_neither_keras_nor_tensorflow_nor_torch():
     code = (
-        "import sys; from inception_tf.weights import assign, keras_applications, slim, timm;"
+        "import sys; from inception_tf.weights import arrays, keras_applications, slim, timm;"
         "print(sorted({'keras', 'tensorflow', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

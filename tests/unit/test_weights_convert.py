@@ -11,11 +11,11 @@ from inception_tf import nets
 from inception_tf.commands.convert import main
 from inception_tf.errors import DataError, UsageError
 from inception_tf.weights import readers
-from inception_tf.weights.matching import Conversion
 from tests.bad_images import jpeg
 from tests.weight_files import (
     WIDTH,
     arrays,
+    matched,
     write_checkpoint,
     write_checkpoint_v1,
     write_keras_2,
@@ -63,7 +63,7 @@ TRAINING = {
 
 def test_convert_slim_without_background_class_drops_the_first_and_keeps_the_rest(
         checkpoint, slim_arrays):
-    conversion = Conversion("inception_v3", "slim", checkpoint(**TRAINING), 1000, **SHAPE)
+    conversion = matched("inception_v3", "slim", checkpoint(**TRAINING), 1000, **SHAPE)
     ours = numbers(conversion.model())
     root = "InceptionV3/Logits/Conv2d_1c_1x1"
     np.testing.assert_array_equal(
@@ -82,7 +82,7 @@ def test_convert_slim_without_background_class_drops_the_first_and_keeps_the_res
 
 
 def test_convert_slim_with_auxiliary_head_uses_every_array(checkpoint, slim_arrays):
-    conversion = Conversion("inception_v3", "slim", checkpoint(), aux_head=True, **SHAPE)
+    conversion = matched("inception_v3", "slim", checkpoint(), aux_head=True, **SHAPE)
     assert {row.name for row in conversion.rows} == set(slim_arrays) and not states(conversion)
     ours = numbers(conversion.model())
     assert ours["aux_logits/bias"].shape == ours["logits/bias"].shape == (1001,)
@@ -90,7 +90,7 @@ def test_convert_slim_with_auxiliary_head_uses_every_array(checkpoint, slim_arra
 
 def test_convert_slim_checkpoint_of_the_first_format_is_read(tmp_path, slim_arrays):
     path = write_checkpoint_v1(tmp_path / "inception_v3.ckpt", slim_arrays)
-    ours = numbers(Conversion("inception_v3", "slim", path, **SHAPE).model())
+    ours = numbers(matched("inception_v3", "slim", path, **SHAPE).model())
     np.testing.assert_array_equal(
         ours["stem_1/kernel"], slim_arrays["InceptionV3/Conv2d_1a_3x3/weights"])
 
@@ -117,7 +117,7 @@ KERNEL = "InceptionV3__Conv2d_2a_3x3__weights"
 )
 def test_convert_array_that_does_not_fit_is_named_with_its_shape(checkpoint, change, words):
     with pytest.raises(UsageError, match=words):
-        Conversion("inception_v3", "slim", checkpoint(**change), **SHAPE).model()
+        matched("inception_v3", "slim", checkpoint(**change), **SHAPE).model()
 
 
 def test_convert_damaged_checkpoint_names_the_array(checkpoint):
@@ -127,7 +127,7 @@ def test_convert_damaged_checkpoint_names_the_array(checkpoint):
         file.seek(40)
         file.write(b"damage")
     with pytest.raises(UsageError, match=r"array InceptionV3/\S+ .*damaged"):
-        Conversion("inception_v3", "slim", path, **SHAPE).model()
+        matched("inception_v3", "slim", path, **SHAPE).model()
 
 
 @pytest.mark.parametrize("write", [write_keras_2, write_keras_3])
@@ -135,7 +135,7 @@ def test_convert_damaged_checkpoint_names_the_array(checkpoint):
 def test_convert_keras_finds_layers_wherever_their_numbers_start(tmp_path, write, first):
     named = arrays("inception_v3", "keras")
     path = write(tmp_path / "x.weights.h5", renumbered(named, first))
-    ours = numbers(Conversion("inception_v3", "keras", path, **SHAPE).model())
+    ours = numbers(matched("inception_v3", "keras", path, **SHAPE).model())
     np.testing.assert_array_equal(ours["stem_1/kernel"], named["conv2d/kernel"])
     np.testing.assert_array_equal(ours["inception_c_2_pool_1x1_bn/moving_variance"],
                                   named["batch_normalization_93/moving_variance"])
@@ -157,7 +157,7 @@ def renumbered(named, first):
 def test_convert_keras_finds_the_layers_that_have_names(tmp_path):
     named = arrays(RELEASED, "keras")
     path = write_keras_2(tmp_path / "x.h5", renumbered(named, 1))
-    conversion = Conversion(RELEASED, "keras", path, **SHAPE)
+    conversion = matched(RELEASED, "keras", path, **SHAPE)
     assert {row.state for row in conversion.rows} == {"used"}
     ours = numbers(conversion.model())
     np.testing.assert_array_equal(
@@ -172,7 +172,7 @@ def test_convert_keras_without_one_numbered_layer_is_refused(tmp_path):
     del named["conv2d_40/kernel"]
     path = write_keras_2(tmp_path / "x.h5", named)
     with pytest.raises(UsageError, match=r"1 missing.*conv2d_40/kernel"):
-        Conversion("inception_v3", "keras", path, **SHAPE).model()
+        matched("inception_v3", "keras", path, **SHAPE).model()
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def write_state(tmp_path):
 
 def test_convert_timm_with_unit_scales_leaves_them_out(state, write_state):
     counter = {"features.0.bn.num_batches_tracked": np.int64([1])}
-    conversion = Conversion("inception_v4", "timm", write_state(state | counter), **SHAPE)
+    conversion = matched("inception_v4", "timm", write_state(state | counter), **SHAPE)
     ours = numbers(conversion.model())
     assert not any(path.endswith("/gamma") for path in ours)
     np.testing.assert_array_equal(
@@ -206,7 +206,7 @@ def test_convert_timm_with_unit_scales_leaves_them_out(state, write_state):
 
 def test_convert_timm_with_another_scale_keeps_all_of_them(state, write_state):
     scale = np.full_like(state["features.0.bn.weight"], 0.5)
-    conversion = Conversion(
+    conversion = matched(
         "inception_v4", "timm", write_state(state | {"features.0.bn.weight": scale}), **SHAPE)
     ours = numbers(conversion.model())
     assert conversion.gamma and not states(conversion)
@@ -216,7 +216,7 @@ def test_convert_timm_with_another_scale_keeps_all_of_them(state, write_state):
 
 def test_convert_classifier_under_the_name_of_cadene_is_found(state, write_state):
     named = {name.replace("last_linear", "classif"): array for name, array in state.items()}
-    ours = numbers(Conversion("inception_v4", "timm", write_state(named), **SHAPE).model())
+    ours = numbers(matched("inception_v4", "timm", write_state(named), **SHAPE).model())
     np.testing.assert_array_equal(ours["logits/bias"], state["last_linear.bias"])
 
 
@@ -224,19 +224,19 @@ def test_convert_torch_file_reads_its_state_dict(tmp_path, state):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     tensors = {name: torch.from_numpy(array) for name, array in state.items()}
     torch.save({"epoch": 3, "state_dict": tensors}, tmp_path / "x.pth")
-    ours = numbers(Conversion("inception_v4", "timm", str(tmp_path / "x.pth"), **SHAPE).model())
+    ours = numbers(matched("inception_v4", "timm", str(tmp_path / "x.pth"), **SHAPE).model())
     np.testing.assert_array_equal(ours["logits/bias"], state["last_linear.bias"])
 
 
 def test_convert_missing_background_class_is_not_invented(state, write_state):
     with pytest.raises(UsageError, match="1000 classes.*invented"):
-        Conversion("inception_v4", "timm", write_state(state), 1001, **SHAPE)
+        matched("inception_v4", "timm", write_state(state), 1001, **SHAPE)
 
 
 @pytest.mark.parametrize("source", ["slim", "keras", "timm"])
 def test_convert_paper_variant_is_refused_with_the_reason(source):
     with pytest.raises(UsageError, match="inception_resnet_v2_released"):
-        Conversion("inception_resnet_v2", source, "x")
+        matched("inception_resnet_v2", source, "x")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_convert_prefixes_of_wrappers_are_left_out_and_said(tmp_path, caplog, st
     named = {f"{prefix}{name}": array for name, array in state.items()}
     safetensors.save_file(named | {"n_averaged": np.zeros(())}, tmp_path / "x.safetensors")
     with caplog.at_level("INFO", "inception_tf"):
-        Conversion("inception_v4", "timm", str(tmp_path / "x.safetensors"), **SHAPE).model()
+        matched("inception_v4", "timm", str(tmp_path / "x.safetensors"), **SHAPE).model()
     assert f"without {prefix}" in caplog.text
 
 
@@ -309,7 +309,7 @@ def test_convert_two_networks_in_one_file_are_refused(tmp_path, state):
     both = state | {f"module.{name}": array for name, array in state.items()}
     safetensors.save_file(both, tmp_path / "x.safetensors")
     with pytest.raises(UsageError, match="two networks"):
-        Conversion("inception_v4", "timm", str(tmp_path / "x.safetensors"), **SHAPE)
+        matched("inception_v4", "timm", str(tmp_path / "x.safetensors"), **SHAPE)
 
 
 TORCH_SAYS = """Weights only load failed. \x1b[1mdo those steps only if you trust it\x1b[0m.
@@ -336,7 +336,7 @@ def test_convert_file_that_pickles_objects_is_refused_with_the_line_to_run(
     path = tmp_path / "a file's.pth"
     path.write_bytes(b"x")
     with pytest.raises(UsageError, match=words) as error:
-        readers.arrays_of("timm", str(path))
+        readers.read_state_dict(str(path))
     message = str(error.value)
     assert message.isprintable() and ("weights_only=False" in message) == advice
     if advice:
@@ -351,7 +351,7 @@ def test_convert_averages_of_timm_are_taken_as_those_of_slim(tmp_path, monkeypat
     ema = {f"module.{name}": tensor + (not name.endswith("bn.weight"))
            for name, tensor in tensors.items()}
     torch.save({"state_dict": tensors, "state_dict_ema": ema}, tmp_path / "x.pth")
-    raw, averaged = (numbers(Conversion("inception_v4", "timm", str(tmp_path / "x.pth"),
+    raw, averaged = (numbers(matched("inception_v4", "timm", str(tmp_path / "x.pth"),
                                         weights=kind, **SHAPE).model()) for kind in ("raw", "ema"))
     np.testing.assert_array_equal(raw["stem_1/kernel"] + 1, averaged["stem_1/kernel"])
 
@@ -359,7 +359,7 @@ def test_convert_averages_of_timm_are_taken_as_those_of_slim(tmp_path, monkeypat
 def test_convert_network_with_a_classifier_of_the_users_takes_both(tmp_path):
     named = {name.replace("predictions/", "dense_3/"): array
              for name, array in arrays("inception_v3", "keras", 7).items()}
-    conversion = Conversion("inception_v3", "keras", write_keras_3(tmp_path / "x.h5", named),
+    conversion = matched("inception_v3", "keras", write_keras_3(tmp_path / "x.h5", named),
                             **SHAPE)
     np.testing.assert_array_equal(
         numbers(conversion.model())["logits/kernel"], named["dense_3/kernel"])

@@ -7,10 +7,8 @@ import tensorflow as tf
 from inception_tf import nets
 from inception_tf.commands.convert import main
 from inception_tf.errors import UsageError
-from inception_tf.weights import facenet
-from inception_tf.weights.matching import Conversion
 from tests.parity.arrays import images, random_like
-from tests.weight_files import WIDTH, write_checkpoint
+from tests.weight_files import WIDTH, matched, names, write_checkpoint
 
 SMALL = {"width": WIDTH, "input_shape": (96, 96, 3)}
 ROOT = "InceptionResnetV1"
@@ -93,7 +91,7 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def named():
-    table = facenet.names("inception_resnet_v1")
+    table = names("inception_resnet_v1", "facenet")
     model = nets.FacenetInceptionResNetV1(16, **SMALL)
     return {table[w.path]: random_like(table[w.path], w.name, w.shape).astype("float32")
             for w in model.weights if w.path in table}
@@ -111,7 +109,7 @@ TRAINING = {
 @pytest.fixture(scope="module")
 def conversion(named, tmp_path_factory):
     path = write_checkpoint(tmp_path_factory.mktemp("facenet") / "model.ckpt", named | TRAINING)
-    return Conversion("inception_resnet_v1", "facenet", path, **SMALL)
+    return matched("inception_resnet_v1", "facenet", path, **SMALL)
 
 
 def test_converted_facenet_embeds_as_its_operations_do(conversion, named):
@@ -136,7 +134,7 @@ def test_damaged_facenet_array_is_named(named, tmp_path):
     name = f"{ROOT}/Block8/Conv2d_1x1/biases"
     path = write_checkpoint(tmp_path / "model.ckpt", {k: v for k, v in named.items() if k != name})
     with pytest.raises(UsageError, match=f"1 missing.*{name}"):
-        Conversion("inception_resnet_v1", "facenet", path, **SMALL).model()
+        matched("inception_resnet_v1", "facenet", path, **SMALL).model()
 
 
 def test_embedding_is_no_classifier_for_a_folder(tmp_path):

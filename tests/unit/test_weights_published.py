@@ -29,7 +29,7 @@ def cache(tmp_path, monkeypatch, named):
     entry = dataclasses.replace(published.FILES[NET][0], url=f"file://{path}", md5=md5)
     monkeypatch.setattr(published, "FILES", published.FILES | {NET: (entry,)})
     monkeypatch.setattr(published, "Conversion", functools.partial(
-        published.Conversion, width=WIDTH, input_shape=(75, 75, 3)))
+        published.Conversion, width=WIDTH))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return tmp_path / "keras" / "models"
 

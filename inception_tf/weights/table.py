@@ -1,0 +1,71 @@
+"""How another project's files call and store the weights of our networks: one Table each."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from inception_tf.weights.arrays import Stored
+
+Names = dict[str, str]
+Shape = tuple[int, ...]
+
+# How TensorFlow calls the moving average of a variable; those of torch get the same name here.
+AVERAGE = "{}/ExponentialMovingAverage"
+# What TF1's training leaves in a checkpoint.
+LEFT_BY_TRAINING = {
+    r"global_step": "counter of training steps",
+    r"beta[12]_power": "state of the optimizer",
+    r"(.+)/(?:RMSProp|Momentum|Adam|Adagrad)(?:_\d+)?": "state of the optimizer",
+    AVERAGE.format("(.+)"): "moving average; the weights themselves are taken",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The weights of our networks in files of one format.
+
+    Attributes:
+        networks: name of ours -> arguments of Preprocessing with which the published weights
+            were scored, without the image size; None: they give no classes.
+        read: path of a file -> name -> Stored.
+        names: network, arrays of the file -> (our variable path -> name in it), for every
+            weight that the format has. Without arrays: as the format's own code names them.
+        ignored: patterns of names that no network needs -> why. The group, if any, is the
+            array they belong to.
+        stored_shape: network, our path, our shape -> shape in the file.
+        layout: our path, array of the file -> the array in our order of axes.
+    """
+
+    networks: Mapping[str, dict | None]
+    read: Callable[[str], dict[str, Stored]]
+    names: Callable[[str, Mapping[str, Stored]], Names]
+    ignored: Mapping[str, str]
+    stored_shape: Callable[[str, str, Shape], Shape] = lambda network, path, shape: shape
+    layout: Callable[[str, np.ndarray], np.ndarray] = lambda path, array: array
+
+
+def block(ours: str, theirs: str, rows: Names) -> Names:
+    """Our layer -> their scope, of one block: `rows` have the endings of both."""
+    return {f"{ours}_{layer}": f"{theirs}{scope}" for layer, scope in rows.items()}
+
+
+def blocks(ours: str, theirs: str, endings: Iterable, rows: Names) -> Names:
+    """`block` for ours_1, ours_2, ...; each of `endings` fills the {} of `theirs`."""
+    layers: Names = {}
+    for number, ending in enumerate(endings, start=1):
+        layers |= block(f"{ours}_{number}", theirs.format(ending), rows)
+    return layers
+
+
+def tf1_variables(scopes: Names) -> Names:
+    """Our variable path -> TF1's variable name, of our layer -> its scope."""
+    table = {}
+    for layer, scope in scopes.items():
+        table[f"{layer}/kernel"] = f"{scope}/weights"
+        if layer.endswith(("linear", "logits")):
+            table[f"{layer}/bias"] = f"{scope}/biases"
+            continue
+        for variable in ("beta", "moving_mean", "moving_variance"):
+            table[f"{layer}_bn/{variable}"] = f"{scope}/BatchNorm/{variable}"
+    return table
