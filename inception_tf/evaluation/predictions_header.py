@@ -1,11 +1,14 @@
 """The first line of a predictions file: what its rows are probabilities of, checked strictly."""
 
 import json
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, BinaryIO, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
 from inception_tf import strict_json
+from inception_tf.data.sources import Source
 from inception_tf.errors import UsageError
 
 FORMAT = "inception_tf predictions 1"
@@ -13,7 +16,7 @@ FORMAT = "inception_tf predictions 1"
 MAX_HEADER_BYTES = 16_000_000
 # Bytes of an example id in a row, unless the header has "id_bytes": more, for longer ids.
 ID_BYTES = 320
-# What a run must have in common with the file it goes on in; "about" is for readers.
+# What a run must have in common with the file it resumes in; "about" is for readers.
 IDENTITY = ("dataset", "split", "data_fingerprint", "num_examples", "class_names", "network",
             "weights", "checkpoint_sha256", "protocol", "preprocessing", "images_per_pass",
             "views_per_pass")
@@ -63,7 +66,7 @@ class _Header(TypedDict):
     id_bytes: NotRequired[Annotated[int, Meta(ge=ID_BYTES, le=2**16)]]
 
 
-def read_header(file, path):
+def read_header(file: BinaryIO, path: str | os.PathLike) -> tuple[dict[str, Any], int]:
     """(header, offset of the rows) of an open file.
 
     Raises: UsageError when the file is none of ours, or its header was altered.
@@ -78,13 +81,14 @@ def read_header(file, path):
     return header, len(line)
 
 
-def header_line(header):
+def header_line(header: dict[str, Any]) -> bytes:
     """The line that `read_header` reads."""
     return json.dumps({"format": FORMAT, **header}, allow_nan=False).encode() + b"\n"
 
 
-def refuse_other(found, wanted, what, keys=IDENTITY):
-    """Raises UsageError naming the first of `keys` in which two headers differ."""
+def refuse_other(found: dict[str, Any], wanted: dict[str, Any], what: str,
+                 keys: Sequence[str]) -> None:
+    """Raises UsageError naming the first of `keys` in which two headers differ, of `what`."""
     for key in keys:
         if found.get(key) != wanted.get(key):
             raise UsageError(f"{what}: {key} is {_brief(found.get(key))}, not "
@@ -96,12 +100,12 @@ def _brief(value):
     return text if len(text) <= 100 else f"{text[:60]}...{text[-30:]}"
 
 
-def id_bytes_of(header):
+def id_bytes_of(header: dict[str, Any]) -> int:
     """Bytes of an example id in the rows under `header`."""
     return header.get("id_bytes", ID_BYTES)
 
 
-def id_bytes_for(source):
+def id_bytes_for(source: Source) -> dict[str, int]:
     """What a header says of the ids of `source`: nothing where they fit the usual room."""
     longest = source.max_id_bytes
     return {"id_bytes": longest} if longest > ID_BYTES else {}

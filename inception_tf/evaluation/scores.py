@@ -7,6 +7,8 @@ predictions files hold, so the same files give the same digits whoever scores th
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ Z95 = 1.959963984540054
 MAX_SUBSETS = 2**12
 
 
-def mean_probabilities(members, rows):
+def mean_probabilities(members: Sequence[np.ndarray], rows: Any) -> np.ndarray:
     """The mean over `members` (arrays [N, K] float32) of the rows given; float64."""
     total = np.zeros(members[0][rows].shape)
     for probabilities in members:
@@ -27,7 +29,8 @@ def mean_probabilities(members, rows):
     return total / len(members)
 
 
-def error_rates(members, targets, counted):
+def error_rates(members: Sequence[np.ndarray], targets: np.ndarray,
+                counted: np.ndarray) -> dict[str, Any]:
     """How often the mean of `members` is wrong on the images that count.
 
     Args:
@@ -38,7 +41,7 @@ def error_rates(members, targets, counted):
     Returns:
         dict: num_examples, top1_error and top5_error (shares), their top1_interval and
         top5_interval (95 %, Wilson), cross_entropy (nats) and calibration_error (the
-        expected one, see evaluation.calibration).
+        expected one, see `Reliability`).
     """
     number = int(counted.sum())
     if number == 0:
@@ -67,7 +70,8 @@ def error_rates(members, targets, counted):
     }
 
 
-def target_ranks(probabilities, targets):
+def target_ranks(probabilities: np.ndarray,
+                 targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rank of the best placed right class, probability of the right classes) per image.
 
     The rank is the number of classes before it; a tie is ranked by class index, so a dead
@@ -87,24 +91,25 @@ def target_ranks(probabilities, targets):
     return best, shares
 
 
-def best_classes(probabilities, number=5):
-    """Indices of the `number` most probable classes, best first; a tie goes to the lower.
+def five_best(probabilities: np.ndarray) -> np.ndarray:
+    """Indices of the five most probable classes, best first; a tie goes to the lower.
 
-    Shape: [n, K] -> int [n, min(number, K)].
+    Shape: [n, K] -> int [n, min(5, K)].
     """
-    return np.argsort(-probabilities, axis=1, kind="stable")[:, :number]
+    return np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
 
 
-def wilson_interval(errors, number, z=Z95):
-    """(low, high) of the share errors / number. Source: Wilson, JASA 22 (1927), 209-212."""
-    share, z2 = errors / number, z * z
+def wilson_interval(errors: int, number: int) -> tuple[float, float]:
+    """95 % (low, high) of the share errors / number. Source: Wilson, JASA 22 (1927), 209-212."""
+    share, z2 = errors / number, Z95 * Z95
     middle = share + z2 / (2 * number)
-    half = z * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
+    half = Z95 * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
     scale = 1 + z2 / number
     return (max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
 
 
-def search_subsets(members, targets, counted):
+def search_subsets(members: Sequence[np.ndarray], targets: np.ndarray, counted: np.ndarray,
+                   ) -> list[tuple[tuple[int, ...], dict[str, Any]]]:
     """(indices, error rates) of every subset of `members`, best first.
 
     By top-5 error, as the challenge ranks, then by top-1 error, then the smaller subset.
@@ -122,7 +127,7 @@ def search_subsets(members, targets, counted):
                                            len(item[0])))
 
 
-def require_finite(probabilities, example_ids):
+def require_finite(probabilities: np.ndarray, example_ids: Sequence[str]) -> None:
     """Raises DataError naming the first image whose stored numbers are no probabilities."""
     bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(bad):
@@ -147,12 +152,12 @@ class Reliability:
     confidence: np.ndarray
 
     @property
-    def expected_error(self):
+    def expected_error(self) -> float:
         """Expected calibration error: the mean over images of |accuracy - confidence| by bin."""
         return float(np.abs(self.right - self.confidence).sum() / self.counts.sum())
 
 
-def reliability(confidence, right):
+def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     """The Reliability of images.
 
     Shape: float64 [n] in [0, 1], bool [n].

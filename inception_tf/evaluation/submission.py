@@ -5,14 +5,16 @@ development kit, 1 to 1000, in an order of its own, which is not that of the syn
 names: --class_ids gives it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.scores import best_classes, mean_probabilities
+from inception_tf.evaluation.scores import five_best, mean_probabilities
 from inception_tf.evaluation.targets import file_name, file_number, read_text
 
 
-def read_class_ids(path, class_names):
+def read_class_ids(path: str, class_names: Sequence[str]) -> np.ndarray:
     """ids[class index], from lines "SYNSET ID ..." (the kit's map_clsloc.txt); 1, 2, ... without.
 
     Raises:
@@ -33,7 +35,8 @@ def read_class_ids(path, class_names):
     return np.array([ids[name] for name in class_names])
 
 
-def submission_text(members, example_ids, class_ids):
+def submission_text(members: Sequence[np.ndarray], example_ids: Sequence[str],
+                    class_ids: np.ndarray) -> str:
     """Lines of the five best classes of the mean of `members`, one for every image.
 
     A split that does not tell its images' file names keeps its own order.
@@ -43,6 +46,6 @@ def submission_text(members, example_ids, class_ids):
         order.sort(key=lambda row: file_name(example_ids[row]))
     lines = []
     for row in order:
-        best = best_classes(mean_probabilities(members, [row]))[0]
+        best = five_best(mean_probabilities(members, [row]))[0]
         lines.append(" ".join(map(str, class_ids[best])) + "\n")
     return "".join(lines)

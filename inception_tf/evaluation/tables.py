@@ -1,6 +1,8 @@
 """Scores as a table in the manner of the paper's."""
 
 import collections
+from collections.abc import Iterable
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -13,8 +15,8 @@ MAX_ROWS = 20
 TEXT_COLUMNS = ("network", "models")
 
 
-def score_table(result):
-    """The rich Table of a scoring (scoring.score_files' dict), with the paper's own figures."""
+def score_table(result: dict[str, Any]) -> Table:
+    """The rich Table of a scoring (results.score_files' dict), with the paper's own errors."""
     table = Table(title=Text(printable(title(result)), "table.title"), title_justify="left")
     columns, rows = score_cells(result)
     for column in columns:
@@ -27,7 +29,7 @@ def score_table(result):
     return table
 
 
-def score_cells(result):
+def score_cells(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(names of the columns, rows of cells), all text."""
     rows = result["rows"][:MAX_ROWS]
     names_models = len(result["members"]) > 1
@@ -38,7 +40,7 @@ def score_cells(result):
     return columns, [_cells(row, names_models, has_paper) for row in rows]
 
 
-def network_names(networks):
+def network_names(networks: Iterable[str]) -> str:
     """'inception_v4 + 3 x inception_resnet_v2'."""
     counts = collections.Counter(networks)
     return " + ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())
@@ -60,8 +62,8 @@ def _cells(row, names_models, has_paper):
     return cells
 
 
-def watch_line(row):
-    """One line on a checkpoint that was scored (a row of a Record)."""
+def watch_line(row: dict[str, Any]) -> str:
+    """One line on a checkpoint that was scored (a row of a WatchLog)."""
     errors = "  ".join(
         f"{name} error {100 * row[f'{key}_error']:.2f} % "
         f"({100 * row[f'{key}_interval'][0]:.2f}-{100 * row[f'{key}_interval'][1]:.2f})"
@@ -75,7 +77,7 @@ def _short_names(models):
     return [model.rstrip("/").rpartition("/")[2] for model in models]
 
 
-def title(result):
+def title(result: dict[str, Any]) -> str:
     """Which images, which weights; of which step, where the members know it."""
     members = result["members"]
     weights = sorted({member["weights"] for member in members})
@@ -84,8 +86,8 @@ def title(result):
     return f"{result['dataset']} {result['split']}, {' and '.join(weights)} weights{of_step}"
 
 
-def notes(result):
-    """Lines to stand under the table: what was left out, and what the paper does not say."""
+def notes(result: dict[str, Any]) -> list[str]:
+    """Lines under the table: what was left out, and what the paper does not say."""
     lines = []
     if result["num_excluded"]:
         lines.append(f"{result['num_excluded']} of {result['num_examples']} images excluded by "

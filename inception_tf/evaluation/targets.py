@@ -9,6 +9,7 @@ import collections
 import os
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,24 +19,24 @@ from inception_tf.errors import DataError, UsageError
 from inception_tf.text import printable
 
 # Names given in one message.
-MAX_NAMED = 3
+_MAX_NAMED = 3
 _FILE_IN_ID = re.compile(r"#\d+ \((.+)\)$")
 _NUMBERED = re.compile(r"ILSVRC\d{4}_(?:val|test)_0*(\d+)")
 
 
-def file_name(example_id):
+def file_name(example_id: str) -> str:
     """Name of the file an example came from: the part in brackets, else the last of a path."""
     found = _FILE_IN_ID.search(example_id)
     return PurePosixPath(found[1] if found else example_id).name
 
 
-def file_number(example_id):
+def file_number(example_id: str) -> int | None:
     """36 of `...ILSVRC2012_val_00000036.JPEG`, None for another name."""
     found = _NUMBERED.match(file_name(example_id))
     return int(found[1]) if found else None
 
 
-class ImageNames:
+class _ImageNames:
     """Finds images by any of their names."""
 
     def __init__(self, example_ids):
@@ -55,7 +56,7 @@ class ImageNames:
         unknown = [name for name in names if name not in self._rows]
         if unknown:
             raise UsageError(f"{what} names {len(unknown)} image(s) that the split does not have: "
-                             f"{', '.join(unknown[:MAX_NAMED])}; ids there look like {self._one}")
+                             f"{', '.join(unknown[:_MAX_NAMED])}; ids there look like {self._one}")
         for name in names:
             if len(self._rows[name]) > 1:
                 raise UsageError(f"{what}: {name} names {len(self._rows[name])} images; write "
@@ -63,7 +64,7 @@ class ImageNames:
         return [next(iter(self._rows[name])) for name in names]
 
 
-def read_exclusions(path):
+def _read_exclusions(path):
     """The names in an exclusion file: one a line; empty lines and what follows # are left out.
 
     A # within an id (`shapes/validation#12`) is part of it: a comment's # starts the line or
@@ -74,15 +75,15 @@ def read_exclusions(path):
     return [name for name in names if name]
 
 
-def excluded_rows(path, example_ids):
+def excluded_rows(path: str, example_ids: Sequence[str]) -> np.ndarray:
     """bool [N]: the images that an exclusion file names; none without a file."""
     rows = np.zeros(len(example_ids), bool)
     if path:
-        rows[ImageNames(example_ids).rows(read_exclusions(path), f"--exclude={path}")] = True
+        rows[_ImageNames(example_ids).rows(_read_exclusions(path), f"--exclude={path}")] = True
     return rows
 
 
-def own_targets(labels):
+def own_targets(labels: np.ndarray) -> np.ndarray:
     """int [N, 1]: the split's own labels. Raises DataError when only some images have one."""
     known = int((labels >= 0).sum())
     if 0 < known < len(labels):
@@ -90,7 +91,7 @@ def own_targets(labels):
     return labels[:, np.newaxis]
 
 
-def other_targets(path, example_ids, num_classes):
+def other_targets(path: str, example_ids: Sequence[str], num_classes: int) -> np.ndarray:
     """int [N, L] of a file of labels: several right classes per image, or none.
 
     The file is JSON: {image name: [class, ...]}, or a list of such lists. A list goes by the
@@ -101,7 +102,7 @@ def other_targets(path, example_ids, num_classes):
     """
     given = _read_labels(path, num_classes)
     if isinstance(given, dict):
-        rows = ImageNames(example_ids).rows(list(given), f"--labels={path}")
+        rows = _ImageNames(example_ids).rows(list(given), f"--labels={path}")
         lists, found = list(given.values()), len(set(rows))
     else:
         lists, rows = given, _rows_of_list(example_ids)
@@ -120,7 +121,7 @@ def _rows_of_list(example_ids):
     numbers = [file_number(name) for name in example_ids]
     if None in numbers:
         return range(len(example_ids))
-    return np.argsort(numbers)
+    return np.argsort(np.array(numbers, int))
 
 
 def _read_labels(path, num_classes):
@@ -136,7 +137,7 @@ def _read_labels(path, num_classes):
     return given
 
 
-def read_text(path, flag):
+def read_text(path: str, flag: str) -> str:
     """The text of a file that a flag names; UsageError when it is no file, or none of text."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

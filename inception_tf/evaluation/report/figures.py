@@ -3,11 +3,13 @@
 Names of classes are untrusted text: matplotlib sees them `labels.short`, never as they are.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from inception_tf.evaluation.report.outcomes import by_class, confusion, worst_pairs
+from inception_tf.evaluation.report.outcomes import Outcomes, by_class, confusion, worst_pairs
 from inception_tf.evaluation.scores import NUM_BINS, reliability, wilson_interval
 from inception_tf.labels import short
 
@@ -16,13 +18,13 @@ WIDTH = 9.5
 MAX_LINES = 40
 NUM_WORST = 30
 NUM_PAIRS = 20
-# Classes of the matrix beside the worst pairs.
+# Classes of the matrix next to the worst pairs.
 MAX_MATRIX = 16
 SHEET_COLUMNS = 6
 BLUE, RED, GREY = "#3465a4", "#c4412f", "0.6"
 
 
-def draw_class_errors(outcomes, names):
+def draw_class_errors(outcomes: Outcomes, names: Sequence[str]) -> Figure:
     """Top-1 error of every class with its 95 % interval, worst first."""
     numbers, errors = by_class(outcomes)
     known = np.flatnonzero(numbers)
@@ -66,7 +68,7 @@ def _class_curve(axes, order, numbers, errors):
     axes.legend(fontsize=8)
 
 
-def draw_confusions(outcomes, names):
+def draw_confusions(outcomes: Outcomes, names: Sequence[str]) -> Figure:
     """The most frequent confusions: how often, and a matrix of the classes that take part."""
     pairs = worst_pairs(outcomes, NUM_PAIRS)
     figure = _figure(1.6 + 0.24 * max(len(pairs), 12))
@@ -111,10 +113,10 @@ def _matrix(axes, counts, numbers, names):
     axes.title.set_fontsize(9)
 
 
-def draw_mistakes(tiles):
+def draw_mistakes(tiles: Sequence[tuple[np.ndarray, str, str]]) -> Figure:
     """A sheet of images: `tiles` are (pixels [h, w, 3] uint8, caption above, caption below).
 
-    What captions say of names is `plain`.
+    Names in captions are `labels.short`.
     """
     rows = max(1, -(-len(tiles) // SHEET_COLUMNS))
     figure = _figure(2.05 * rows)
@@ -129,7 +131,7 @@ def draw_mistakes(tiles):
     return figure
 
 
-def draw_calibration(outcomes):
+def draw_calibration(outcomes: Outcomes) -> Figure:
     """Reliability diagram: accuracy against confidence, by bin, and the expected error."""
     sums = reliability(outcomes.confidence, outcomes.right)
     filled = sums.counts > 0
@@ -155,7 +157,7 @@ def draw_calibration(outcomes):
     return figure
 
 
-def draw_confidence(outcomes):
+def draw_confidence(outcomes: Outcomes) -> Figure:
     """Histogram of confidence, right and wrong predictions apart where that is known."""
     figure = _figure(4.6, width=6.0)
     axes = figure.subplots()

@@ -1,7 +1,8 @@
 """The images of the most confident mistakes, as the network saw them, each with its captions."""
 
 import json
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,7 @@ from inception_tf.data import images
 from inception_tf.data.open import open_source
 from inception_tf.data.views import preprocessing_of, scoring_crop
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.report.outcomes import confident_mistakes
+from inception_tf.evaluation.report.outcomes import Outcomes, confident_mistakes
 
 NUM_SHOWN = 24
 # Longer side of an image that was scored in many views, pixels.
@@ -28,10 +29,10 @@ class Mistake(NamedTuple):
     confidence: float
 
 
-def most_confident(outcomes, example_ids, limit=NUM_SHOWN):
-    """The Mistakes, most confident first."""
+def most_confident(outcomes: Outcomes, example_ids: Sequence[str]) -> list[Mistake]:
+    """The first NUM_SHOWN Mistakes, most confident first."""
     found = []
-    for place in confident_mistakes(outcomes, limit):
+    for place in confident_mistakes(outcomes, NUM_SHOWN):
         row = int(outcomes.rows[place])
         targets = tuple(int(k) for k in outcomes.targets[place] if k >= 0)
         found.append(Mistake(example_ids[row], row, targets, int(outcomes.predicted[place]),
@@ -39,7 +40,8 @@ def most_confident(outcomes, example_ids, limit=NUM_SHOWN):
     return found
 
 
-def read_pixels(mistakes, header, given):
+def read_pixels(mistakes: Sequence[Mistake], header: dict[str, Any],
+                given: dict[str, Any]) -> list[np.ndarray]:
     """The picture of each mistake: uint8 [h, w, 3].
 
     The crop that was scored; of an image scored in many views, the whole of it, small.

@@ -1,6 +1,7 @@
 """What the mean of some networks said of each image, and what it got wrong: by class, by pair."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,16 +28,16 @@ class Outcomes:
     confidence: np.ndarray
     num_classes: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def right(self):
+    def right(self) -> np.ndarray:
         """Whether the predicted class is a right one, bool [n]."""
         return (self.targets == self.predicted[:, np.newaxis]).any(axis=1)
 
     @property
-    def has_labels(self):
+    def has_labels(self) -> bool:
         """Whether it is known what is right."""
         return bool((self.targets >= 0).any())
 
@@ -50,7 +51,8 @@ class Pair(NamedTuple):
     total: int
 
 
-def outcomes_of(members, targets, chosen):
+def outcomes_of(members: Sequence[np.ndarray], targets: np.ndarray,
+                chosen: np.ndarray) -> Outcomes:
     """The Outcomes of the mean of `members` (arrays [N, K]) on the images `chosen` (bool [N])."""
     rows = np.flatnonzero(chosen)
     predicted, confidence = np.zeros(len(rows), int), np.zeros(len(rows))
@@ -61,15 +63,16 @@ def outcomes_of(members, targets, chosen):
     return Outcomes(rows, targets[rows], predicted, confidence, members[0].shape[1])
 
 
-def by_class(outcomes):
+def by_class(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
     """(images, errors) per class, int [K] each; an image counts for each of its right classes."""
     known = outcomes.targets >= 0
     wrong = known & ~outcomes.right[:, np.newaxis]
-    return tuple(np.bincount(outcomes.targets[chosen], minlength=outcomes.num_classes)
-                 for chosen in (known, wrong))
+    images, errors = (np.bincount(outcomes.targets[chosen], minlength=outcomes.num_classes)
+                      for chosen in (known, wrong))
+    return images, errors
 
 
-def worst_pairs(outcomes, limit):
+def worst_pairs(outcomes: Outcomes, limit: int) -> list[Pair]:
     """The `limit` most frequent Pairs of a right class and the wrong one predicted instead.
 
     Most images first, then the larger share of the class, then by class.
@@ -85,7 +88,7 @@ def worst_pairs(outcomes, limit):
     return ranked[:limit]
 
 
-def confusion(outcomes, classes):
+def confusion(outcomes: Outcomes, classes: Sequence[int]) -> np.ndarray:
     """Images of each of `classes` (rows) by which of `classes` was predicted; others left out.
 
     Shape: [C] -> int [C, C].
@@ -100,7 +103,7 @@ def confusion(outcomes, classes):
     return matrix
 
 
-def confident_mistakes(outcomes, limit):
+def confident_mistakes(outcomes: Outcomes, limit: int) -> np.ndarray:
     """Places in `outcomes` of the `limit` most confident mistakes, most confident first."""
     order = np.argsort(-outcomes.confidence, kind="stable")
     return order[~outcomes.right[order]][:limit]

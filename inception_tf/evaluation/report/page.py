@@ -14,14 +14,16 @@ import json
 import logging
 import shlex
 import warnings
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 
 from inception_tf.errors import DataError, UsageError
+from inception_tf.evaluation.predictions_file import Predictions
 from inception_tf.evaluation.report import figures
 from inception_tf.evaluation.report.mistakes import most_confident, read_pixels
-from inception_tf.evaluation.report.outcomes import by_class, worst_pairs
+from inception_tf.evaluation.report.outcomes import Outcomes, by_class, worst_pairs
 from inception_tf.evaluation.scores import NUM_BINS, wilson_interval
 from inception_tf.evaluation.tables import TEXT_COLUMNS, network_names, notes, score_cells, title
 from inception_tf.labels import caption_names, short
@@ -45,17 +47,18 @@ class Picture(NamedTuple):
     table: tuple[list[str], list[list[str]]] | None = None
 
     @property
-    def uri(self):
+    def uri(self) -> str:
         """The picture within the page."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
-def write_report(folder, result, members, outcomes, given):
+def write_report(folder: str, result: dict[str, Any], members: Sequence[Predictions],
+                 outcomes: Outcomes, given: dict[str, Any]) -> None:
     """Writes the page and its pictures into `folder`, which is complete or absent.
 
     Args:
         folder: must not exist yet.
-        result: dict of scoring.score_files.
+        result: dict of results.score_files.
         members: the Predictions that were averaged.
         outcomes: Outcomes of their mean on the images that count, or where none has a label,
             on all: then only what needs no label is drawn.
@@ -185,7 +188,7 @@ def _origin(result):
 
 
 def _member(member):
-    """The facts of one network, as (name, value) pairs."""
+    """What one network is, as (name, value) pairs."""
     about = member["about"]
     return [
         ("network", member["network"]),
