@@ -67,7 +67,7 @@ class Settings:
     @classmethod
     def parse(cls, experiment, summary, argv):
         """The Settings of `python -m experiments.EXPERIMENT --flags`; UsageError as ever."""
-        arguments = flags.parse(experiment, summary, argv, FLAGS, groups=("data",), fields=FIELDS)
+        arguments = flags.parse(experiment, summary, argv, FLAGS, fields=FIELDS)
         own = arguments.own
         # Results of other data lie beside the committed ones, not over them.
         given = {k: v for k, v in arguments.given.items() if k != "data_dir"}
@@ -150,7 +150,7 @@ def _is_done(run, rows):
 
 
 def _write_rows(path, rows):
-    from inception_tf.runs.metrics import write_atomically
+    from inception_tf.runtime.files import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows.values()))

@@ -18,7 +18,7 @@ from absl import flags as absl_flags
 
 from inception_tf import config as config_module
 from inception_tf.bounds import check_value
-from inception_tf.config import GROUPS, Config, element_type
+from inception_tf.config import GROUPS, Config, element_type, field_groups
 from inception_tf.errors import UsageError
 
 # Other programs' names, where neither spelling nor initials lead to ours.
@@ -66,8 +66,7 @@ class Arguments:
 
 
 def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] = (),
-          groups: Sequence[str] = tuple(GROUPS), fields: Sequence[str] | None = None,
-          takes_words: bool = False) -> Arguments:
+          fields: Sequence[str] = tuple(field_groups()), takes_words: bool = False) -> Arguments:
     """Arguments of `inception-tf COMMAND`.
 
     Args:
@@ -75,8 +74,7 @@ def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] =
         summary: what `--help` says first.
         argv: the words after the command's name.
         own: the command's own `Flag`s.
-        groups: config groups whose fields are flags of this command.
-        fields: the only fields to take from those groups; None takes all.
+        fields: config fields that are flags of this command.
         takes_words: whether words that are no flags are allowed.
 
     Raises:
@@ -84,9 +82,9 @@ def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] =
         SystemExit: after printing help.
     """
     values, defined = absl_flags.FlagValues(), {flag.name: flag for flag in own}
-    for group in groups:
-        for field in dataclasses.fields(GROUPS[group]):
-            if fields is None or field.name in fields:
+    for group, kind in GROUPS.items():
+        for field in dataclasses.fields(kind):
+            if field.name in fields:
                 flag = Flag(field.name, field.default, **field.metadata)
                 defined[flag.name] = flag
                 _define(values, group, flag, field.type)
@@ -159,7 +157,7 @@ def _words(values, command, argv):
 
 def _unknown(name, known, command):
     near = nearest(name, known)
-    elsewhere = " (a flag of other commands)" if name in config_module.field_groups() else ""
+    elsewhere = " (a flag of other commands)" if name in field_groups() else ""
     meant = f"did you mean --{near}? " if near else ""
     return f"{command} has no flag --{name}{elsewhere}: {meant}see `inception-tf {command} --help`"
 

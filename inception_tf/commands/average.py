@@ -17,11 +17,11 @@ OWN = (
 FIELDS = ("model_dir", "dataset", "data_dir", "train_split", "allow_empty_classes")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Averages checkpoints of --model_dir, measures batch statistics, writes --output_dir."""
     arguments = flags.parse(
         "average", "Averages a run's checkpoints, and recomputes batch statistics.", argv, OWN,
-        groups=("data", "runtime"), fields=FIELDS)
+        fields=FIELDS)
     own = arguments.own
     if not own["output_dir"]:
         raise UsageError("--output_dir: name the folder to write; it must not exist yet")
@@ -30,7 +30,7 @@ def main(argv):
         raise UsageError("nothing to do: give --last=K of at least 2, --recalibrate_images=N, "
                          "or both")
     import_tensorflow()
-    from inception_tf.runs.network import read_config
+    from inception_tf.runs.folder import read_config
     from inception_tf.training import averaging
 
     model_dir = arguments.given.get("model_dir", "runs/demo")

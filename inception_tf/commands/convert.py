@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     """Converts --input, prints what became of every array, writes --output."""
     arguments = flags.parse(
         "convert", "Turns published weights into a network of ours.", argv, OWN,
-        groups=("network",), fields=FIELDS)
+        fields=FIELDS)
     network = flags.config_from(arguments, Config()).network
     own = arguments.own
     _check_paths(own)

@@ -28,7 +28,7 @@ FIELDS = ("model_dir", "data_dir")
 def main(argv: list[str]) -> None:
     """Writes a checkpoint of --model_dir to --export_dir and compares both."""
     arguments = flags.parse("export", "A run's network as a SavedModel, or for another runtime.",
-                            argv, OWN, groups=("data", "runtime"), fields=FIELDS)
+                            argv, OWN, fields=FIELDS)
     own = arguments.own
     if not own["export_dir"]:
         raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     """Prints stages, shapes, parameters and multiply-adds of --net, its --diff, or --input."""
     arguments = flags.parse(
         "inspect", "Shows what a network is made of, or how fast its input comes.", argv, OWN,
-        groups=("network", "data", "execution"), fields=(*FIELDS, *INPUT_FIELDS))
+        fields=(*FIELDS, *INPUT_FIELDS))
     config = flags.config_from(arguments, Config())
     network, other = config.network, arguments.own["diff"]
     if not arguments.own["input"] and (stray := sorted(arguments.given.keys() & {*INPUT_FIELDS})):

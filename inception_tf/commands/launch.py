@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the words after `--` in every worker; raises GroupFailed when one fails."""
     cut = argv.index("--") if "--" in argv else len(argv)
     own = flags.parse("launch", "Starts local workers: launch [--flags] -- COMMAND ...",
-                      argv[:cut], OWN, groups=()).own
+                      argv[:cut], OWN, fields=()).own
     if not argv[cut + 1:]:
         raise UsageError("launch needs a command: inception-tf launch --num_workers=2 -- train ...")
     for restart in range(own["max_restarts"] + 1):

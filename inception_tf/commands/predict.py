@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     """Prints a line per picture; unreadable ones are named, and end the command with 6."""
     arguments = flags.parse(
         "predict", "The likeliest classes of pictures: inception-tf predict IMAGE...|FOLDER "
-        "--model=PATH.", argv, OWN, groups=(), takes_words=True)
+        "--model=PATH.", argv, OWN, fields=(), takes_words=True)
     own = arguments.own
     _check(own, arguments.words)
     import_tensorflow()

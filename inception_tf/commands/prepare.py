@@ -13,8 +13,7 @@ FIELDS = ("dataset", "data_dir", "manual_dir", "train_split", "eval_split",
 def main(argv: Sequence[str]) -> None:
     """Checks archives and disk, then writes the set of --dataset as ArrayRecord."""
     arguments = flags.parse(
-        "prepare", "Makes a data set ready, checked before.", argv, groups=("data",),
-        fields=FIELDS)
+        "prepare", "Makes a data set ready, checked before.", argv, fields=FIELDS)
     data = flags.config_from(arguments, Config()).data
     import_tensorflow()
     from inception_tf.data.prepare import prepare

@@ -45,7 +45,7 @@ def test_f51_every_flag_that_names_a_path_is_marked_as_one():
     ("gs://bucket/runs", "is an address"), ("~nobody_of_that_name/runs", "no such user"),
 ])
 def test_f51_path_that_cannot_be_meant_is_refused_for_every_path_flag(value, words):
-    paths = [(flag.name, {"own": (flag,), "groups": ()}) for _, flag in own_flags() if flag.path]
+    paths = [(flag.name, {"own": (flag,), "fields": ()}) for _, flag in own_flags() if flag.path]
     paths += [(field.name, {}) for field in FIELDS if field.metadata["path"]]
     assert len(paths) > 15
     for name, settings in paths:
@@ -103,7 +103,7 @@ def test_unknown_flag_like_none_is_answered_with_help_and_one_of_others_with_tha
     with pytest.raises(UsageError, match="try has no flag --xyzzy: see `inception-tf try --help`"):
         parse("--xyzzy")
     with pytest.raises(UsageError, match=r"--epochs \(a flag of other commands\)"):
-        flags.parse("export", "", ["--epochs=3"], groups=())
+        flags.parse("export", "", ["--epochs=3"], fields=())
 
 
 def test_version_is_printed_by_every_command(capsys):
@@ -132,7 +132,7 @@ def test_scales_that_are_no_pixels_are_refused(scales):
 
 
 def test_model_dir_and_model_one_folder_too_high_are_answered_with_the_one_below(tmp_path):
-    from inception_tf.runs.network import read_config
+    from inception_tf.runs.folder import read_config
     from inception_tf.serving.predictor import open_predictor
 
     write_run(tmp_path / "runs" / "a", ["ant", "bee"])
