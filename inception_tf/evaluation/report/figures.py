@@ -9,7 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from inception_tf.evaluation.report.outcomes import Outcomes, by_class, confusion, worst_pairs
+from inception_tf.evaluation.report.outcomes import (
+    Outcomes,
+    by_class,
+    confusion,
+    worst_classes,
+    worst_pairs,
+)
 from inception_tf.evaluation.scores import NUM_BINS, reliability, wilson_interval
 from inception_tf.labels import short
 
@@ -27,8 +33,7 @@ BLUE, RED, GREY = "#3465a4", "#c4412f", "0.6"
 def draw_class_errors(outcomes: Outcomes, names: Sequence[str]) -> Figure:
     """Top-1 error of every class with its 95 % interval, worst first."""
     numbers, errors = by_class(outcomes)
-    known = np.flatnonzero(numbers)
-    order = known[np.lexsort((known, -errors[known] / numbers[known]))]
+    order = worst_classes(numbers, errors)
     if len(order) <= MAX_LINES:
         figure = _figure(1.4 + 0.22 * len(order))
         _class_lines(figure.subplots(), order, numbers, errors, names)
@@ -105,12 +110,11 @@ def _matrix(axes, counts, numbers, names):
         if count:
             axes.text(column, row, str(count), ha="center", va="center", fontsize=7,
                       color="white" if shares[row, column] > 0.6 else "black")
-    places = range(len(names))
-    axes.set_xticks(places, [short(name, 18) for name in names], rotation=90, fontsize=8)
-    axes.set_yticks(places, [short(name, 18) for name in names], fontsize=8)
-    axes.set(xlabel="predicted", ylabel="true class",
-             title="images, coloured by share of the true class")
-    axes.title.set_fontsize(9)
+    places, labels = range(len(names)), [short(name, 18) for name in names]
+    axes.set_xticks(places, labels, rotation=90, fontsize=8)
+    axes.set_yticks(places, labels, fontsize=8)
+    axes.set(xlabel="predicted", ylabel="true class")
+    axes.set_title("images, coloured by share of the true class", fontsize=9)
 
 
 def draw_mistakes(tiles: Sequence[tuple[np.ndarray, str, str]]) -> Figure:
@@ -147,11 +151,11 @@ def draw_calibration(outcomes: Outcomes) -> Figure:
                   label="at its mean confidence, 95 % interval")
     axes.plot((0, 1), (0, 1), color=RED, linestyle="--", label="perfect calibration")
     axes.set(xlabel="confidence (largest probability)", ylabel="accuracy (top-1)", xlim=(0, 1),
-             ylim=(0, 1.03), title=f"expected calibration error {100 * sums.expected_error:.2f} % "
-                                f"({NUM_BINS} bins, {sums.counts.sum()} images)")
-    axes.title.set_fontsize(10)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0))
+             ylim=(0, 1.03))
+    axes.set_title(f"expected calibration error {100 * sums.expected_error:.2f} % "
+                   f"({NUM_BINS} bins, {sums.counts.sum()} images)", fontsize=10)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
@@ -173,9 +177,8 @@ def draw_confidence(outcomes: Outcomes) -> Figure:
     mean = outcomes.confidence.mean()
     axes.set_axisbelow(True)
     axes.axvline(mean, color="black", linewidth=1, linestyle="--")
-    axes.set(xlabel="confidence (largest probability)", ylabel="images", xlim=(0, 1),
-             title=f"confidence of {len(outcomes)} images, mean {100 * mean:.1f} %")
-    axes.title.set_fontsize(10)
+    axes.set(xlabel="confidence (largest probability)", ylabel="images", xlim=(0, 1))
+    axes.set_title(f"confidence of {len(outcomes)} images, mean {100 * mean:.1f} %", fontsize=10)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)

@@ -1,8 +1,8 @@
-"""The images of the most confident mistakes, as the network saw them, each with its captions."""
+"""The images of the most confident mistakes, as the network saw them."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,43 +12,20 @@ from inception_tf.data import images
 from inception_tf.data.open import open_source
 from inception_tf.data.views import preprocessing_of, scoring_crop
 from inception_tf.errors import UsageError
-from inception_tf.evaluation.report.outcomes import Outcomes, confident_mistakes
 
-NUM_SHOWN = 24
 # Longer side of an image that was scored in many views, pixels.
 THUMBNAIL = 200
 
 
-class Mistake(NamedTuple):
-    """One image whose most probable class is wrong. Classes are indices."""
-
-    example_id: str
-    row: int
-    targets: tuple[int, ...]
-    predicted: int
-    confidence: float
-
-
-def most_confident(outcomes: Outcomes, example_ids: Sequence[str]) -> list[Mistake]:
-    """The first NUM_SHOWN Mistakes, most confident first."""
-    found = []
-    for place in confident_mistakes(outcomes, NUM_SHOWN):
-        row = int(outcomes.rows[place])
-        targets = tuple(int(k) for k in outcomes.targets[place] if k >= 0)
-        found.append(Mistake(example_ids[row], row, targets, int(outcomes.predicted[place]),
-                             float(outcomes.confidence[place])))
-    return found
-
-
-def read_pixels(mistakes: Sequence[Mistake], header: dict[str, Any],
+def read_pixels(rows: Iterable[int], header: dict[str, Any],
                 given: dict[str, Any]) -> list[np.ndarray]:
-    """The picture of each mistake: uint8 [h, w, 3].
+    """The pictures of the images `rows` of a split: uint8 [h, w, 3] each.
 
     The crop that was scored; of an image scored in many views, the whole of it, small.
 
     Args:
-        mistakes: what `most_confident` gave.
-        header: of the predictions file they were found in.
+        rows: their places in the split.
+        header: of the predictions file of the split.
         given: config fields that say where the data is now.
 
     Raises:
@@ -58,8 +35,8 @@ def read_pixels(mistakes: Sequence[Mistake], header: dict[str, Any],
     preprocessing = preprocessing_of(config.network, config.data)
     limit = config.data.max_image_pixels
     found = []
-    for mistake in mistakes:
-        encoded = tf.constant(source.read(mistake.row).encoded)
+    for row in rows:
+        encoded = tf.constant(source.read(row).encoded)
         if header["protocol"]["crops"] == 1:
             pixels = (scoring_crop(encoded, preprocessing, limit) + 1.0) * 127.5
         else:

@@ -72,6 +72,12 @@ def by_class(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
     return images, errors
 
 
+def worst_classes(images: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """The classes that have images, highest share of errors first, then by class."""
+    known = np.flatnonzero(images)
+    return known[np.lexsort((known, -errors[known] / images[known]))]
+
+
 def worst_pairs(outcomes: Outcomes, limit: int) -> list[Pair]:
     """The `limit` most frequent Pairs of a right class and the wrong one predicted instead.
 

@@ -22,8 +22,14 @@ import jinja2
 from inception_tf.errors import DataError, UsageError
 from inception_tf.evaluation.predictions_file import Predictions
 from inception_tf.evaluation.report import figures
-from inception_tf.evaluation.report.mistakes import most_confident, read_pixels
-from inception_tf.evaluation.report.outcomes import Outcomes, by_class, worst_pairs
+from inception_tf.evaluation.report.mistakes import read_pixels
+from inception_tf.evaluation.report.outcomes import (
+    Outcomes,
+    by_class,
+    confident_mistakes,
+    worst_classes,
+    worst_pairs,
+)
 from inception_tf.evaluation.scores import NUM_BINS, wilson_interval
 from inception_tf.evaluation.tables import TEXT_COLUMNS, network_names, notes, score_cells, title
 from inception_tf.labels import caption_names, short
@@ -35,6 +41,7 @@ log = logging.getLogger("inception_tf")
 PAGE = "index.html"
 TEMPLATE = "report.html"
 DPI = 144
+NUM_MISTAKES = 24
 
 
 class Picture(NamedTuple):
@@ -86,8 +93,7 @@ def write_report(folder: str, result: dict[str, Any], members: Sequence[Predicti
 def _class_errors(outcomes, names):
     numbers, errors = by_class(outcomes)
     rows = []
-    for k in sorted((k for k in range(len(names)) if numbers[k]),
-                    key=lambda k: (-errors[k] / numbers[k], k)):
+    for k in worst_classes(numbers, errors):
         low, high = wilson_interval(errors[k], numbers[k])
         rows.append([names[k], str(numbers[k]), str(errors[k]),
                      f"{100 * errors[k] / numbers[k]:.1f} %", f"{100 * low:.1f}-{100 * high:.1f}"])
@@ -112,30 +118,34 @@ def _confusions(outcomes, names):
 
 
 def _mistakes(outcomes, names, predictions, given):
-    found = most_confident(outcomes, predictions.example_ids)
-    rows = [[m.example_id, ", ".join(names[k] for k in m.targets), names[m.predicted],
-             f"{100 * m.confidence:.2f} %"] for m in found]
+    places = confident_mistakes(outcomes, NUM_MISTAKES)
+    right = [", ".join(names[k] for k in outcomes.targets[i] if k >= 0) for i in places]
+    taken_for = [names[k] for k in outcomes.predicted[places]]
+    percent = 100 * outcomes.confidence[places]
     png, text = b"", "No image was classified wrongly."
-    if found:
-        png, text = _sheet(found, names, predictions.header, given)
+    if len(places):
+        captions = [(short(one, 22), f"{short(other, 16)} {p:.1f} %")
+                    for one, other, p in zip(right, taken_for, percent, strict=True)]
+        png, text = _sheet(outcomes.rows[places], captions, predictions.header, given)
+    ids = [predictions.example_ids[row] for row in outcomes.rows[places]]
+    rows = [[*texts, f"{p:.2f} %"]
+            for *texts, p in zip(ids, right, taken_for, percent, strict=True)]
     return Picture("mistakes", "Most confident mistakes", text, png,
                    (["image", "true class", "predicted", "probability"], rows))
 
 
-def _sheet(found, names, header, given):
+def _sheet(rows, captions, header, given):
     """(PNG, explanation); without the images an empty one and the reason."""
     try:
-        pixels = read_pixels(found, header, given)
+        pixels = read_pixels(map(int, rows), header, given)
     except (UsageError, DataError) as error:
         log.warning("--report: no pictures of the mistakes: %s", error)
         return b"", f"The images could not be shown: {error}"
-    tiles = [(image, short(", ".join(names[k] for k in m.targets), 22),
-              f"{short(names[m.predicted], 16)} {100 * m.confidence:.1f} %")
-             for image, m in zip(pixels, found, strict=True)]
     seen = ("as they were scored" if header["protocol"]["crops"] == 1 else
             "whole: many views of each were scored")
+    tiles = [(image, *texts) for image, texts in zip(pixels, captions, strict=True)]
     return _png(figures.draw_mistakes(tiles)), (
-        f"The {len(found)} wrong predictions of highest probability, {seen}. Above each image its "
+        f"The {len(rows)} wrong predictions of highest probability, {seen}. Above each image its "
         "class, below it what it was taken for, with the probability.")
 
 
