@@ -6,7 +6,9 @@ import io
 import tensorflow as tf
 
 from benchmarks.input import BATCH, CORES, SIZE
-from inception_tf.data.augment import distort, random_window
+from inception_tf.config import Data
+from inception_tf.data.augment import random_crop, random_window
+from inception_tf.data.color import colored
 from inception_tf.data.stream import PARALLELISM
 from inception_tf.data.views import Preprocessing, scoring_crop
 from inception_tf.runtime.memory import keep_freed_memory
@@ -51,8 +53,8 @@ def decode_crop(encoded, index):
 def ours(color):
     """What training maps over its records, as a row."""
     def function(encoded, index):
-        return distort(encoded, tf.stack([tf.constant(0, tf.int64), index]), image_size=SIZE,
-                       color=color)
+        key = tf.stack([tf.constant(0, tf.int64), index])
+        return colored(*random_crop(encoded, key, Data(color=color), SIZE), color)
     return functools.partial(mapped, function, own_memory=True)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_tf.data.augment import RESIZE_METHODS, distort, random_window
-from inception_tf.data.color import ORDERS
+from inception_tf.config import Data
+from inception_tf.data.augment import RESIZE_METHODS, random_crop, random_window
+from inception_tf.data.color import ORDERS, colored
 from tests import bad_images
 
 SIZE = 75
@@ -18,9 +19,13 @@ def _key(position, seed=0):
     return tf.constant([seed, position], tf.int64)
 
 
+def _distort(encoded, key, data):
+    return colored(*random_crop(encoded, key, data, SIZE), data.color)
+
+
 @functools.cache
 def _graph(color):
-    return tf.function(lambda encoded, key: distort(encoded, key, image_size=SIZE, color=color))
+    return tf.function(lambda encoded, key: _distort(encoded, key, Data(color=color)))
 
 
 def _distorted(position, seed=0, encoded=None, color="fast"):
@@ -130,6 +135,7 @@ def test_full_colour_turns_hue_and_fast_does_not():
 def test_reduced_decoding_shows_the_same_crop():
     encoded = bad_images.jpeg(height=900, width=1200)
     whole, reduced = (np.stack([
-        distort(tf.constant(encoded), _key(p), image_size=SIZE, color="none", min_crop_area=0.5,
-                reduced_decoding=reduced) for p in range(8)]) for reduced in (False, True))
+        _distort(tf.constant(encoded), _key(p),
+                 Data(color="none", min_crop_area=0.5, reduced_decoding=reduced))
+        for p in range(8)]) for reduced in (False, True))
     assert 0 < np.abs(whole - reduced).mean() < 2 / 127.5  # two of 255 levels
