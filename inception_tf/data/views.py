@@ -11,6 +11,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from inception_tf.config import Data, Network
 from inception_tf.data import images
 from inception_tf.errors import UsageError
 
@@ -46,18 +47,19 @@ class Preprocessing:
         if self.antialias and self.pixel_centers == "corner":
             raise UsageError("antialias needs pixel_centers='half': TF1's resize has none")
 
-    def resized(self, pixels, size):
+    def resized(self, pixels: tf.Tensor, size: int | list) -> tf.Tensor:
         """`pixels` resized to `size`: a side, or [height, width]; float32, same range."""
         return images.resize(pixels, size, self.interpolation, self.pixel_centers, self.antialias)
 
 
-def preprocessing_of(network, data):
-    """The Preprocessing that a run's config.Network and config.Data ask for."""
+def preprocessing_of(network: Network, data: Data) -> Preprocessing:
+    """The Preprocessing that a run's config asks for."""
     return Preprocessing(network.image_size, data.crop_fraction, data.interpolation,
                          data.pixel_centers, data.antialias)
 
 
-def scoring_crop(encoded, preprocessing, max_pixels=images.MAX_PIXELS):
+def scoring_crop(encoded: tf.Tensor, preprocessing: Preprocessing,
+                 max_pixels: int = images.MAX_PIXELS) -> tf.Tensor:
     """The central crop, resized and scaled as slim's evaluation does.
 
     Shape: string scalar -> [S, S, 3] float32 in [-1, 1].
@@ -68,7 +70,7 @@ def scoring_crop(encoded, preprocessing, max_pixels=images.MAX_PIXELS):
     return _scaled(preprocessing.resized(pixels, preprocessing.image_size))
 
 
-def central_window(size, fraction):
+def central_window(size: tf.Tensor, fraction: float) -> tf.Tensor:
     """(y, x, height, width) of tf.image.central_crop: `fraction` of each side.
 
     Shape: [2] int32 -> [4] int32.
@@ -105,17 +107,17 @@ class Protocol:
                              f"{self.field}")
 
     @property
-    def plain(self):
+    def plain(self) -> int:
         """Views that are no mirror image of another."""
         return max(1, self.crops // 2)
 
     @property
-    def has_whole_square(self):
+    def has_whole_square(self) -> bool:
         """Whether the square as a whole is a view."""
         return self.crops > 10
 
     @property
-    def squares(self):
+    def squares(self) -> tuple[int, ...]:
         """Which of the three squares are used: 0 start, 1 middle, 2 end of the longer side."""
         return (0, 1, 2) if self.crops == 144 else (1,)
 
@@ -123,7 +125,7 @@ class Protocol:
 NUM_SCALES = {1: 0, 10: 1, 12: 1, 144: 4}
 
 
-def protocol_of(crops, scales, image_size):
+def protocol_of(crops: int, scales: str | tuple[int, ...], image_size: int) -> Protocol:
     """The Protocol of `crops` views for a network of `image_size`.
 
     scales: "scaled" keeps the fields of view of [G] and cuts crops of the network's own
@@ -136,23 +138,23 @@ def protocol_of(crops, scales, image_size):
     number = NUM_SCALES[crops]
     if scales == "googlenet":
         return Protocol(crops, GOOGLENET_SCALES[:number], GOOGLENET_FIELD)
-    if scales == "scaled":
-        scales = tuple(resized_side(s, GOOGLENET_FIELD, image_size)
-                       for s in GOOGLENET_SCALES[:number])
-    return Protocol(crops, tuple(scales), image_size)
+    if isinstance(scales, str):
+        scales = tuple(resized_side(side, GOOGLENET_FIELD, image_size)
+                       for side in GOOGLENET_SCALES[:number])
+    return Protocol(crops, scales, image_size)
 
 
-def views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
-    """All views of one image, from one decode: the plain ones, then their mirror images.
+def plain_views(encoded: tf.Tensor, preprocessing: Preprocessing, protocol: Protocol,
+                max_pixels: int = images.MAX_PIXELS) -> tf.Tensor:
+    """The views that are not mirrored, all from one decode.
 
-    Shape: string scalar -> [crops, S, S, 3] float32 in [-1, 1].
-    """
-    return with_mirrors(plain_views(encoded, preprocessing, protocol, max_pixels), protocol)
+    By scale, square, then top left, top right, bottom left, bottom right, middle, whole square.
 
-
-def plain_views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
-    """The views that are not mirrored, by scale, square, then top left, top right, bottom
-    left, bottom right, middle, whole square.
+    Args:
+        encoded: the bytes of the image.
+        preprocessing: how the views are resized.
+        protocol: which views.
+        max_pixels: an image of more is refused.
 
     Shape: string scalar -> [protocol.plain, S, S, 3] float32 in [-1, 1].
     """
@@ -166,7 +168,7 @@ def plain_views(encoded, preprocessing, protocol, max_pixels=images.MAX_PIXELS):
     return tf.stack(found)
 
 
-def with_mirrors(plain, protocol):
+def with_mirrors(plain: tf.Tensor, protocol: Protocol) -> tf.Tensor:
     """Plain views and, behind them, their mirror images; a single crop has none.
 
     Shape: [..., protocol.plain, S, S, 3] -> [..., protocol.crops, S, S, 3].
@@ -222,7 +224,7 @@ def square_corners(height, width):
 
 
 def crop_corners(side, field):
-    """(y, x) of the crops in a square: four corners and the middle, as `views` lists them."""
+    """(y, x) of the crops in a square: four corners and the middle, as `plain_views` lists them."""
     end, middle = side - field, (side - field) // 2
     return (0, 0), (0, end), (end, 0), (end, end), (middle, middle)
 

@@ -9,7 +9,7 @@ import pytest
 from inception_tf.commands import eval as command
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import Config
-from inception_tf.data.views import preprocessing_of, protocol_of, views
+from inception_tf.data.views import plain_views, preprocessing_of, protocol_of, with_mirrors
 from inception_tf.evaluation.predictions_file import PredictionsWriter, open_predictions
 from inception_tf.runs.network import load_model
 from tests.pictures import write_image_folder
@@ -61,7 +61,8 @@ def test_probabilities_are_the_mean_softmax_of_the_views_of_each_image(runs, ima
         protocol = protocol_of(12, "scaled", config.network.image_size)
         for row in (0, NUM - 1):
             encoded = (images / found.example_ids[row]).read_bytes()
-            logits = model.predict(views(encoded, preprocessing, protocol), verbose=0).astype(float)
+            pixels = with_mirrors(plain_views(encoded, preprocessing, protocol), protocol)
+            logits = model.predict(pixels, verbose=0).astype(float)
             softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
             expected = softmax.mean(axis=0)[-len(CLASSES):]  # without the background
             np.testing.assert_allclose(found.probabilities[row], expected, rtol=1e-5)

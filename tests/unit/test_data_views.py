@@ -17,11 +17,12 @@ from inception_tf.data.views import (
     Preprocessing,
     Protocol,
     crop_corners,
+    plain_views,
     protocol_of,
     resized_sides,
     scoring_crop,
     square_corners,
-    views,
+    with_mirrors,
 )
 from inception_tf.errors import UsageError
 from tests.bad_images import MemorySource, jpeg
@@ -37,6 +38,10 @@ PARTS = {
     "square": (60, 40, 460, 440),
     "small": (150, 100, 197, 131),
 }
+
+
+def views(encoded, preprocessing, protocol):
+    return with_mirrors(plain_views(encoded, preprocessing, protocol), protocol)
 
 
 def photograph(part):
