@@ -1,5 +1,7 @@
 """`inception-tf average`: the mean of a run's last checkpoints, as a run of its own."""
 
+from collections.abc import Sequence
+
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.errors import UsageError
@@ -17,7 +19,7 @@ OWN = (
 FIELDS = ("model_dir", "dataset", "data_dir", "train_split", "allow_empty_classes")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Averages checkpoints of --model_dir, measures batch statistics, writes --output_dir."""
     arguments = flags.parse(
         "average", "Averages a run's checkpoints, and recomputes batch statistics.", argv, OWN,

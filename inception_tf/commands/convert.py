@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from inception_tf import flags
@@ -33,7 +33,7 @@ FIELDS = ("net", "image_size", "width")
 ENDINGS = (".weights.h5", ".keras")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Converts --input, prints what became of every array, writes --output."""
     arguments = flags.parse(
         "convert", "Turns published weights into a network of ours.", argv, OWN,

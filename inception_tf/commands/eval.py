@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
@@ -49,7 +50,7 @@ NOT_WATCHING = ("from_predictions", "predictions", "search", "submission", "clas
                 "output", "checkpoint")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Scores a checkpoint of each --model_dir, and their mean; prints a table."""
     arguments = flags.parse(
         "eval", "Scores trained networks (--model_dir=A,B,... is an ensemble); settings come from "

@@ -1,6 +1,7 @@
 """`inception-tf export`: a run's network as a SavedModel, or for another runtime."""
 
 import sys
+from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
@@ -25,7 +26,7 @@ OWN = (
 FIELDS = ("model_dir", "data_dir")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Writes a checkpoint of --model_dir to --export_dir and compares both."""
     arguments = flags.parse("export", "A run's network as a SavedModel, or for another runtime.",
                             argv, OWN, fields=FIELDS)

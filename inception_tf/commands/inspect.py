@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
@@ -29,8 +30,8 @@ SECONDS = 5.0
 LEGEND = "3x3 96 /2 V: kernel, filters, stride, V for no padding; -: not in that network"
 
 
-def main(argv: list[str]) -> None:
-    """Prints stages, shapes, parameters and multiply-adds of --net, its --diff, or --input."""
+def main(argv: Sequence[str]) -> None:
+    """Prints parts, shapes, parameters and multiply-adds of --net, its --diff, or --input."""
     arguments = flags.parse(
         "inspect", "Shows what a network is made of, or how fast its input comes.", argv, OWN,
         fields=(*FIELDS, *INPUT_FIELDS))
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> None:
 
     model = _built(network.net, network, arguments.own)
     if other == "none":
-        _print_stages(model, network.image_size)
+        _print_parts(model, network.image_size)
     else:
         _print_difference(model, _built(other, network, arguments.own))
 
@@ -63,10 +64,10 @@ def _built(net, network, own):
         raise UsageError(str(error)) from None
 
 
-def _print_stages(model, image_size):
-    from inception_tf.nets.anatomy import stages
+def _print_parts(model, image_size):
+    from inception_tf.nets.anatomy import parts
 
-    rows = stages(model)
+    rows = parts(model)
     table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint")
     for column in ("output", "trainable", "multiply-adds", "sees (pixels)", "stride", "stage"):
         table.add_column(column, justify="right", no_wrap=True)

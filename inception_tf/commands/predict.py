@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
@@ -27,7 +28,7 @@ OWN = (
 )
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints a line per picture; unreadable ones are named, and end the command with 6."""
     arguments = flags.parse(
         "predict", "The likeliest classes of pictures: inception-tf predict IMAGE...|FOLDER "

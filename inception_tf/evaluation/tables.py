@@ -1,6 +1,7 @@
 """Scores as a table in the manner of the paper's."""
 
 import collections
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,7 +50,7 @@ def network_names(networks: Iterable[str]) -> str:
 def _cells(row, names_models, has_paper):
     cells = [network_names(row["networks"])]
     if names_models:
-        cells.append(" ".join(_short_names(row["models"])))
+        cells.append(" ".join(os.path.basename(model.rstrip("/")) for model in row["models"]))
     cells.append(" and ".join(map(str, row["crops"])))
     for rate in ("top1", "top5"):
         low, high = row[f"{rate}_interval"]
@@ -70,11 +71,6 @@ def watch_line(row: dict[str, Any]) -> str:
         for name, key in (("top-1", "top1"), ("top-5", "top5")))
     return (f"step {row['step']}  {errors}  {row['num_examples']} images  "
             f"{row['images_per_second']:.1f} images/s")
-
-
-def _short_names(models):
-    """Last part of each folder's path."""
-    return [model.rstrip("/").rpartition("/")[2] for model in models]
 
 
 def title(result: dict[str, Any]) -> str:

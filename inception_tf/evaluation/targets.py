@@ -36,32 +36,24 @@ def file_number(example_id: str) -> int | None:
     return int(found[1]) if found else None
 
 
-class _ImageNames:
-    """Finds images by any of their names."""
-
-    def __init__(self, example_ids):
-        self._rows = collections.defaultdict(set)
-        for row, example_id in enumerate(example_ids):
-            name = file_name(example_id)
-            number = file_number(example_id)
-            # As it is, and as it is printed: a line of a file cannot hold every name.
-            for alias in (example_id, printable(example_id), name, PurePosixPath(name).stem):
-                self._rows[alias].add(row)
-            if number is not None:
-                self._rows[str(number)].add(row)
-        self._one = example_ids[0]
-
-    def rows(self, names, what):
-        """The row of each name. Raises UsageError for unknown and for ambiguous names."""
-        unknown = [name for name in names if name not in self._rows]
-        if unknown:
-            raise UsageError(f"{what} names {len(unknown)} image(s) that the split does not have: "
-                             f"{', '.join(unknown[:_MAX_NAMED])}; ids there look like {self._one}")
-        for name in names:
-            if len(self._rows[name]) > 1:
-                raise UsageError(f"{what}: {name} names {len(self._rows[name])} images; write "
-                                 f"their example ids, like {self._one}")
-        return [next(iter(self._rows[name])) for name in names]
+def _rows_of(names, example_ids, what):
+    """The row of each image of `names`; UsageError for unknown and for ambiguous ones."""
+    found = collections.defaultdict(set)
+    for row, example_id in enumerate(example_ids):
+        name, number = file_name(example_id), file_number(example_id)
+        # As it is, and as it is printed: a line of a file cannot hold every name.
+        for alias in (example_id, printable(example_id), name, PurePosixPath(name).stem):
+            found[alias].add(row)
+        if number is not None:
+            found[str(number)].add(row)
+    if unknown := [name for name in names if name not in found]:
+        raise UsageError(f"{what} names {len(unknown)} image(s) that the split does not have: "
+                         f"{', '.join(unknown[:_MAX_NAMED])}; ids there look like {example_ids[0]}")
+    for name in names:
+        if len(found[name]) > 1:
+            raise UsageError(f"{what}: {name} names {len(found[name])} images; write their "
+                             f"example ids, like {example_ids[0]}")
+    return [next(iter(found[name])) for name in names]
 
 
 def _read_exclusions(path):
@@ -79,7 +71,7 @@ def excluded_rows(path: str, example_ids: Sequence[str]) -> np.ndarray:
     """bool [N]: the images that an exclusion file names; none without a file."""
     rows = np.zeros(len(example_ids), bool)
     if path:
-        rows[_ImageNames(example_ids).rows(_read_exclusions(path), f"--exclude={path}")] = True
+        rows[_rows_of(_read_exclusions(path), example_ids, f"--exclude={path}")] = True
     return rows
 
 
@@ -102,7 +94,7 @@ def other_targets(path: str, example_ids: Sequence[str], num_classes: int) -> np
     """
     given = _read_labels(path, num_classes)
     if isinstance(given, dict):
-        rows = _ImageNames(example_ids).rows(list(given), f"--labels={path}")
+        rows = _rows_of(given, example_ids, f"--labels={path}")
         lists, found = list(given.values()), len(set(rows))
     else:
         lists, rows = given, _rows_of_list(example_ids)

@@ -14,7 +14,6 @@ from PIL import Image
 from inception_tf.commands.export import main as export
 from inception_tf.commands.predict import main
 from inception_tf.commands.shell import exit_code_of
-from inception_tf.labels import readable_names
 from inception_tf.serving import comparison
 from inception_tf.serving import predictor as predictor_module
 from inception_tf.serving.classifier import open_run
@@ -182,7 +181,3 @@ def test_decoding_stays_a_bounded_way_ahead(run, pictures, monkeypatch):
     next(stream)
     assert len(decoded) <= (predictor_module.AHEAD + 1) * predictor_module.BATCH_SIZE + 1
     stream.close()
-
-
-def test_imagenet_ids_get_their_words():
-    assert readable_names(["n01440764", "cat"]) == ["n01440764 tench", "cat"]

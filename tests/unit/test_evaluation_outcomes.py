@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from inception_tf.evaluation.report.outcomes import (
     by_class,
@@ -13,7 +11,6 @@ from inception_tf.evaluation.report.outcomes import (
     worst_pairs,
 )
 from inception_tf.evaluation.scores import NUM_BINS, error_rates, reliability
-from inception_tf.labels import caption_names, plain, short
 
 NUM, K = 700, 7  # more rows than are summed at once
 RNG = np.random.default_rng(0)
@@ -94,20 +91,3 @@ def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
     assert reliability(ends, np.array([False, True, True])).expected_error == 0
     assert reliability(ends, np.array([True, False, False])).expected_error == 1
     assert reliability(ends, ends > 0).counts[[0, NUM_BINS - 1]].tolist() == [1, 2]
-
-
-def test_class_names_are_read_as_their_users_do():
-    assert caption_names(["n01440764", "n02012849", "dots"]) == [
-        "tench", "crane (n02012849)", "dots"]
-    assert short("a\nb" + 30 * "c", 6) == "a\ufffdbcc\u2026"
-
-
-@pytest.mark.parametrize("name", ["a$_$b", "$\\frac{$", "\\$5", "x\\"])
-def test_plain_names_are_drawn_as_they_stand(name):
-    drawn = []
-    for text, parse_math in ((plain(name), True), (name, False)):
-        canvas = FigureCanvasAgg(Figure(figsize=(2, 1)))
-        canvas.figure.text(0.1, 0.5, text, parse_math=parse_math)
-        canvas.draw()
-        drawn.append(np.asarray(canvas.buffer_rgba()))
-    np.testing.assert_array_equal(*drawn)
