@@ -55,7 +55,7 @@ def test_inspect_diff_of_a_network_with_itself_says_so(capsys):
         ("--diff=resnet", "resnet"),
         ("--image_size=74", "74 is below 75"),
         ("--repeats=1,2", r"three values A,B,C, got \(1, 2\)"),
-        ("--classes=0", "got 0"),
+        ("--classes=0", "is below 1"),
         ("--unknown=1", "unknown"),
     ],
 )
