@@ -242,9 +242,6 @@ class _TupleParser(absl_flags.ArgumentParser):
         convert = _NUMBERS[self.element]().convert if self.element in _NUMBERS else str
         return [convert(word) for word in argument.split(",") if word]
 
-    def flag_type(self):
-        return f"comma-separated {self.element.__name__}"
-
 
 # Of each command that reads a run's folder.
 CHECKPOINT = Flag("checkpoint", "newest", "which of the run's checkpoints: newest, best (lowest "
