@@ -22,6 +22,9 @@ _HOMES = {
     "Config": "config",
     "preset": "config",
     "load_model": "runs.network",
+    "Preprocessing": "data.views",
+    "open_predictions": "evaluation.predictions_file",
+    "keep_freed_memory": "runtime.memory",
 }
 
 __all__ = ["__version__", *_HOMES]

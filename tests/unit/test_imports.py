@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import subprocess
 import sys
 import time
@@ -250,3 +251,15 @@ def test_every_public_name_exists():
 
     for name in inception_tf.__all__:
         assert getattr(inception_tf, name) is not None
+
+
+@pytest.mark.parametrize("module, name", [
+    ("data.crops", "Preprocessing"),
+    ("evaluation.predictions", "open_predictions"),
+    ("runtime.memory", "keep_freed_memory"),
+])
+def test_names_of_earlier_pages_are_those_of_today(module, name):
+    import inception_tf
+
+    earlier = importlib.import_module(f"inception_tf.{module}")
+    assert getattr(earlier, name) is getattr(inception_tf, name)
