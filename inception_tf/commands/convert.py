@@ -129,7 +129,7 @@ def _is_folder(output):
 
 
 def _write(conversion, model, own, network):
-    """A run's folder, or one file that says which network it is; facenet's has no such words."""
+    """A run's folder, or one file that says which network it is; facenet's says nothing."""
     from inception_tf.runs.new_run import facts_of, write_run
 
     if conversion.source == "facenet":

@@ -24,7 +24,7 @@ OWN = (
     Flag("labels", "", "JSON of several right classes per image, instead of the split's labels",
          path=True),
     Flag("predictions", (), "keep the probabilities in this file, one file per network; a run "
-                            "that was stopped goes on in it", path=True),
+                            "that was stopped resumes in it", path=True),
     Flag("from_predictions", (), "score these files and their mean; no network is run",
          path=True),
     Flag("search", False, "with --from_predictions: score every subset, best first"),
@@ -42,10 +42,10 @@ OWN = (
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
           "max_image_pixels", "allow_empty_classes", "stall_timeout_s")
-# What may stand beside --from_predictions.
+# What can be given with --from_predictions.
 WITHOUT_NETWORK = ("from_predictions", "search", "exclude", "labels", "submission", "class_ids",
                    "report", "output")
-# What may not stand beside --watch: it keeps a record of its own.
+# What cannot be given with --watch, which keeps a log of its own.
 NOT_WATCHING = ("from_predictions", "predictions", "search", "submission", "class_ids", "report",
                 "output", "checkpoint")
 
@@ -95,7 +95,7 @@ def _watch(request):
 def _refuse_contradictions(arguments):
     own = arguments.own
     if own["watch"]:
-        _refuse_beside_watch(arguments)
+        _refuse_with_watch(arguments)
     if own["search"] and not own["from_predictions"]:
         raise UsageError("--search needs --from_predictions=FILE,FILE,...")
     if own["from_predictions"]:
@@ -111,7 +111,7 @@ def _refuse_contradictions(arguments):
         raise UsageError(f"--report={own['report']} exists already: name a folder that does not")
 
 
-def _refuse_beside_watch(arguments):
+def _refuse_with_watch(arguments):
     for name in NOT_WATCHING:
         if name in arguments.names_given:
             raise UsageError(f"--watch writes into --model_dir only: --{name} has no use")

@@ -69,7 +69,7 @@ class _Header(TypedDict):
 def read_header(file: BinaryIO, path: str | os.PathLike) -> tuple[dict[str, Any], int]:
     """(header, offset of the rows) of an open file.
 
-    Raises: UsageError when the file is none of ours, or its header was altered.
+    Raises: UsageError when it is no predictions file, or its header is damaged.
     """
     file.seek(0)
     line = file.readline(MAX_HEADER_BYTES)

@@ -18,7 +18,7 @@ from inception_tf.runtime.provenance import file_facts, versions
 
 
 def check_results(request: ScoringRequest, predictions: Sequence[str]) -> None:
-    """Tries all that `request` asks to write beside files of predictions, before hours of work.
+    """Tries all that `request` asks to write, predictions aside, before hours of work.
 
     Raises:
         UsageError: one of them cannot be written, or would overwrite another file named.

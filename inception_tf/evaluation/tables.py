@@ -12,7 +12,7 @@ from inception_tf.text import printable
 
 # Subsets of a search that are shown; the JSON has all of them.
 MAX_ROWS = 20
-# Columns that stand at the left; the others hold numbers.
+# Columns of text, aligned to the left; the others hold numbers.
 TEXT_COLUMNS = ("network", "models")
 
 
