@@ -66,8 +66,8 @@ def training_batches(source: Source, data: Data, *, image_size: int, num_classes
 
 
 def scoring_batches(source: Source, data: Data, *, preprocessing: Preprocessing, num_classes: int,
-                    label_offset: int = 0, batch_size: int, part: tuple[int, int] | None = None,
-                    parallelism: int = PARALLELISM, prefetch: int = 2) -> ExampleStream:
+                    label_offset: int = 0, batch_size: int,
+                    part: tuple[int, int] | None = None) -> ExampleStream:
     """Every example once, in order, padded with weight 0 to whole batches.
 
     Every part yields the same number of batches. Arguments, and what is yielded, as in
@@ -77,8 +77,7 @@ def scoring_batches(source: Source, data: Data, *, preprocessing: Preprocessing,
     return _in_order(
         source, data, lambda encoded: views.scoring_crop(encoded, preprocessing,
                                                          data.max_image_pixels),
-        (size, size, 3), Labels(num_classes, label_offset), batch_size=batch_size, part=part,
-        parallelism=parallelism, prefetch=prefetch)
+        (size, size, 3), Labels(num_classes, label_offset), batch_size=batch_size, part=part)
 
 
 def view_batches(source: Source, data: Data, *, preprocessing: Preprocessing, protocol: Protocol,
@@ -99,8 +98,8 @@ def view_batches(source: Source, data: Data, *, preprocessing: Preprocessing, pr
         part=part, parallelism=min(PARALLELISM, in_flight), prefetch=1)
 
 
-def _in_order(source, data, picture, shape, labels, *, start=0, batch_size, part, parallelism,
-              prefetch):
+def _in_order(source, data, picture, shape, labels, *, start=0, batch_size, part,
+              parallelism=PARALLELISM, prefetch=2):
     """The ExampleStream of each example from `start` on, once; `picture` of the bytes alone."""
     def index_at(position):
         return tf.where(position < source.num_examples, position, -1)

@@ -8,6 +8,7 @@ pipeline and a batch on an accelerator.
 
 import functools
 import itertools
+from typing import Any
 
 import tensorflow as tf
 
@@ -35,7 +36,7 @@ NUM_DRAWS = 1 + len(RANGES)
 _TINY = 1e-30
 
 
-def colored(pixels, draws, form):
+def colored(pixels: tf.Tensor, draws: tf.Tensor, form: str) -> tf.Tensor:
     """One image recoloured and scaled; only the order drawn is computed.
 
     form: "none", "fast" (brightness and saturation) or "full" (also hue and contrast,
@@ -51,7 +52,7 @@ def colored(pixels, draws, form):
     return tf.switch_case(choice(draws[0], len(branches)), branches)
 
 
-def batch_colored(pixels, draws, form):
+def batch_colored(pixels: tf.Tensor, draws: tf.Tensor, form: str) -> tf.Tensor:
     """`colored` of each image of a batch, for a device to which all orders are cheap.
 
     Shape: [n, S, S, 3] float32 in 0..255, [n, 5] -> [n, S, S, 3] float32 in [-1, 1].
@@ -66,7 +67,7 @@ def batch_colored(pixels, draws, form):
     return result
 
 
-def finished(batch, form):
+def finished(batch: dict[str, tf.Tensor], form: str) -> tf.Tensor:
     """The images of a training batch as a network takes them, coloured here if not yet so.
 
     Shape: image [n, S, S, 3], as bytes with draws [n, 5], or as it is returned;
@@ -79,7 +80,7 @@ def finished(batch, form):
     return tf.where(good, pixels, 0.0)
 
 
-def choice(draw, count):
+def choice(draw: tf.Tensor, count: int) -> tf.Tensor:
     """The number 0 .. count - 1 that a draw in [0, 1) stands for."""
     return tf.cast(draw * count, tf.int32)
 
@@ -99,7 +100,8 @@ def _in_order(pixels, draws, order):
     return (tf.clip_by_value(recolored(pixels * (1 / 255), amounts, order), 0.0, 1.0) - 0.5) * 2.0
 
 
-def recolored(pixels, amounts, order):
+def recolored(pixels: tf.Tensor, amounts: dict[str, Any],
+              order: tuple[str, ...]) -> tf.Tensor:
     """The operations of `order` with their `amounts` (name -> number), in tf.image's meaning.
 
     What stands between two changes of contrast, when it turns the hue, is done with one way
@@ -110,7 +112,7 @@ def recolored(pixels, amounts, order):
     for is_contrast, group in itertools.groupby(order, "contrast".__eq__):
         names = list(group)
         if is_contrast:
-            pixels = contrasted(pixels, amounts["contrast"])
+            pixels = _contrasted(pixels, amounts["contrast"])
         elif "hue" in names:
             pixels = _on_hexcone(pixels, amounts, names)
         else:
@@ -119,12 +121,12 @@ def recolored(pixels, amounts, order):
     return pixels
 
 
-def brightened(pixels, delta):
+def _brightened(pixels, delta):
     """tf.image.adjust_brightness."""
     return pixels + delta
 
 
-def saturated(pixels, factor):
+def _saturated(pixels, factor):
     """tf.image.adjust_saturation without HSV: each channel's distance from the largest scaled.
 
     Shape: [..., 3], any range.
@@ -133,7 +135,7 @@ def saturated(pixels, factor):
     return high - (high - pixels) * _bounded(factor, high, low)
 
 
-def contrasted(pixels, factor):
+def _contrasted(pixels, factor):
     """tf.image.adjust_contrast: each channel's distance from its mean over the image scaled.
 
     Shape: [..., S, S, 3], any range.
@@ -142,7 +144,7 @@ def contrasted(pixels, factor):
     return (pixels - mean) * factor + mean
 
 
-_ON_CHANNELS = {"brightness": brightened, "saturation": saturated}
+_ON_CHANNELS = {"brightness": _brightened, "saturation": _saturated}
 
 
 def _on_hexcone(pixels, amounts, names):

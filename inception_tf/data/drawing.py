@@ -7,6 +7,7 @@ arithmetic, so every machine draws the same pixels.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,8 +29,8 @@ NOISE = 0.09  # amplitude of pixel noise, of 1
 HARD = 0.18  # share of pictures that are small, covered, pale and noisy at once
 
 
-def draw(label, seed):
-    """The picture of class `label` that `seed` (a sequence of ints) stands for.
+def draw(label: int, seed: Sequence[int]) -> np.ndarray:
+    """The picture of class `label` that `seed` stands for.
 
     Shape: -> [h, w, 3] uint8, h and w within SIDES.
     """

@@ -40,8 +40,11 @@ class Checked(NamedTuple):
 
 
 class Format(NamedTuple):
-    """name; signatures: (offset, bytes) that all must be there; check: (encoded, max_pixels)
-    -> Checked; decode: encoded -> [h, w, 3] uint8."""
+    """How one format is known and read.
+
+    signatures: (offset, bytes) that all must be there. check: (encoded, max_pixels) -> Checked.
+    decode: encoded -> [h, w, 3] uint8.
+    """
 
     name: str
     signatures: tuple[tuple[int, bytes], ...]
@@ -53,7 +56,7 @@ class Format(NamedTuple):
         return all(encoded[at:].startswith(mark) for at, mark in self.signatures)
 
 
-def check(encoded, max_pixels: int) -> Checked:
+def check(encoded: tf.Tensor, max_pixels: int) -> Checked:
     """The Checked of an image; its size is 0 where the format is unknown or finds a fault."""
     found = tf.cond(tf.io.is_jpeg(encoded), lambda: _check_jpeg(encoded, max_pixels),
                     lambda: _check_other(encoded, max_pixels))
@@ -72,7 +75,7 @@ def unknown_format() -> str:
     return f"not a {', '.join(names)} or {last} image"
 
 
-def decode(encoded) -> tf.Tensor:
+def decode(encoded: tf.Tensor) -> tf.Tensor:
     """All pixels of an image that `check` found no fault in, [h, w, 3] uint8."""
     return tf.cond(tf.io.is_jpeg(encoded), lambda: _decoded(encoded),
                    lambda: _decode_other(encoded))

@@ -16,7 +16,7 @@ _BLOCKS_IN_STEP = 256
 _MAX_STEPS = 1024
 
 
-def first_frame(gif):
+def first_frame(gif: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(the GIF without the other frames, [height, width], what is wrong with it or nothing).
 
     Shape: string scalar -> string scalar, [2] int32, string scalar.

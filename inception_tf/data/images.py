@@ -30,7 +30,8 @@ _NOT_READ = {
 }
 
 
-def checked_size(encoded, max_pixels=MAX_PIXELS):
+def checked_size(encoded: tf.Tensor,
+                 max_pixels: int = MAX_PIXELS) -> tuple[tf.Tensor, tf.Tensor]:
     """(encoded, [height, width]) read from the header, before anything is decoded.
 
     Shape: string scalar -> string scalar, [2] int32.
@@ -44,16 +45,20 @@ def checked_size(encoded, max_pixels=MAX_PIXELS):
         return tf.identity(encoded), tf.identity(size)
 
 
-def decode_window(encoded, size, window, least=None):
+def decode_window(encoded: tf.Tensor, size: tf.Tensor, window: tf.Tensor,
+                  least: int | None = None) -> tf.Tensor:
     """The pixels of `window` (y, x, height, width), equal to decoding all and slicing.
 
     Only the window of a JPEG is decoded, unless the file does not end with its
     end marker: then all of it, so that whether a truncated file is an error
     depends on the file and not on the window.
 
-    With `least`, a number of pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the
-    window's sides keep that many. A pixel is then about the mean of those that it stands for,
-    and the window lies within half of one of where it was asked for.
+    Args:
+        encoded, size: as `checked_size` returns them.
+        window: in pixels of the whole image.
+        least: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the window's sides keep so
+            many pixels. A pixel is then about the mean of those that it stands for, and the
+            window lies within half of one of where it was asked for.
 
     Shape: string scalar, [2] int32, [4] int32 -> [h, w, 3] uint8.
     """
@@ -72,11 +77,17 @@ def decode_window(encoded, size, window, least=None):
     return tf.ensure_shape(tf.switch_case(number, [at_full_size, *reduced]), [None, None, 3])
 
 
-def resize(pixels, size, method="bilinear", pixel_centers="half", antialias=False):
-    """Resized to `size`, a side or [height, width], whatever the aspect was.
+def resize(pixels: tf.Tensor, size: int | list, method: str = "bilinear",
+           pixel_centers: str = "half", antialias: bool = False) -> tf.Tensor:
+    """Resized, whatever the aspect was.
 
-    `pixel_centers="corner"` is TF1's geometry, in which the released weights
-    were trained; tf.image.resize has no way to ask for it.
+    Args:
+        pixels: an image.
+        size: a side, or [height, width].
+        method: of tf.image.resize; "bilinear" and "bicubic" have both geometries.
+        pixel_centers: "corner" is TF1's geometry, in which the released weights were trained;
+            tf.image.resize has no way to ask for it.
+        antialias: low-pass before shrinking.
 
     Shape: [h, w, 3] uint8 or float32 -> [S, S, 3] float32, same range.
     """
@@ -92,7 +103,7 @@ def resize(pixels, size, method="bilinear", pixel_centers="half", antialias=Fals
     return kernels[method](pixels[tf.newaxis], size, half_pixel_centers=False)[0]
 
 
-def cause_of_failure(encoded, max_pixels):
+def cause_of_failure(encoded: bytes, max_pixels: int) -> str:
     """Why these bytes could not be decoded, in a few words."""
     if not encoded:
         return "empty"

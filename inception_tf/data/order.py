@@ -5,6 +5,8 @@ keyed bijection, so nothing is buffered, nothing has to be saved, and any
 position is found at once.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 # The kernel wants three words of key and we have two, seed and epoch.
@@ -17,7 +19,8 @@ _THIRD_KEY = 0
 _ROUNDS = 16
 
 
-def example_indices(positions, num_examples, seed):
+def example_indices(positions: Sequence[int] | tf.Tensor, num_examples: int,
+                    seed: int) -> tf.Tensor:
     """The record at each position: every record exactly once per epoch.
 
     Shape: [n] int64 -> [n] int64.

@@ -37,13 +37,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split):
         for index in range(SPLITS[split]):
             label = index % len(drawing.CLASS_NAMES)
-            pixels = drawing.draw(label, picture_seed(split, index))
+            pixels = drawing.draw(label, (list(SPLITS).index(split), index))
             yield index, {"image": _jpeg(pixels), "label": label}
-
-
-def picture_seed(split, index):
-    """What `drawing.draw` makes picture `index` of `split` from."""
-    return list(SPLITS).index(split), index
 
 
 def _jpeg(pixels):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from inception_tf.config import Config
 from inception_tf.data import images
 from inception_tf.data.augment import random_window
 from inception_tf.data.batches import training_batches
 from inception_tf.data.order import example_indices
+from inception_tf.data.sources import Source
 from inception_tf.data.stream import ExampleStream, Labels, Slots
 
 BATCH_SIZE = 32
@@ -16,27 +18,38 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Speed:
-    """images_per_second by the clock; cpu_seconds of all threads an image, which holds still
-    while a machine is shared."""
+    """How fast images come.
+
+    images_per_second: wall time.
+    cpu_seconds: of all threads, per image; it changes little while a machine is shared.
+    """
 
     images_per_second: float
     cpu_seconds: float
 
-    def cores_for(self, images_per_second):
-        """Cores that do nothing else."""
+    def cores_for(self, images_per_second: float) -> float:
+        """Cores that so many images keep busy."""
         return images_per_second * self.cpu_seconds
 
 
-def pipeline_speed(source, config, color_on_device, seconds):
-    """Speed of the batches that training on `source` (a data.sources.Source) would be given."""
+def pipeline_speed(source: Source, config: Config, color_on_device: bool,
+                   seconds: float) -> Speed:
+    """Speed of the batches that training on `source` would be given.
+
+    Args:
+        source: the examples.
+        config: of the run.
+        color_on_device: leave the colours out.
+        seconds: how long to measure.
+    """
     return _speed(training_batches(
         source, config.data, image_size=config.network.image_size, seed=config.runtime.seed,
         num_classes=source.num_classes, batch_size=BATCH_SIZE, color_on_device=color_on_device),
         seconds)
 
 
-def decoding_speed(source, config, seconds):
-    """Speed of reading records and decoding the random crops alone: the pipeline's floor."""
+def decoding_speed(source: Source, config: Config, seconds: float) -> Speed:
+    """Speed of reading examples and decoding the random crops alone: the pipeline's floor."""
     data, seed = config.data, config.runtime.seed
 
     def index_at(position):

@@ -1,7 +1,7 @@
 """The stream of batches behind training and scoring: what is read when, and what is bad.
 
 The fast path decodes inside tf.data and protects nothing but the header. When
-it raises, the batch that failed is looked at record by record, the bad ones are
+it raises, the batch that failed is looked at example by example, the bad ones are
 remembered, and the pipeline starts again at that very batch: positions make
 that free, and good data pays nothing.
 """
@@ -11,25 +11,25 @@ import dataclasses
 import logging
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
 from inception_tf.data import images
+from inception_tf.data.sources import Example, Source
 from inception_tf.errors import DataError
 
 log = logging.getLogger(__name__)
 
 _open_streams = weakref.WeakSet()
 
-# Failures of one batch in which every record turns out to be good: the device
-# or the file system had a bad moment.
+# Failures of one batch whose examples all turn out to be good: the device or the file
+# system had a bad moment.
 MAX_UNEXPLAINED = 3
 # Examples named in one message.
 MAX_NAMED = 10
-
-
 # Examples decoded at once. Not tuned by tf.data: its tuning thread sleeps up to a minute,
 # and an iterator cannot be closed before it wakes (seen at the end of a run). Twice as
 # many as cores make some percent more images a second than as many (benchmarks/input.py).
@@ -37,7 +37,7 @@ PARALLELISM = 2 * (os.cpu_count() or 1)
 
 
 @atexit.register
-def close_streams():
+def close_streams() -> None:
     """Closes every stream that is still open.
 
     Threads that read ahead call Python. Left running into the interpreter's end, they
@@ -61,10 +61,11 @@ class Slots:
     high: int
 
     @property
-    def count(self):
+    def count(self) -> int:
+        """Examples of one batch."""
         return self.high - self.low
 
-    def position(self, element):
+    def position(self, element: Any) -> Any:
         """Position of the worker's n-th example; int or int64 tensor."""
         batch, slot = element // self.count, element % self.count
         return self.start + batch * self.batch_size + self.low + slot
@@ -72,16 +73,16 @@ class Slots:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """Which labels a record may carry, and what is added to them."""
+    """Which labels an example may carry, and what is added to them."""
 
     num_classes: int
     offset: int = 0
     lowest: int = 0
 
-    def check(self, record):
-        """Raises DataError when the record's label has no output."""
-        if not self.lowest <= record.label < self.num_classes:
-            raise DataError(f"{record.example_id} has label {record.label}, outside "
+    def check(self, example: Example) -> None:
+        """Raises DataError when the example's label has no output."""
+        if not self.lowest <= example.label < self.num_classes:
+            raise DataError(f"{example.example_id} has label {example.label}, outside "
                             f"{self.lowest}..{self.num_classes - 1}")
 
 
@@ -91,14 +92,27 @@ class ExampleStream:
     A context that closes it: threads read ahead. For another pass take `rewound`: each stream
     leaves megabytes of graphs in TensorFlow, which never go.
 
-    picture: (encoded, position) -> dict of tensors like `picture_specs`; zeros stand for a bad one.
     bad_examples: example id -> cause, of all found so far.
+
+    Args:
+        source: the examples.
+        index_at: position -> index of the example, -1 for padding.
+        picture: (encoded, position) -> dict of tensors like `picture_specs`.
+        slots: which positions a batch holds.
+        picture_specs: zeros of these stand for a bad example.
+        labels: which are allowed.
+        max_bad_examples: more of them raise DataError.
+        max_pixels: an image of more is bad.
+        num_batches: None for an endless stream.
+        parallelism, prefetch: speed only, never what comes.
     """
 
-    def __init__(self, source, index_at, picture, slots, *, picture_specs, labels, max_bad_examples,
-                 max_pixels, num_batches=None, parallelism=PARALLELISM, prefetch=2):
-        self.bad_examples = {}
-        self._bad_indices = set()
+    def __init__(self, source: Source, index_at: Callable, picture: Callable, slots: Slots, *,
+                 picture_specs: dict[str, tf.TensorSpec], labels: Labels, max_bad_examples: int,
+                 max_pixels: int, num_batches: int | None = None, parallelism: int = PARALLELISM,
+                 prefetch: int = 2):
+        self.bad_examples: dict[str, str] = {}
+        self._bad_indices: set[int] = set()
         self._source = source
         self._index_at = index_at
         # Traced once: a pipeline that starts again would trace it again.
@@ -117,16 +131,16 @@ class ExampleStream:
         self._from_first = self._pipeline()
         self._iterator: Any = None  # made for the first batch that is asked for
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __iter__(self):
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self):
+    def __next__(self) -> dict[str, tf.Tensor]:
         unexplained = 0
         if self._iterator is None:
             self._start()
@@ -145,7 +159,7 @@ class ExampleStream:
                 self._next_batch += 1
                 return batch
 
-    def close(self):
+    def close(self) -> None:
         """Ends reading ahead."""
         self._iterator = iter(())
 
@@ -190,16 +204,20 @@ class ExampleStream:
                 for name, spec in self._picture_specs.items()}
 
     def _read(self, index):
-        """(encoded, label, good, id) of a record; nothing and False for padding and bad ones."""
+        """(encoded, label, good, id) of an example; nothing and False for padding and bad ones."""
         if index < 0 or int(index) in self._bad_indices:
             return b"", np.int32(self._labels.offset), np.False_, b""
-        record = self._source.read(int(index))
-        self._labels.check(record)
-        label = np.int32(record.label + self._labels.offset)
-        return record.encoded, label, np.True_, record.example_id.encode()
+        example = self._read_checked(int(index))
+        label = np.int32(example.label + self._labels.offset)
+        return example.encoded, label, np.True_, example.example_id.encode()
+
+    def _read_checked(self, index):
+        example = self._source.read(index)
+        self._labels.check(example)
+        return example
 
     def _find_bad_examples(self):
-        """Looks at each record of the batch that failed; whether any was bad.
+        """Looks at each example of the batch that failed; whether any was bad.
 
         Raises: DataError of the source or of a label, and when there are now
             more bad examples than allowed.
@@ -216,15 +234,14 @@ class ExampleStream:
     def _is_bad(self, index, position):
         if index < 0 or index in self._bad_indices:
             return False
-        record = self._source.read(index)
-        self._labels.check(record)
+        example = self._read_checked(index)
         try:
-            self._picture(tf.constant(record.encoded), position)
+            self._picture(tf.constant(example.encoded), position)
         except tf.errors.OpError:
-            cause = images.cause_of_failure(record.encoded, self._max_pixels)
-            self.bad_examples[record.example_id] = cause
+            cause = images.cause_of_failure(example.encoded, self._max_pixels)
+            self.bad_examples[example.example_id] = cause
             self._bad_indices.add(index)
-            log.warning("bad example %s: %s", record.example_id, cause)
+            log.warning("bad example %s: %s", example.example_id, cause)
             return True
         return False
 
