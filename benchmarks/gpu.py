@@ -1,16 +1,15 @@
-"""The networks on a GPU without TensorFlow, under Keras' other backends, beside timm's.
+"""The networks on a GPU without TensorFlow, under Keras' other backends, against timm's.
 
     python -m benchmarks.gpu [--quick]
 
 The released Inception-ResNet-v2 at 299x299, channels last, bfloat16 (training: float32 weights and
-bfloat16 arithmetic; inference: all bfloat16), random images that lie on the device. A training step
-is loss, gradients and SGD with momentum, the same for all. Each measurement is a process of its
-own, so that its peak memory is its own and one that does not fit fails alone; the first is made
-again at the end and says how far the machine drifted. Every row is kept as it is found: the same
-command goes on where it was stopped, as long as commit and chip are the same. The floor is the
-multiply-adds (three times them for a training step) at the rate of a bfloat16 matrix product in
-the same run. Nothing here imports TensorFlow. The quick form runs on a CPU, with a small network
-of ours.
+bfloat16 arithmetic; inference: all bfloat16), on random images that are already on the device. A
+training step is loss, gradients and SGD with momentum, the same for all. Each measurement has its
+own process, so that peak memory is its own and one that does not fit fails alone; the first is
+repeated at the end and shows how far the machine drifted. Rows are kept as they are measured: the
+same command resumes, as long as commit and chip are the same. The floor is the multiply-adds (three
+times as many for a training step) at the rate of a bfloat16 matrix product in the same run. Nothing
+here imports TensorFlow. The quick form runs on a CPU, with a small network.
 """
 
 import importlib.util
@@ -19,19 +18,11 @@ import json
 import re
 
 from benchmarks import harness
-from benchmarks.serving import MULTIPLY_ADDS
+from benchmarks.gpu_cases import CASES, answer
 
-# name: function in gpu_cases.py, framework it runs on (also Keras' backend), compiled.
-CASES = {
-    "ours, JAX": ("ours_jax", "jax", True),
-    "ours, PyTorch": ("ours_torch", "torch", False),
-    "ours, PyTorch, torch.compile": ("ours_torch", "torch", True),
-    "timm, PyTorch": ("timm_torch", "timm", False),
-    "timm, PyTorch, torch.compile": ("timm_torch", "timm", True),
-}
-# What is timed: how many times the multiply-adds of one pass it takes.
+# What is timed -> its cost in forward passes.
 KINDS = {"training": 3, "inference": 1}
-# torch.compile takes minutes a graph: it is tried at the first of them only.
+# torch.compile takes minutes a graph: it is measured at the first only.
 BATCHES = (128, 256, 64)
 # Compiling for a CPU takes minutes and says nothing of a GPU.
 QUICK_CASES = ("ours, JAX", "ours, PyTorch", "timm, PyTorch")
@@ -41,9 +32,7 @@ def main():
     """Prints a line a measurement; keeps the result."""
     arguments = harness.arguments(__doc__, child="", kind="", batch=0)
     if arguments.child:
-        from benchmarks import gpu_cases
-
-        return print(json.dumps(gpu_cases.answer(
+        return print(json.dumps(answer(
             arguments.child, arguments.kind, arguments.batch, arguments.quick)))
     names = QUICK_CASES if arguments.quick else tuple(CASES)
     missing = {name: f"{CASES[name][1]} is not installed" for name in names
@@ -64,14 +53,14 @@ def main():
 
 
 def _kept():
-    """The result at hand of this commit; empty without one."""
+    """The result so far of this commit; empty if there is none."""
     path = harness.RESULTS / "gpu.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     return found if found.get("machine", {}).get("commit") == harness.commit() else {}
 
 
 def take_turns(names, result, quick):
-    """Fills `result`: "kinds": kind -> batch -> case -> row, "drift": of the first, end / start."""
+    """Fills `result`: "kinds": kind -> batch -> case -> row, "drift": end / start of the first."""
     for kind, batch, name in plan(names, quick):
         rows = result["kinds"][kind].setdefault(str(batch), {})
         if "images_per_second" not in rows.get(name, ()):
@@ -87,7 +76,7 @@ def take_turns(names, result, quick):
 
 
 def plan(names, quick):
-    """(kind, batch, name) of every measurement, in the order they are made."""
+    """(kind, batch, name) of every measurement, in order."""
     batches = (2,) if quick else BATCHES
     eager = [name for name in names if "torch.compile" not in name]
     yield from itertools.product(KINDS, batches, eager)
@@ -95,7 +84,7 @@ def plan(names, quick):
 
 
 def _row(name, kind, batch, chip, quick):
-    """What one process found, or why nothing."""
+    """What one process measured, or why it failed."""
     try:
         found = ask(name, kind, batch, quick)
     except RuntimeError as error:
@@ -103,13 +92,13 @@ def _row(name, kind, batch, chip, quick):
         print(f"{kind}, batch {batch}, {name}: {row['failed']}", flush=True)
         return row
     rates = harness.spread([batch / s for s in found["seconds"]])
-    operations = 2 * KINDS[kind] * MULTIPLY_ADDS
+    operations = 2 * KINDS[kind] * harness.MULTIPLY_ADDS
     row = {"images_per_second": rates, "peak_mib": found["peak_mib"],
            "first_call_seconds": found["first_call_seconds"],
            "matrix_share": rates["median"] * operations / (1e12 * chip["matrix_tflops"])}
     print(f"{kind}, batch {batch}, {name}: {rates['median']:.1f} images/s, "
           f"{row['peak_mib']:.0f} MiB"
-          # The quick form's network has fewer multiply-adds than are counted here.
+          # The quick form's network has fewer multiply-adds than MULTIPLY_ADDS.
           + f", {100 * row['matrix_share']:.1f} % of the matrix rate" * (not quick), flush=True)
     return row
 
@@ -122,14 +111,14 @@ def _reason(text):
 
 
 def ask(name, kind, batch, quick):
-    """What a process of its own says of a case (gpu_cases.answer), and its peak memory."""
+    """What a case's own process answers (gpu_cases.answer), and its peak memory."""
     _, framework, _ = CASES[name]
     backend = "jax" if framework == "jax" else "torch"
     words = ["-m", "benchmarks.gpu", f"--child={name}", f"--kind={kind}", f"--batch={batch}",
              *["--quick"] * quick]
     run = harness.process(words, {"KERAS_BACKEND": backend,
                                   "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"})
-    # Of a CPU the peak is that of the process.
+    # On a CPU the peak is that of the process.
     return {"peak_mib": run["peak_mib"], **json.loads(run["output"].splitlines()[-1])}
 
 

@@ -1,37 +1,30 @@
 """What one process of benchmarks/gpu.py does: a network's steps, or the chip's own rate.
 
-A case is (step, wait): `step` starts one on images that lie on the device, `wait` returns when all
-that were started have ended.
+A case is (step, wait): `step` starts a step on images that are on the device, `wait` returns when
+all that were started have ended.
 """
 
 import functools
 import time
 
-from benchmarks.gpu import CASES
-
 CLASSES = 1000
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
-# Steps between two looks at the clock, and looks.
+# Steps that are timed together, and how often.
 STEPS, TURNS = 10, 5
 
 
 def answer(name, kind, batch, quick):
-    """What the process of this name is asked for: JSON-able."""
-    function, framework, compiled = CASES[name]
+    """The measurement of a case, or with kind "chip" the rate of the device: JSON-able."""
+    make, framework, compiled = CASES[name]
     if kind == "chip":
         return (jax_chip if framework == "jax" else torch_chip)(256 if quick else 8192)
-    step, wait = function_of(function)(kind == "training", batch, compiled, quick)
+    step, wait = make(kind == "training", batch, compiled, quick)
     first = seconds_of(step, wait, 1)
     if quick:
         return {"seconds": [first], "first_call_seconds": first}
     seconds_of(step, wait, STEPS)
     return {"seconds": [seconds_of(step, wait, STEPS) for _ in range(TURNS)],
             "first_call_seconds": first, **_device_peak(framework)}
-
-
-def function_of(name):
-    """The case of that name."""
-    return {f.__name__: f for f in (ours_jax, ours_torch, timm_torch)}[name]
 
 
 def seconds_of(step, wait, steps):
@@ -45,7 +38,7 @@ def seconds_of(step, wait, steps):
 
 
 def _network(training, quick):
-    """Ours, giving logits, and the side of its images."""
+    """(our network, which gives logits, side of its images)."""
     import keras
 
     from inception_tf import nets
@@ -68,7 +61,7 @@ def ours_jax(training, batch, compiled, quick):
     weights, others = ([v.value for v in group] for group in
                        (model.trainable_variables, model.non_trainable_variables))
     if training:
-        # The state is given back in the buffers it came in.
+        # The state is returned in its own buffers.
         update = jax.jit(functools.partial(_jax_update, model), donate_argnums=0)
         held = [(weights, others, [jnp.zeros_like(w) for w in weights])]
 
@@ -123,7 +116,7 @@ def timm_torch(training, batch, compiled, quick):
 
 
 def _torch_case(forward, parameters, shape, training, compiled, autocast):
-    """autocast: bfloat16 arithmetic for a model that does not see to it itself."""
+    """autocast: bfloat16 arithmetic for a model that has no dtype policy of its own."""
     import torch
 
     torch.backends.cudnn.benchmark = True
@@ -147,6 +140,16 @@ def _torch_case(forward, parameters, shape, training, compiled, autocast):
             forward(images)
 
     return train if training else infer, _torch_wait
+
+
+# name: (its function, framework it runs on, compiled).
+CASES = {
+    "ours, JAX": (ours_jax, "jax", True),
+    "ours, PyTorch": (ours_torch, "torch", False),
+    "ours, PyTorch, torch.compile": (ours_torch, "torch", True),
+    "timm, PyTorch": (timm_torch, "timm", False),
+    "timm, PyTorch, torch.compile": (timm_torch, "timm", True),
+}
 
 
 def _torch_device():

@@ -1,15 +1,14 @@
-"""How time grows with image size, batch, width and depth, beside the multiply-adds.
+"""How time grows with image size, batch, width and depth, compared with the multiply-adds.
 
     python -m benchmarks.growth [--quick]
 
-Inception-ResNet-v2 as the paper draws it, at half its width with a fifth of its blocks, and from
-there one setting at a time. Timed are a whole update of training (loss, gradients, clipping,
-RMSProp, averages: what a run pays) and inference (floats in, probabilities out), per image. The
-points of one setting take turns. Each is compared with the smallest by its time per multiply-add,
-round by round, on the clock and in seconds of the processor: 1 grows as the multiply-adds do, above
-1 faster. A row that is above 1 in every round by both is marked. The floor is the multiply-adds,
-three times them for an update, at the rate of a matrix product in the same run. Writes
-results/growth.json and draws results/growth.png.
+Inception-ResNet-v2 as the paper draws it, at half its width with a fifth of its blocks; from there
+one setting changes at a time. Timed, per image: a whole update of training (loss, gradients,
+clipping, RMSProp, averages) and inference (floats in, probabilities out). The points of one setting
+take turns. Each is compared with the smallest by its time per multiply-add, round by round, in wall
+and CPU seconds: 1 grows as the multiply-adds do, above 1 faster. A row above 1 in every round by
+both is marked. The floor is the multiply-adds (three times as many for an update) at the rate of a
+matrix product in the same run. Writes results/growth.json and results/growth.png.
 """
 
 import dataclasses
@@ -34,7 +33,7 @@ class Point:
     repeats: tuple = (1, 2, 1)
 
 
-# Axis: (unit, what stands on it -> the point), smallest first.
+# Axis: (unit, value -> point), smallest first.
 AXES = {
     "image size": ("pixels", {s: Point(image_size=s) for s in (149, 299, 448)}),
     "batch": ("images", {b: Point(batch=b) for b in (1, 2, 4, 8, 16)}),
@@ -43,7 +42,7 @@ AXES = {
 }
 ROUNDS = 7
 QUICK = {"image size": ("pixels", {s: Point(s, 2, 0.07, (1, 1, 1)) for s in (75, 107)})}
-# What is timed, and how many times the multiply-adds of inference it takes.
+# What is timed -> its cost in forward passes.
 KINDS = {"update": 3, "inference": 1}
 
 
@@ -81,7 +80,7 @@ def measure(points, built, rounds, gflops):
     """
     cases = {(value, kind): call for value, point in points.items()
              for kind, call in built(point)[1].items()}
-    turns = harness.interleaved_clocks(cases, rounds)
+    turns = harness.interleaved(cases, rounds)
     multiply_adds = {value: built(point)[0] for value, point in points.items()}
     first = next(iter(points))
     rows = []
@@ -96,7 +95,7 @@ def measure(points, built, rounds, gflops):
             row[kind] = {
                 "ms": harness.spread([1e3 * s / points[value].batch
                                       for s in turns[value, kind]["wall"]]),
-                "floor_ms": 1e3 * 2 * passes * count / (1e9 * gflops),
+                "floor_ms": 1e3 * passes / harness.floor_rate(gflops, count),
                 "per_multiply_add": {k: harness.spread(v) for k, v in relative.items()},
                 "grows_faster": min(map(min, relative.values())) > 1,
             }
@@ -169,6 +168,6 @@ def _draw_axis(panel, name, axis):
 
 if __name__ == "__main__":
     import_tensorflow()  # as the commands do
-    # TensorFlow warns of graphs traced again and again; here each point is one.
+    # TensorFlow warns of repeated tracing; here each point is a graph of its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.exit(not main())

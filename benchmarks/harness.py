@@ -1,8 +1,8 @@
-"""What every benchmark shares: turns A B A B, medians with spread, peak memory, the machine.
+"""What every benchmark shares: interleaved runs, medians with spread, peak memory, the machine.
 
 `python -m benchmarks.NAME` writes results/NAME.json; with --quick it runs the smallest case
-for its plumbing and keeps nothing. These machines are shared and noisy: ratios of medians
-from one run are meant to be quoted, absolute times are not.
+and keeps nothing. Shared machines are noisy: quote ratios of medians from one run, not
+absolute times.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("tensorflow", "keras", "numpy", "jax", "torch", "timm", "onnxruntime", "openvino",
             "ai-edge-litert")
+# Of one image through the released Inception-ResNet-v2 at 299x299 (tests/unit/test_nets_counts.py).
+MULTIPLY_ADDS = 13_156_000_000
 
 
 def arguments(description, **flags):
@@ -33,52 +36,53 @@ def arguments(description, **flags):
     return parser.parse_args()
 
 
+def clocked(call):
+    """Seconds of a call: {"wall": ..., "cpu": of all threads, stable while a machine is shared}."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
 def interleaved(cases, rounds, warmup=1):
-    """Seconds of each of `cases` (name -> callable), round by round in turn: name -> list."""
-    clocks = interleaved_clocks(cases, rounds, warmup)
-    return {name: seconds["wall"] for name, seconds in clocks.items()}
-
-
-def interleaved_clocks(cases, rounds, warmup=1):
-    """As `interleaved`, on two clocks: name -> {"wall": list, "cpu": list}.
-
-    The processor's seconds, of all threads, hold still while a machine is shared.
-    """
+    """Times `cases` (name -> callable) in turn, round by round: name -> {"wall", "cpu": list}."""
     seconds = {name: {"wall": [], "cpu": []} for name in cases}
     for number in range(warmup + rounds):
         for name, call in cases.items():
-            started, cpu = time.perf_counter(), time.process_time()
-            call()
-            if number >= warmup:
-                seconds[name]["wall"].append(time.perf_counter() - started)
-                seconds[name]["cpu"].append(time.process_time() - cpu)
+            for clock, value in clocked(call).items():
+                if number >= warmup:
+                    seconds[name][clock].append(value)
     return seconds
 
 
 def spread(values):
-    """Median, least and greatest of some numbers."""
+    """Median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def matrix_rate(side):
-    """GFLOP/s of a float32 matrix product, the best of a few: the rate of every floor."""
+    """GFLOP/s of a float32 matrix product, the best of five: the rate of every floor."""
     import numpy as np
 
     a = np.ones((side, side), np.float32)
-    seconds = interleaved({"product": lambda: a @ a}, rounds=5, warmup=0)["product"]
-    return 2 * side**3 / min(seconds) / 1e9
+    seconds = min(clocked(lambda: a @ a)["wall"] for _ in range(5))
+    return 2 * side**3 / seconds / 1e9
+
+
+def floor_rate(gflops, multiply_adds=MULTIPLY_ADDS):
+    """Images per second if all their multiply-adds ran at the rate of a matrix product."""
+    return 1e9 * gflops / (2 * multiply_adds)
 
 
 def ratio(numerators, denominators):
-    """Median of the ratios pair by pair: it holds when the machine's speed drifts."""
+    """Median of the pairwise ratios, in which a drift of the machine's speed cancels."""
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
 def process(words, environment=None):
     """Runs `python WORDS`; its output, wall seconds and peak resident memory in MiB.
 
-    A child's peak is never below its parent's when it starts: call this from a process that
-    has loaded nothing large. Of a process with children it is the largest one's.
+    A child's peak starts at its parent's: call this from a process that has loaded nothing
+    large. For a process with children it is that of the largest.
     """
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
@@ -96,18 +100,31 @@ def process(words, environment=None):
             "peak_mib": usage.ru_maxrss / 1024}
 
 
+def call(module, function, *arguments):
+    """Runs a function of benchmarks/MODULE.py in its own process; what it returned, as text."""
+    code = (f"import sys; from benchmarks.{module} import {function}; "
+            f"print({function}(*sys.argv[1:]))")
+    return process(["-c", code, *map(str, arguments)])["output"].splitlines()[-1]
+
+
+def peak_mib():
+    """Peak resident memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 class Child:
-    """A process of `python WORDS` that answers every line it gets with `answer JSON`."""
+    """A process of `python WORDS` that calls `answer_questions`; `error`: why it cannot."""
 
     def __init__(self, words, environment=None):
         self._process = subprocess.Popen(
             [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(environment or {})})
+        self.error = self.ask("error")
 
-    def ask(self, question):
-        """Its answer; a text when its process has ended, as one killed for memory does."""
+    def ask(self, *question):
+        """Its answer; a text if the process has ended, for example killed for memory."""
         try:
-            print(question, file=self._process.stdin, flush=True)
+            print(json.dumps(question), file=self._process.stdin, flush=True)
             for line in self._process.stdout:
                 if line.startswith("answer "):
                     return json.loads(line.removeprefix("answer "))
@@ -124,8 +141,57 @@ class Child:
             self._process.communicate()
 
 
+def answer_questions(make):
+    """The other side of Child, until standard input ends.
+
+    make: gives question -> function; an exception it raises for a missing package is the `error`.
+    """
+    answers, error = {}, ""
+    try:
+        answers = make()
+    except (ImportError, OSError, RuntimeError) as missing:  # torchvision built for another torch
+        error = str(missing)
+    answers |= {"error": lambda: error, "peak": peak_mib}
+    for line in sys.stdin:
+        question, *values = json.loads(line)
+        print("answer " + json.dumps(answers[question](*values)), flush=True)
+
+
+def photograph():
+    """A photograph of 512 x 600 that comes with matplotlib, as a PIL image."""
+    from matplotlib import cbook
+    from PIL import Image
+
+    return Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+
+
+@contextlib.contextmanager
+def children(makers):
+    """Starts a Child for each name -> function: (cases that can be measured, name -> why not)."""
+    with contextlib.ExitStack() as stack:
+        cases, missing = {}, {}
+        for name, make in makers.items():
+            child = stack.enter_context(make())
+            (missing if child.error else cases)[name] = child.error or child
+            if child.error:
+                print(f"{name}: not measured: {child.error}", flush=True)
+        yield cases, missing
+
+
+def answers_of(cases, missing, *question):
+    """(name, answer) of each Child in `cases`; one whose process has ended moves to `missing`."""
+    for name, child in list(cases.items()):
+        answer = child.ask(*question)
+        if isinstance(answer, str):
+            missing[name] = answer
+            del cases[name]
+            print(f"{name}: not measured: {answer}", flush=True)
+        else:
+            yield name, answer
+
+
 def version(package):
-    """Its version, or None where it is not installed."""
+    """Its version; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -133,7 +199,7 @@ def version(package):
 
 
 def machine():
-    """What ran it: processor, cores, memory, versions, commit, settings of threads."""
+    """Processor, cores, memory, versions, commit, thread settings."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -147,7 +213,7 @@ def machine():
 
 
 def keep(name, result, quick):
-    """Writes results/NAME.json with the machine's description, unless `quick`; returns `result`."""
+    """`result` with the machine's description; written to results/NAME.json unless `quick`."""
     result = {"machine": machine(), **result}
     if not quick:
         RESULTS.mkdir(exist_ok=True)
@@ -156,7 +222,7 @@ def keep(name, result, quick):
 
 
 def commit():
-    """Of the checkout this file lies in, "-dirty" where files differ; "unknown" outside of one."""
+    """Of the checkout this file is in, "-dirty" if files differ; "unknown" outside a checkout."""
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"],

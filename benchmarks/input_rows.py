@@ -1,11 +1,12 @@
-"""What the rows of benchmarks/input.py do: each gives a function that makes so many images."""
+"""What the rows of benchmarks/input.py do: each gives a function that makes a number of images."""
 
 import functools
 import io
+import resource
+import time
 
 import tensorflow as tf
 
-from benchmarks.input import BATCH, CORES, SIZE
 from inception_tf.config import Data
 from inception_tf.data.augment import random_crop, random_window
 from inception_tf.data.color import colored
@@ -13,11 +14,39 @@ from inception_tf.data.stream import PARALLELISM
 from inception_tf.data.views import Preprocessing, scoring_crop
 from inception_tf.runtime.memory import keep_freed_memory
 
+SIZE, BATCH, CORES = 299, 32, 2
+
+
+def answers(name, folder, warmup):
+    """A row's answers for harness.answer_questions, after it has made `warmup` images."""
+    make = ROWS[name]([path.read_bytes() for path in sorted(folder.iterdir())])
+    make(warmup)
+    return {"measure": functools.partial(measured, make)}
+
+
+def measured(make, count):
+    """Images per second, CPU milliseconds an image and peak memory of make(count)."""
+    started, cpu = time.perf_counter(), _cpu_seconds()
+    make(count)
+    seconds = time.perf_counter() - started
+    own, child = (usage.ru_maxrss for usage in _usages())
+    return {"images_per_second": count / seconds, "cpu_ms": 1e3 * (_cpu_seconds() - cpu) / count,
+            "peak_mib": (own + CORES * child) / 1024}
+
+
+def _cpu_seconds():
+    return sum(usage.ru_utime + usage.ru_stime for usage in _usages())
+
+
+def _usages():
+    """Of this process and of the children that have ended."""
+    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+
 
 def mapped(function, encoded, own_memory=False):
     """A row: `function` (encoded, index) -> tensor under tf.data, parallel, in order, batched.
 
-    own_memory: with the allocator's settings that the commands of this package make.
+    own_memory: with the allocator settings of this package's commands.
     """
     if own_memory:
         keep_freed_memory()
@@ -25,7 +54,7 @@ def mapped(function, encoded, own_memory=False):
     options = tf.data.Options()
     options.autotune.enabled = False
 
-    # As long as the turn: what an endless one has read ahead would be paid for and thrown away.
+    # As long as the turn: what an endless one reads ahead would be measured and thrown away.
     @functools.cache
     def dataset(count):
         mapped = tf.data.Dataset.range(count).map(
@@ -51,7 +80,7 @@ def decode_crop(encoded, index):
 
 
 def ours(color):
-    """What training maps over its records, as a row."""
+    """A row: what training maps over its records."""
     def function(encoded, index):
         key = tf.stack([tf.constant(0, tf.int64), index])
         return colored(*random_crop(encoded, key, Data(color=color), SIZE), color)
@@ -64,7 +93,7 @@ def scoring(encoded, index):
 
 
 def slim(color, own_memory=False):
-    """TF-slim's distortion as published, as a row."""
+    """A row: TF-slim's distortion as published."""
     def function(encoded, index):
         draws = tf.unstack(tf.random.stateless_uniform([7], [0, index]))
         image = tf.image.convert_image_dtype(tf.io.decode_jpeg(encoded, channels=3), tf.float32)
@@ -80,7 +109,7 @@ def slim(color, own_memory=False):
 
 
 def _slim_resize(image, draw, color):
-    """One of four methods in the full form, only the one drawn."""
+    """By the drawn one of four methods in the full form."""
     methods = ("bilinear", "nearest", "bicubic", "area") if color == "full" else ("bilinear",)
     return tf.switch_case(tf.cast(draw * len(methods), tf.int32), [
         functools.partial(tf.image.resize, image, [SIZE, SIZE], method) for method in methods])
@@ -100,7 +129,7 @@ def _slim_colors(image, draws, color):
 
 
 def torchvision(encoded):
-    """Crop, flip and scaling in worker processes, one a core, as a row."""
+    """A row: crop, flip and scaling in worker processes, one per core."""
     import torch
     from PIL import Image
     from torchvision import transforms

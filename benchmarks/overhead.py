@@ -2,14 +2,14 @@
 
     python -m benchmarks.overhead [--quick]
 
-Time: a whole update beside the bare loss and gradients of the same batch on the same replicas (the
-floor), in turn; what remains is reduction, clipping, the look for non-finite numbers, optimizer,
+Time: a whole update against the bare loss and gradients of the same batch on the same replicas (the
+floor), interleaved; the rest is reduction, clipping, the check for non-finite numbers, optimizer,
 averages and the call itself. On one device, on two logical CPUs of one process, and on two workers
-on loopback with a core each. With more than one replica it includes the wait for the slower one,
-and on one machine no real network.
+on loopback with a core each. With more than one replica it includes the wait for the slower one;
+on one machine there is no real network.
 
-Bytes: what each of two workers sends an update (counters of the loopback device, so nothing else
-may talk on it meanwhile), beside the network's parameters.
+Bytes: what each of two workers sends per update (counters of the loopback device, so nothing else
+may use it meanwhile), against the size of the network's parameters.
 """
 
 import json
@@ -57,7 +57,7 @@ def main():
 
 
 def _run(words, num_workers):
-    """What `python WORDS` found; of several workers, the first."""
+    """What `python WORDS` printed; with several workers, the first."""
     from inception_tf.commands.launch import free_ports
     from inception_tf.runtime.cluster import Cluster
 
@@ -69,7 +69,7 @@ def _run(words, num_workers):
 
 
 def _take_devices(strategy):
-    """The cluster of this process, after it took a core of its own or made two logical CPUs."""
+    """The cluster of this process, after it took its own core or made two logical CPUs."""
     from inception_tf.runtime.cluster import read_cluster
 
     cluster = read_cluster(os.environ)
@@ -87,7 +87,7 @@ def _take_devices(strategy):
 def measure(preset, settings, strategy, updates, rounds, cluster):
     """Seconds of an update, whole and bare, and the share outside loss and gradients.
 
-    Of several workers also the bytes that each sends an update.
+    With several workers also the bytes that each sends per update.
     """
     step, batches = step_and_batches(preset, settings, strategy, cluster)
     one_bare = _bare_update(step, batches)
@@ -99,7 +99,8 @@ def measure(preset, settings, strategy, updates, rounds, cluster):
         for _ in range(updates):
             one_bare()
 
-    seconds = harness.interleaved({"whole": whole, "bare": bare}, rounds, warmup=2)
+    clocks = harness.interleaved({"whole": whole, "bare": bare}, rounds, warmup=2)
+    seconds = {name: found["wall"] for name, found in clocks.items()}
     row = {
         "replicas": step.strategy.num_replicas_in_sync,
         "update": harness.spread([s / updates for s in seconds["whole"]]),
@@ -153,7 +154,7 @@ def _bare_update(step, batches):
     def on_replica(batch):
         statistics = [tf.convert_to_tensor(v.value) for v in step.state.statistics]
         gradients, changed, sums = step.replica_pass(batch, 0, statistics)
-        # Read, so that nothing is left out as unused.
+        # Summed, so that nothing is pruned as unused.
         return tf.add_n([tf.reduce_sum(t[..., :1]) for t in gradients + changed]) + sums["loss"]
 
     @tf.function

@@ -1,14 +1,14 @@
-"""A folder of JPEGs to sorted classes beside the network alone: what reading and decoding cost.
+"""A folder of JPEGs to sorted classes against the network alone: what reading and decoding cost.
 
     python -m benchmarks.predict [--quick]
 
-A round times two things after each other, in one process:
-  network   the compiled network on as many images, in the same batches, that lie ready
-  predict   the files, through `serving.predict.predictions`: read, decode, cut, network; classes
-            sorted, as for the five best, and nothing printed
-and the ratio of the two, on the clock and in seconds of the processor (of all threads); medians
-over rounds. Photographs of 500x375 pixels. The network alone is the floor of what the files can
-take; its own is the multiply-adds at the rate of a matrix product in the same run.
+A round times two things one after the other, in one process:
+  network   the compiled network on as many images in memory, in the same batches
+  predict   the files, through `serving.predictor.predictions`: read, decode, cut, network;
+            classes sorted, nothing printed
+and the ratio of the two in wall and CPU seconds (of all threads); medians over rounds.
+Photographs of 500x375 pixels. The network alone is the floor of the files; its own floor is the
+multiply-adds at the rate of a matrix product in the same run.
 """
 
 import sys
@@ -16,8 +16,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from matplotlib import cbook
-from PIL import Image
 
 from benchmarks import harness
 from inception_tf.commands.shell import import_tensorflow
@@ -35,7 +33,7 @@ def main():
     for name, case in (QUICK if arguments.quick else CASES).items():
         result["cases"][name] = row = measure(*case)
         floor = row["floor_images_per_second"] = (
-            1e9 * result["matrix_gflops"] / (2 * row["multiply_adds"]))
+            harness.floor_rate(result["matrix_gflops"], row["multiply_adds"]))
         print(f"{name}: network / predict = {row['ratio']:.3f} by the clock, "
               f"{row['cpu_ratio']:.3f} by CPU seconds; "
               f"{row['images_per_second']['predict']:.1f} images/s, floor {floor:.1f}", flush=True)
@@ -54,7 +52,7 @@ def measure(settings, files, rounds):
              for i in range(0, files, predictor_module.BATCH_SIZE)]
     with tempfile.TemporaryDirectory() as folder:
         paths = write_photographs(Path(folder), files)
-        clocks = harness.interleaved_clocks({
+        clocks = harness.interleaved({
             "network": lambda: [predictor.probabilities(images[:n]) for n in sizes],
             "predict": lambda: [p.probabilities.argsort()
                                 for p in predictor_module.predictions(predictor, paths)],
@@ -72,7 +70,7 @@ def measure(settings, files, rounds):
 
 def write_photographs(folder, count):
     """Paths of `count` JPEGs of one photograph, each cut and compressed a little differently."""
-    photograph = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    photograph = harness.photograph()
     paths = []
     for i in range(count):
         x = i % 12

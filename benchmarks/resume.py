@@ -1,11 +1,11 @@
-"""Does going on cost the same wherever in the epoch it happens, in time and memory?
+"""Does resuming cost the same anywhere in the epoch, in time and memory?
 
     python -m benchmarks.resume [--quick]
 
 A data set of 200,000 small records in 64 files, prepared by TFDS as ArrayRecord and as TFRecord.
-Two checkpoints of one run, at 0 % and at 95 % of an epoch; from each, in turn, a process goes on,
-makes one update and ends. The beginning of the epoch is the floor. The TFRecord index of record
-offsets is made before, and its rate says what ImageNet's would take.
+Two checkpoints of one run, at 0 % and at 95 % of an epoch; from each, interleaved, a process
+resumes, makes one update and ends. The start of the epoch is the floor. The TFRecord index of
+record offsets is made before; its rate gives an estimate for ImageNet.
 """
 
 import io
@@ -33,21 +33,16 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for file_format in ("array_record", "tfrecord"):
             data_dir = Path(folder) / file_format
-            harness.process(["-c", PREPARE, str(data_dir), file_format, str(records), str(files)])
+            harness.call("resume", "prepare", data_dir, file_format, records, files)
             row = {} if file_format == "array_record" else _index(data_dir)
             row |= _measure(Path(folder) / f"runs_{file_format}", data_dir, records, *rounds)
             result["formats"][file_format] = row
-            print(f"{file_format}: going on at 95 % takes {row['ratio']:.3f} of the time at 0 %, "
+            print(f"{file_format}: resuming at 95 % takes {row['ratio']:.3f} of the time at 0 %, "
                   f"peak memory {row['peak_ratio']:.3f}", flush=True)
     return harness.keep("resume", result, arguments.quick)
 
 
-# In a process of its own: a child's peak memory is never below that of its parent.
-PREPARE = "import sys; from benchmarks.resume import prepare; prepare(*sys.argv[1:])"
-INDEX = "import sys; from benchmarks.resume import index; print(index(sys.argv[1]))"
-MOVE = "import sys; from benchmarks.resume import move; move(*sys.argv[1:])"
-
-
+# The next three run in processes of their own: a child's peak memory starts at its parent's.
 def prepare(data_dir, file_format, records, files):
     """Writes the set `tiles`: `records` small JPEGs of ten classes, and a few to score."""
     import numpy as np
@@ -95,7 +90,7 @@ def index(data_dir):
 
 
 def move(model_dir, step):
-    """Makes the checkpoint of step 1 one of `step`, as if it had been trained until there."""
+    """Makes the checkpoint of step 1 one of `step`, as if training had reached it."""
     import numpy as np
 
     from inception_tf.runs import checkpoint
@@ -108,7 +103,7 @@ def move(model_dir, step):
 
 
 def _index(data_dir):
-    seconds = float(harness.process(["-c", INDEX, str(data_dir)])["output"])
+    seconds = float(harness.call("resume", "index", data_dir))
     records = _count(data_dir)
     return {"index_records_per_second": records / seconds,
             "imagenet_index_seconds_estimated": IMAGENET * seconds / records}
@@ -121,7 +116,7 @@ def _count(data_dir):
 
 
 def _measure(folder, data_dir, records, warmup, rounds):
-    """Whole processes that go on from 0 % and 95 %, in turn: seconds and peak memory of each."""
+    """Whole processes that resume at 0 % and 95 %, interleaved: seconds and peak memory."""
     steps = {"0 %": 1, "95 %": records // BATCH * 95 // 100}
     start = folder / "start"
     _train(start, data_dir, 1)
@@ -130,7 +125,8 @@ def _measure(folder, data_dir, records, warmup, rounds):
         for name, step in steps.items():
             run = folder / f"{step}_{number}"
             shutil.copytree(start, run)
-            harness.process(["-c", MOVE, str(run), str(step)]) if step > 1 else None
+            if step > 1:
+                harness.call("resume", "move", run, step)
             done = _train(run, data_dir, step + 1)
             if number >= warmup:
                 seen[name].append((done["seconds"], done["peak_mib"]))

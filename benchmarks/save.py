@@ -3,14 +3,14 @@
     python -m benchmarks.save [--quick]
 
 How long training is held up (the copy to host memory), how long the write takes in the background,
-how fast updates of a small network go on meanwhile beside their speed without a write, and the
-peak memory of a process that saves beside one that does not. The floors: the same bytes copied in
-memory, and written to a plain file and flushed.
+how fast a small network trains meanwhile relative to its speed without a write, and the peak memory
+of a process that saves against one that does not. The floors: the same bytes copied in memory, and
+written to a plain file and flushed.
 """
 
 import json
 import os
-import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -31,7 +31,7 @@ def main():
         return True
     quick = ["--quick"] * arguments.quick
     words = ["-m", "benchmarks.save", *quick]
-    # Rounds + 1 goes as a number, so that nought rounds is a process that never saves.
+    # --child is the rounds + 1, since 0 is no child; a child with no round never saves.
     without, saves = (json.loads(harness.process([*words, f"--child={count + 1}"])["output"])
                       for count in (0, QUICK[0] if quick else ROUNDS))
     result = {**saves, "peak_mib_without_saving": without["peak_mib"]}
@@ -70,34 +70,33 @@ def measure(quick, rounds):
             found["write_seconds"].append(seconds)
             found["speeds"].append(count / seconds / alone)
         floors = _floors(arrays, Path(folder) / "plain") if rounds else {}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = harness.peak_mib()
     if not rounds:
         return {"peak_mib": peak}
     return {
         "megabytes": sum(a.nbytes for a in arrays.values()) / 1e6,
         "held_up_seconds": harness.spread(found["held_up_seconds"]),
         "write_seconds": harness.spread(found["write_seconds"]),
-        "speed_while_writing": sorted(found["speeds"])[len(found["speeds"]) // 2],
+        "speed_while_writing": statistics.median(found["speeds"]),
         "peak_mib": peak,
         **floors,
     }
 
 
 def _floors(arrays, path):
-    """Least seconds, of three, to copy the arrays in memory and to write them to a plain file."""
-    copies, writes = [], []
-    for _ in range(3):
-        started = time.perf_counter()
-        copied = [array.copy() for array in arrays.values()]
-        copies.append(time.perf_counter() - started)
-        started = time.perf_counter()
+    """Best of three: seconds to copy the arrays in memory, and to write them to a plain file."""
+    def copy():
+        return [array.copy() for array in arrays.values()]
+
+    def write():
         with open(path, "wb") as file:
-            for array in copied:
+            for array in arrays.values():
                 file.write(array.data)
             file.flush()
             os.fsync(file.fileno())
-        writes.append(time.perf_counter() - started)
-    return {"copy_floor_seconds": min(copies), "write_floor_seconds": min(writes)}
+
+    seconds = harness.interleaved({"copy": copy, "write": write}, rounds=3, warmup=0)
+    return {f"{name}_floor_seconds": min(found["wall"]) for name, found in seconds.items()}
 
 
 def _state(quick):
@@ -115,7 +114,7 @@ def _state(quick):
 
 
 def _small_loop():
-    """Function of seconds that runs small updates for so long and gives their rate."""
+    """A function of seconds that runs small updates for that long and gives their rate."""
     import tensorflow as tf
 
     weights = tf.Variable(tf.ones([256, 256]))

@@ -61,7 +61,8 @@ def main():
 def run(quick):
     """The whole comparison; a dict for the results file."""
     with tempfile.TemporaryDirectory() as folder:
-        exports = json.loads(harness.call("serving", "prepare", folder, "tiny" if quick else "full"))
+        size = "tiny" if quick else "full"
+        exports = json.loads(harness.call("serving", "prepare", folder, size))
         makers = {name: functools.partial(child, loader, Path(folder) / (kind or ""), environment)
                   for name, (loader, kind, environment) in CASES.items()}
         with harness.children(makers) as (cases, missing):

@@ -2,9 +2,8 @@
 
     python -m benchmarks.tables
 
-A page says where one goes by a pair of comments, `<!-- table NAME -->` and
-`<!-- end of table -->`; what lies between is replaced. A benchmark that left no file, or one of
-an older form, is "not run".
+In a page a table goes between the comments `<!-- table NAME -->` and `<!-- end of table -->`.
+A benchmark without a result file is "not run".
 """
 
 import json
@@ -26,12 +25,12 @@ def main():
 
 
 def filled(text):
-    """`text` with its tables made anew."""
+    """`text` with its tables made again."""
     return PLACE.sub(lambda found: f"{found[1]}{table(found[2])}{found[3]}", text)
 
 
 def table(name):
-    """The table of that name in Markdown, or the words that say it was not run."""
+    """The table of that name in Markdown, or "not run"."""
     if name == "speed":
         return speed()
     result = result_of(name)
@@ -45,7 +44,7 @@ def result_of(name):
 
 
 def speed():
-    """Each target beside what was measured for it."""
+    """Each target and what was measured for it."""
     rows = [["what", "measured", "target", "", "from"]]
     for target in targets.TARGETS:
         measured = target.measured(result_of(target.benchmark))
@@ -76,7 +75,7 @@ def serving(result):
 
 
 def _serving_rates(cells, why_not):
-    """Images per second at each batch size; where there are none, once the reason."""
+    """Images per second at each batch size; the reason once where there are none."""
     for cell in cells:
         if cell:
             yield f"{cell['images_per_second']['median']:.1f}"
@@ -86,7 +85,7 @@ def _serving_rates(cells, why_not):
 
 
 def _serving_ratio(cell):
-    """Where ours has a setting around it also the ratio to Keras' export under the same one."""
+    """The ratio; in parentheses the one to Keras' export under the same setting."""
     if "ratio" not in cell:
         return ""
     alike = f" ({cell['ratio_alike']:.2f})" if "ratio_alike" in cell else ""
@@ -94,7 +93,7 @@ def _serving_ratio(cell):
 
 
 def training(result):
-    """A step of each trainer, its start and memory; where a step of ours goes."""
+    """A step of each trainer, its start and memory; what a step of ours consists of."""
     rows = [["", "images/s", "ratio", "ratio by CPU time", "peak MiB", "peak MiB at batch 16",
              "start to first step", "by CPU time"]]
     for name, row in result["cases"].items():
@@ -120,7 +119,7 @@ def training(result):
 
 
 def resume(result):
-    """Time to the first step and peak memory of going on at 0 % and 95 % of an epoch."""
+    """Time to the first step and peak memory when resuming at 0 % and 95 % of an epoch."""
     rows = [["records as", "0 %", "95 %", "ratio", "peak memory, ratio"]]
     for name, row in result["formats"].items():
         seconds = [f"{row['seconds'][at]['median']:.1f} s" for at in ("0 %", "95 %")]
@@ -129,7 +128,7 @@ def resume(result):
 
 
 def input(result):
-    """Images per second and CPU time of each pipeline, and the ratios that were aimed at."""
+    """Images per second and CPU time of each pipeline, and the ratios with targets."""
     rows = [["pipeline", "images/s", "CPU ms per image", "peak MiB"]]
     for name, row in result["rows"].items():
         rows.append([name, f"{row['images_per_second']['median']:.0f}",
@@ -159,7 +158,7 @@ def growth(result):
 
 
 def predict(result):
-    """A folder of pictures to classes, beside the network alone."""
+    """A folder of pictures to classes, and the network alone."""
     rows = [["network", "network alone: images/s", "folder to top-5: images/s", "ratio",
              "ratio by CPU time", "floor: images/s"]]
     for name, row in result["cases"].items():

@@ -2,24 +2,23 @@
 
     python -m benchmarks.training [--quick]
 
-Ours with all that training adds (averages, clipping, weight decay, label smoothing, the look for
-non-finite numbers) beside keras.applications' network with Keras' RMSprop in a bare tf.function,
+Ours with all that training adds (averages, clipping, weight decay, label smoothing, the check for
+non-finite numbers) against keras.applications' network with Keras' RMSprop in a bare tf.function,
 the same under `fit`, and timm's with PyTorch's RMSprop, channels last. Random images of 299 x 299,
-no input pipeline. Each is a process of its own that waits while another has its turn: rounds
-A B C A B C at batch 8. From each start of a process: seconds to its first completed step. Peak
-memory of ours and Keras' also at batch 16. The floor is three times the multiply-adds of a forward
-pass at the matrix rate measured in the same run.
+no input pipeline. Each runs in its own process and waits while another has its turn: rounds
+A B C A B C at batch 8. Also measured: seconds from the start of a process to its first completed
+step, and peak memory of ours and Keras' at batch 16. The floor is three times the multiply-adds of
+a forward pass at the matrix rate measured in the same run.
 
-Shares: one step of ours under TensorFlow's profiler, seconds of each operation by what it is for.
+Shares: one of our steps under TensorFlow's profiler, seconds of operations by purpose.
 """
 
-import contextlib
+import functools
 import os
 import sys
 import time
 
 from benchmarks import harness, training_cases
-from benchmarks.serving import MULTIPLY_ADDS
 
 ROUNDS, STARTS = 4, 2
 BASE = "keras.applications, tf.function"
@@ -34,7 +33,7 @@ CASES = {
 }
 LARGE = {"ours": ("ours", 16), REMAT: ("ours_remat", 16), BASE: ("keras_function", 16)}
 DEMO = {"demo network": ("demo", 1), "demo network, 20 updates a call": ("demo", 20)}
-# Another of keras.applications' networks would be none of ours: the quick form has no peer.
+# keras.applications has no network this small: the quick form has no peer.
 QUICK = {"ours": ("tiny", 8)}
 
 
@@ -51,7 +50,7 @@ def run(quick):
     """The whole comparison; a dict for the results file."""
     rate = harness.matrix_rate(256 if quick else 4096)
     result = {"not_measured": {}, "matrix_gflops": rate,
-              "floor_images_per_second": 1e9 * rate / (2 * 3 * MULTIPLY_ADDS)}
+              "floor_images_per_second": harness.floor_rate(rate) / 3}
     result["starts"] = starts(QUICK if quick else {n: CASES[n] for n in ("ours", BASE)},
                               1 if quick else STARTS)
     result["cases"], result["shares"] = steps(QUICK if quick else CASES, 1 if quick else ROUNDS,
@@ -62,7 +61,7 @@ def run(quick):
 
 
 def starts(cases, rounds):
-    """Seconds from the start of a process to its first completed step, wall and CPU, in turn."""
+    """Seconds from the start of a process to its first completed step, interleaved."""
     found = {name: {"wall": [], "cpu": []} for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
@@ -79,26 +78,18 @@ def starts(cases, rounds):
 
 
 def steps(cases, rounds, not_measured):
-    """(rows, shares of ours): images a second of each case in turn; those that failed are named."""
-    with contextlib.ExitStack() as stack:
-        children = {}
-        for name, case in cases.items():
-            child = stack.enter_context(Child(*case))
-            (not_measured if child.error else children)[name] = child.error or child
-            if child.error:
-                print(f"{name}: not measured: {child.error}", flush=True)
+    """(rows, shares of ours): each case in turn; `not_measured` gets those that failed."""
+    makers = {name: functools.partial(Child, *case) for name, case in cases.items()}
+    with harness.children(makers) as (children, missing):
         seconds = {name: {"wall": [], "cpu": []} for name in children}
         for _ in range(rounds):
-            for name, child in list(children.items()):
-                answer = child.ask("step")
-                if isinstance(answer, str):
-                    not_measured[name] = answer
-                    children.pop(name), seconds.pop(name)
-                    continue
-                for clock, value in answer.items():
+            for name, clocks in harness.answers_of(children, missing, "step"):
+                for clock, value in clocks.items():
                     seconds[name][clock].append(value)
-        rows = {name: _row(children[name], seconds, name) for name in seconds}
+        rows = {name: _row(child, {n: seconds[n] for n in children}, name)
+                for name, child in children.items()}
         shares = children["ours"].ask("shares") if "ours" in children else {}
+    not_measured.update(missing)
     for part, share in shares.items():
         print(f"share of a step  {part:24} {100 * share:5.1f} %", flush=True)
     return rows, shares
@@ -119,7 +110,7 @@ def _row(child, seconds, name):
 
 
 def large():
-    """Peak memory at batch 16, one process after the other."""
+    """Peak memory at batch 16, one process after another."""
     rows = {}
     for name, case in LARGE.items():
         with Child(*case) as child:
@@ -130,19 +121,17 @@ def large():
 
 
 class Child(harness.Child):
-    """A process that has trained one step of a case; `error` says why it has not.
+    """A process that has trained one step of a case.
 
-    Attributes:
-        start: {"wall", "cpu"}: seconds from its start to the end of that step.
-        batch: images of a step.
+    start: {"wall", "cpu"}: seconds from its start to the end of that step.
+    batch: images of a step.
     """
 
     def __init__(self, case, batch):
         super().__init__(["-m", "benchmarks.training", f"--load={case}", f"--batch={batch}"],
                          {training_cases.STARTED: str(time.time())})
-        answer = self.ask("start")
-        self.error = answer if isinstance(answer, str) else ""
-        self.start, self.batch = ({}, 0) if self.error else (answer["start"], answer["batch"])
+        if not self.error:
+            self.start, self.batch = self.ask("start")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""What benchmarks/training.py compares: functions that make a step, and the process around one."""
+"""What benchmarks/training.py compares: functions that make a step, and the process of one."""
 
 import collections
-import json
 import os
 import re
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks import harness
 
 STARTED = "TRAINING_BENCHMARK_STARTED"
 SIZE, CLASSES = 299, 1000
@@ -16,39 +15,25 @@ RMSPROP = {"rho": 0.9, "momentum": 0.9, "epsilon": 1.0}
 
 
 def serve(case, batch):
-    """Trains one step of `case`, then answers lines until there are no more."""
-    step, error = None, ""
-    try:
-        step, images = CASES[case](batch)
-        step()
-    except (ImportError, OSError) as missing:
-        error = str(missing)
-    start = {"wall": time.time() - float(os.environ[STARTED]), "cpu": _cpu_seconds()}
-    for line in sys.stdin:
-        answers = {"start": lambda: error or {"start": start, "batch": images},
-                   "step": lambda: _timed(step), "shares": lambda: shares(step),
-                   "peak": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-        print("answer " + json.dumps(answers[line.strip()]()), flush=True)
+    """Trains one step of `case`, then answers questions."""
+    harness.answer_questions(lambda: _answers(case, batch))
 
 
-def _timed(step):
-    wall, cpu = time.perf_counter(), time.process_time()
+def _answers(case, batch):
+    step, images = CASES[case](batch)
     step()
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-
-
-def _cpu_seconds():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    start = {"wall": time.time() - float(os.environ[STARTED]), "cpu": time.process_time()}
+    return {"start": lambda: (start, images), "step": lambda: harness.clocked(step),
+            "shares": lambda: shares(step)}
 
 
 def ours(batch):
-    """An update with everything `inception-tf train` does in it, but the auxiliary head."""
+    """Everything `inception-tf train` does in an update, without the auxiliary head."""
     return _released(batch)
 
 
 def ours_remat(batch):
-    """The same, activations computed again."""
+    """The same with rematerialization."""
     return _released(batch, remat=True)
 
 
@@ -155,7 +140,7 @@ def _random(batch):
 CASES = {f.__name__: f for f in (
     ours, ours_remat, tiny, demo, keras_function, keras_fit, timm_network)}
 
-# What an operation is for, by "name:type"; the first that fits.
+# Purpose of an operation "name:type": the first pattern that matches.
 PARTS = {
     "convolution": r":(Conv2D\w*|_FusedConv2D|\w*oneDNN\w*Conv2D\w*|_MklNative\w*Conv2D\w*)$",
     "optimizer": r":ResourceApply(RMSProp|Momentum)$",
@@ -169,7 +154,7 @@ PARTS = {
 
 
 def shares(step):
-    """Part of a step -> its share of the time of all operations, by TensorFlow's profiler."""
+    """Part of a step -> its share of the time of all operations (TensorFlow's profiler)."""
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ def test_row_is_marked_when_every_round_by_both_clocks_grows_faster(monkeypatch,
     points = {1: growth.Point(batch=2), 2: growth.Point(batch=4)}
     clocks = {(value, kind): {clock: list(seconds) for clock in ("wall", "cpu")}
               for value, seconds in ((1, (1.0, 1.0)), (2, slower)) for kind in growth.KINDS}
-    monkeypatch.setattr(harness, "interleaved_clocks", lambda cases, rounds: clocks)
+    monkeypatch.setattr(harness, "interleaved", lambda cases, rounds: clocks)
     built = {points[1]: (100, {}), points[2]: (200, {})}.get
     _, row = growth.measure(points, built, 2, 1.0)
     assert row["update"]["grows_faster"] is row["inference"]["grows_faster"] is marked

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import predict, serving
+from benchmarks import harness, predict, serving
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def test_forms_of_one_network_answer_alike(folder):
 
 def test_a_case_in_a_process_of_its_own_answers_or_says_why_not(folder):
     place = str(folder / "savedmodel")
-    with (serving.Child("exported", place, {"TF_ENABLE_ONEDNN_OPTS": "1"}) as ours,
-          serving.Child("exported", str(folder / "nothing")) as missing):
+    with (serving.child("exported", place, {"TF_ENABLE_ONEDNN_OPTS": "1"}) as ours,
+          serving.child("exported", str(folder / "nothing")) as missing):
         assert ours.error == "" and "No such file" in missing.error
         names = (serving.BASE, f"{serving.BASE}, oneDNN", f"{serving.OURS}, oneDNN")
         assert set(names) <= set(serving.CASES)
@@ -58,12 +58,12 @@ def test_a_case_that_ends_between_two_sizes_is_not_measured_and_the_others_go_on
     rows = serving.measure(cases, missing, 32, quick=False)
     assert missing == {ended: "its process ended with code -9"}
     assert {name: row["ratio"] for name, row in rows.items() if "ratio" in row} == ratios
-    assert rows.keys() == dict(serving.answers(cases, missing, "peak")).keys() == {
+    assert rows.keys() == dict(harness.answers_of(cases, missing, "peak")).keys() == {
         serving.BASE, "x"} - {ended}
 
 
 def test_a_case_whose_process_has_ended_says_so_each_time():
-    with serving.Child("nothing", "") as child:
+    with serving.child("nothing", "") as child:
         assert child.error == child.ask("time", 1, 0.0) == "its process ended with code 1"
 
 

@@ -16,7 +16,7 @@ def answers():
     questions, output = ("start", "step", "peak", "shares"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("inception_tf.runs.network.build_network", small_network)
-        patch.setattr(sys, "stdin", io.StringIO("\n".join(questions)))
+        patch.setattr(sys, "stdin", io.StringIO("\n".join(json.dumps([q]) for q in questions)))
         patch.setattr(sys, "stdout", output)
         patch.setenv(training_cases.STARTED, "0")
         training_cases.serve("tiny", 8)
@@ -25,7 +25,8 @@ def answers():
 
 
 def test_process_of_a_case_answers_with_its_step(answers):
-    assert answers["start"]["batch"] == 8 and answers["start"]["start"]["cpu"] > 0
+    start, batch = answers["start"]
+    assert batch == 8 and start["cpu"] > 0
     assert answers["step"]["wall"] > 0 and answers["peak"] > 100
     assert sum(answers["shares"].values()) == pytest.approx(1.0)
     assert {"convolution", "optimizer", "averages"} <= answers["shares"].keys()
@@ -34,7 +35,7 @@ def test_process_of_a_case_answers_with_its_step(answers):
 def test_quick_form_has_a_start_and_a_case_and_is_not_kept(answers, monkeypatch, tmp_path):
     class Answering(training.Child):
         def __init__(self, case, batch):
-            self.error, self.start, self.batch = "", answers["start"]["start"], batch
+            self.error, self.start, self.batch = "", answers["start"][0], batch
 
         def ask(self, question):
             return answers[question]
