@@ -47,10 +47,10 @@ def grid(settings):
 
 def cost(network):
     """Multiply-adds of one image and trainable parameters of config.Network's network."""
-    from inception_tf.nets.anatomy import stages
+    from inception_tf.nets.anatomy import parts
     from inception_tf.runs.network import build_network
 
-    rows = stages(build_network(network, 20))
+    rows = parts(build_network(network, 20))
     return {"multiply_adds": sum(row.multiply_adds for row in rows),
             "parameters": sum(row.parameters.trainable for row in rows)}
 

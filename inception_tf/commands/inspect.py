@@ -68,9 +68,8 @@ def _print_parts(model, image_size):
     from inception_tf.nets.anatomy import parts
 
     rows = parts(model)
-    table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint")
-    for column in ("output", "trainable", "multiply-adds", "sees (pixels)", "stride", "stage"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _table(f"{model.name} at {image_size}x{image_size}", "endpoint", "output", "trainable",
+                   "multiply-adds", "sees (pixels)", "stride", "stage")
     for row in rows:
         table.add_row(
             row.name, _by(row.shape), f"{row.parameters.trainable:,}",
@@ -102,9 +101,8 @@ def _print_input(config, images_per_second):
             "decoding of the crops alone": decoding_speed(source, config, SECONDS)}
     table = _table(f"input of {source.name}/{data.train_split} at {size}x{size}, --color="
                    f"{data.color} on the {'device' if on_device else 'host'}, "
-                   f"{os.cpu_count()} processors", "")
-    for column in ("images/s", "ms of CPU an image", f"cores for {images_per_second:g} images/s"):
-        table.add_column(column, justify="right", no_wrap=True)
+                   f"{os.cpu_count()} processors", "", "images/s", "ms of CPU an image",
+                   f"cores for {images_per_second:g} images/s")
     for name, speed in rows.items():
         table.add_row(name, f"{speed.images_per_second:,.0f}", f"{1e3 * speed.cpu_seconds:.2f}",
                       f"{speed.cores_for(images_per_second):.1f}")
@@ -126,7 +124,8 @@ def _print_difference(model, other):
     _print(table, LEGEND)
 
 
-def _table(title, first_column):
+def _table(title, first_column, *numbers):
+    """A table with a column of text; `numbers` are the names of columns of numbers."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -135,6 +134,8 @@ def _table(title, first_column):
     table = Table(title=Text(printable(title), "table.title"), title_justify="left", box=lines,
                   pad_edge=False)
     table.add_column(first_column, no_wrap=True)
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 

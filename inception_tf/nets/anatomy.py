@@ -1,4 +1,4 @@
-"""What a network is made of: parameters, multiply-adds, stages, receptive fields.
+"""What a network is made of: parameters, multiply-adds, parts, receptive fields.
 
 Every function takes a built keras.Model: the counts any functional model of stock
 layers, the rest one with our endpoint names.
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import keras
 
+from inception_tf.nets.assembly import IMAGE_SIZE
 from inception_tf.nets.endpoints import endpoints
-from inception_tf.nets.specs import IMAGE_SIZE
 
 
 class Parameters(NamedTuple):
@@ -22,7 +22,7 @@ class Parameters(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class Part:
     """The layers between one endpoint and the ones before it.
 
     Attributes:
@@ -43,12 +43,12 @@ class Stage:
     strides: tuple[int, int] | None
 
 
-def parameters(model):
+def parameters(model: keras.Model | keras.Layer) -> Parameters:
     """Parameters of `model` (or a layer): batch norm's statistics count in the total alone."""
     return Parameters(_count(model.trainable_weights), _count(model.weights))
 
 
-def multiply_adds(model, image_size=None):
+def multiply_adds(model: keras.Model, image_size: int | None = None) -> int:
     """Multiply-adds of one image through all convolutions and dense layers.
 
     Pooling, batch norm, biases and activations are not counted.
@@ -61,8 +61,8 @@ def multiply_adds(model, image_size=None):
     return sum(_layer_multiply_adds(layer, shapes) for layer in model.layers)
 
 
-def stages(model, image_size=None):
-    """One Stage per endpoint of `model`, from the image to the predictions."""
+def parts(model: keras.Model, image_size: int | None = None) -> list[Part]:
+    """One Part per endpoint of `model`, from the image to the predictions."""
     shapes = _output_shapes(model, image_size)
     views = _views(model, shapes)
     rows = []
@@ -70,7 +70,7 @@ def stages(model, image_size=None):
         end = layers[-1].name  # the endpoint itself: layers stand behind what they read
         field, strides = views.get(end, (None, None))
         counts = [parameters(layer) for layer in layers]
-        rows.append(Stage(
+        rows.append(Part(
             name=name,
             shape=shapes[end],
             parameters=Parameters(*map(sum, zip(*counts, strict=True))),
@@ -81,7 +81,7 @@ def stages(model, image_size=None):
     return rows
 
 
-def layers_of_endpoints(model):
+def layers_of_endpoints(model: keras.Model) -> dict[str, list[keras.Layer]]:
     """Endpoint name -> the layers it needs that no endpoint before it needed."""
     producers, layers = _producers(model), {layer.name: layer for layer in model.layers}
     names = {id(layer.output): layer.name for layer in model.layers}

@@ -2,30 +2,129 @@
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from inception_tf.nets.layers import batch_norm, conv_bn, layer_options
-from inception_tf.nets.specs import IMAGE_SIZE, MIN_IMAGE_SIZE, Initializers, count, number
+from inception_tf.nets.layers import LayerOptions, batch_norm, conv_bn, layer_options, number
 from inception_tf.weights.keras_file import load_weights_file
 from inception_tf.weights.published import load_imagenet
 
+# Side of the smallest square input whose grids stay above zero; keras.applications' too.
+MIN_IMAGE_SIZE = 75
+# Side of the input of the paper.
+IMAGE_SIZE = 299
+# Grid in front of the auxiliary head at 299x299; its 5x5 convolution needs this size.
+AUX_GRID = 17
 
-def assemble(body, options, top, initializers, input_tensor, input_shape, weights, name):
-    """Draw `body` and its top, make the model, load `weights` when given.
+WeightsPath = str | os.PathLike | None
+Body = Callable[[keras.KerasTensor], tuple[keras.KerasTensor, keras.KerasTensor]]
 
-    `body` maps the image to (features, features for the auxiliary head).
+
+@dataclasses.dataclass(frozen=True)
+class Initializers:
+    """How kernels start: TF1's default (Xavier uniform) where the released code names none.
+
+    None of `aux_conv`: like every convolution.
     """
-    with layer_options(options):
+
+    conv: str = "glorot_uniform"
+    logits: str = "glorot_uniform"
+    aux_logits: str | dict = "glorot_uniform"
+    aux_conv: dict | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Numbers of one network beside its figures.
+
+    Attributes:
+        repeats: blocks of the stages A, B, C.
+        initializers: of its kernels.
+        weights_of_blocks: numbers in the weights of one block of A, B, C at width 1 (a mean
+            where they differ), by which `sizes` knows the memory before it is taken.
+        other_weights: the same, of all outside the blocks but the classifier.
+        features: that the classifier takes.
+        residual_scales: of A, B, C; empty: no residual network.
+    """
+
+    repeats: tuple[int, int, int]
+    initializers: Initializers
+    weights_of_blocks: tuple[int, int, int]
+    other_weights: int
+    features: int
+    residual_scales: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Top:
+    """What the caller wants to stand on the features."""
+
+    include_top: bool
+    pooling: str | None
+    classes: int
+    activation: str | Callable | None
+    dropout: float
+    aux_head: bool
+    initializers: Initializers
+    final_batch_norm: bool = False
+
+    def __post_init__(self):
+        if self.pooling not in (None, "avg", "max"):
+            raise ValueError(f"pooling is None, 'avg' or 'max', got {self.pooling!r}")
+        object.__setattr__(self, "classes", count(self.classes, "classes"))
+        object.__setattr__(self, "dropout", dropped(self.dropout))
+        if self.aux_head and not self.include_top:
+            raise ValueError("aux_head=True is a second classifier: it needs include_top=True")
+
+
+def dropped(share):
+    """`share` as a float that Dropout takes; raises ValueError for any other."""
+    return number(share, lambda v: 0 <= v < 1, "dropout is the share dropped, in [0, 1)")
+
+
+def count(value: Any, what: str) -> int:
+    """`value` as an int above 0; raises ValueError for anything else."""
+    what = f"{what} is a whole number above 0"
+    return number(value, lambda v: isinstance(v, int) and v > 0, what)
+
+
+def triple(given: Iterable | None, default: tuple, what: str) -> tuple:
+    """`given` as a tuple of three, one per stage A, B, C; `default` when None or empty.
+
+    Raises: ValueError unless there are three numbers, none negative (repeats: whole).
+    """
+    if given is None or isinstance(given, (tuple, list)) and not given:
+        return default
+    kind = int if what == "repeats" else (int, float)
+    message = f"{what} takes one number per stage A, B, C, none negative"
+    if not isinstance(given, Iterable) or len(values := tuple(given)) != 3:
+        raise ValueError(f"{message}, got {given!r}")
+    return tuple(number(v, lambda v: isinstance(v, kind) and v >= 0, message) for v in values)
+
+
+def assemble(body: Body, layers: LayerOptions, top: Top, *,
+             input_tensor: keras.KerasTensor | None, input_shape: Sequence[int | None] | None,
+             weights: WeightsPath, name: str) -> keras.Model:
+    """The whole network, from the image to the outputs.
+
+    Args:
+        body: maps the image to (features, features for the auxiliary head).
+        layers: what its convolutions have in common.
+        top: what stands on the features.
+        input_tensor, input_shape, weights, name: as in `InceptionV4`.
+    """
+    with layer_options(layers):
         image = image_input(input_tensor, input_shape, top.include_top)
         features, aux_features = body(image)
-        outputs = outputs_of(features, aux_features, top, initializers)
-        return model_of(image, outputs, weights, name)
+        return model_of(image, outputs_of(features, aux_features, top), weights, name)
 
 
-def model_of(image, outputs, weights, name):
+def model_of(image: keras.KerasTensor, outputs: Any, weights: WeightsPath,
+             name: str) -> keras.Model:
     """The keras.Model from where `image` comes from to `outputs`, with `weights` when given."""
     # A list of one input would make Keras warn at every call with a plain tensor.
     sources = keras.utils.get_source_inputs(image)
@@ -60,10 +159,11 @@ def _tell_apart(image, outputs, name):
             layer.name = f"{name}_{layer.name}"
 
 
-def image_input(input_tensor, input_shape, include_top):
+def image_input(input_tensor: keras.KerasTensor | None, input_shape: Sequence[int | None] | None,
+                include_top: bool) -> keras.KerasTensor:
     """The symbolic image a network starts from, validated.
 
-    Without a shape: 299x299 [P] with a classifier, any size without.
+    Without a shape: 299x299 with a classifier, any size without.
 
     Raises: ValueError when the shape is not (height, width, channels), a side is
     below 75, or `input_tensor` is no Keras tensor.
@@ -80,7 +180,7 @@ def image_input(input_tensor, input_shape, include_top):
     return input_tensor
 
 
-def preprocess_input(x, data_format: str | None = None):
+def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels as the networks want them: 0..255 -> -1..1 (Keras' "tf" mode).
 
     Takes NumPy arrays and tensors of the Keras backend, of any dtype and shape.
@@ -116,47 +216,17 @@ def _checked(shape):
     return shape
 
 
-# Grid in front of the auxiliary head at 299x299; its 5x5 convolution needs this size.
-AUX_GRID = 17
-
-
-@dataclasses.dataclass(frozen=True)
-class Top:
-    """What the caller wants to stand on the features."""
-
-    include_top: bool
-    pooling: str | None
-    classes: int
-    activation: str | Callable | None
-    dropout: float
-    aux_head: bool
-    final_batch_norm: bool = False
-
-    def __post_init__(self):
-        if self.pooling not in (None, "avg", "max"):
-            raise ValueError(f"pooling is None, 'avg' or 'max', got {self.pooling!r}")
-        object.__setattr__(self, "classes", count(self.classes, "classes"))
-        object.__setattr__(self, "dropout", dropped(self.dropout))
-        if self.aux_head and not self.include_top:
-            raise ValueError("aux_head=True is a second classifier: it needs include_top=True")
-
-
-def dropped(share):
-    """`share` as a float that Dropout takes; raises ValueError for any other."""
-    return number(share, lambda v: 0 <= v < 1, "dropout is the share dropped, in [0, 1)")
-
-
-def outputs_of(features, aux_features, top, initializers):
+def outputs_of(features, aux_features, top):
     """Output tensors of a network: one, or [main, auxiliary] with an auxiliary head."""
     if not top.include_top:
         return _pooled(features, top.pooling)
-    main = classifier(features, top, initializers)
+    main = classifier(features, top)
     if not top.aux_head:
         return main
-    return [main, aux_classifier(aux_features, top, initializers)]
+    return [main, aux_classifier(aux_features, top)]
 
 
-def classifier(x, top, initializers: Initializers):
+def classifier(x, top):
     """Average pooling, dropout, softmax (top of Figures 9 and 15).
 
     With `final_batch_norm` the layer before the pool is normalised, which section 3.3 found
@@ -172,12 +242,12 @@ def classifier(x, top, initializers: Initializers):
     x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pre_logits")(x)
     x = keras.layers.Dropout(top.dropout, name="dropout")(x)
     x = keras.layers.Dense(
-        top.classes, kernel_initializer=initializers.logits, dtype="float32", name="logits"
+        top.classes, kernel_initializer=top.initializers.logits, dtype="float32", name="logits"
     )(x)
     return _activation(x, top.activation, "predictions")
 
 
-def aux_classifier(x, top, initializers: Initializers):
+def aux_classifier(x, top):
     """Auxiliary classifier on the 17x17 grid, as released (TF-slim; not in the paper).
 
     Any other grid is resized to 17x17 first, so its weights have one shape for all
@@ -191,12 +261,12 @@ def aux_classifier(x, top, initializers: Initializers):
     )(x)  # 5x5
     x = conv_bn(x, 128, 1, name="aux_1x1")
     x = conv_bn(
-        x, 768, 5, padding="valid", kernel_initializer=initializers.aux_conv, name="aux_5x5"
+        x, 768, 5, padding="valid", kernel_initializer=top.initializers.aux_conv, name="aux_5x5"
     )  # 1x1
     x = keras.layers.Flatten(data_format="channels_last", name="aux_pre_logits")(x)
     x = keras.layers.Dense(
-        top.classes, kernel_initializer=initializers.aux_logits, dtype="float32", name="aux_logits"
-    )(x)
+        top.classes, kernel_initializer=top.initializers.aux_logits, dtype="float32",
+        name="aux_logits")(x)
     return _activation(x, top.activation, "aux_predictions")
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import keras
 
-from inception_tf.nets.anatomy import layers_of_endpoints, multiply_adds, parameters, stages
+from inception_tf.nets.anatomy import layers_of_endpoints, multiply_adds, parameters, parts
 
 ABSENT = "-"
 
@@ -21,14 +21,15 @@ class Difference(NamedTuple):
     b: str
 
 
-def difference(model_a, model_b, image_size=None):
+def difference(model_a: keras.Model, model_b: keras.Model,
+               image_size: int | None = None) -> list[Difference]:
     """The Differences of two networks: the whole, then block by block; empty for equals.
 
     Blocks are paired by endpoint name. Neighbours that differ in the same way share a
     line (`inception_a_1..4`); a block that one network lacks is a line `block`.
     `image_size` (pixels) stands in for unknown input sizes.
     """
-    whole = _compare(_facts(model_a, image_size), _facts(model_b, image_size))
+    whole = _compare(_whole(model_a, image_size), _whole(model_b, image_size))
     blocks_a, blocks_b = _blocks(model_a, image_size), _blocks(model_b, image_size)
     rows = {}
     for name in _merged(list(blocks_a), list(blocks_b)):
@@ -39,7 +40,7 @@ def difference(model_a, model_b, image_size=None):
     return [Difference("network", *row) for row in whole] + _collapsed(rows)
 
 
-def _facts(model, image_size):
+def _whole(model, image_size):
     """What is true of the network as a whole: name -> text."""
     counts = parameters(model)
     norms = [n for n in model.layers if isinstance(n, keras.layers.BatchNormalization)]
@@ -56,7 +57,7 @@ def _facts(model, image_size):
 
 def _blocks(model, image_size):
     """Endpoint -> {"output": its shape, "end": its last operation, box: its form}."""
-    shapes = {stage.name: stage.shape for stage in stages(model, image_size)}
+    shapes = {part.name: part.shape for part in parts(model, image_size)}
     blocks = {}
     for endpoint, layers in layers_of_endpoints(model).items():
         boxes = {"output": "x".join(map(str, shapes[endpoint]))}
@@ -119,7 +120,7 @@ def _summary(blocks, name):
     names = list(blocks)
     before = names[max(0, names.index(name) - 1)]
     changes = []
-    if _stem(before) == _stem(name):
+    if _without_number(before) == _without_number(name):
         rows = _compare(blocks[before], blocks[name])
         changes = [f"{what}: {new}" for what, _, new in rows if what != "output"]
     return "; ".join([blocks[name]["output"], *changes])
@@ -139,16 +140,16 @@ def _merged(names_a, names_b):
 def _collapsed(rows):
     """Differences; `block_1`, `block_2`... with equal rows become `block_1..2`."""
     lines = []
-    for (stem, found), group in itertools.groupby(
-        rows.items(), key=lambda item: (_stem(item[0]), item[1])
+    for (block, found), group in itertools.groupby(
+        rows.items(), key=lambda item: (_without_number(item[0]), item[1])
     ):
         names = [name for name, _ in group]
         where = names[0]
         if len(names) > 1:
-            where += f"..{names[-1].removeprefix(stem + '_')}"
+            where += f"..{names[-1].removeprefix(block + '_')}"
         lines += [Difference(where, *row) for row in found]
     return lines
 
 
-def _stem(name):
+def _without_number(name):
     return re.sub(r"_\d+$", "", name)

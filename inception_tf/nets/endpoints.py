@@ -1,19 +1,22 @@
 """Inner tensors of a built (or loaded) network, by stable name."""
 
 import re
+from collections.abc import Collection
 
 import keras
 
 from inception_tf.nets.layers import own_precision
 from inception_tf.networks import STAGES, stage_of
 
-_NAMES = re.compile(
-    r"stem(_\d+)?|mixed_5b|inception(_resnet)?_[abc]_\d+|reduction_[ab]|conv_7b"
-    r"|pre_logits|logits|aux_logits|predictions|aux_predictions"
+# What endpoints are called, from the image on: Keras lists layers by depth.
+_READING_ORDER = (
+    r"stem_\d+", "stem", "mixed_5b", r"inception(_resnet)?_a_\d+", "reduction_a",
+    r"inception(_resnet)?_b_\d+", "reduction_b", r"inception(_resnet)?_c_\d+", "conv_7b",
+    "pre_logits", "logits", "predictions", "aux_logits", "aux_predictions",
 )
 
 
-def endpoints(model):
+def endpoints(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """Name -> tensor, from the first stem step to the predictions.
 
     Stem steps (`stem_1`, ... `stem`), blocks (`inception_a_1`, `reduction_a`, ...),
@@ -24,8 +27,7 @@ def endpoints(model):
     Raises: ValueError for any other model.
     """
     outputs = _outputs(model)
-    names = [name for name in outputs if _NAMES.fullmatch(name)]
-    names.sort(key=_order)
+    names = sorted(filter(_place, outputs), key=_place)
     return {name: outputs.get(f"{name}_relu", outputs[name]) for name in names}
 
 
@@ -45,7 +47,7 @@ def _outputs(model):
     return {layer.name.removeprefix(prefix): layer.output for layer in layers}
 
 
-def feature_pyramid(model):
+def feature_pyramid(model: keras.Model) -> keras.Model:
     """`model` cut for a detector: five grids, the last one of each stride.
 
     Returns: a keras.Model that shares the layers of `model` and gives a dict
@@ -75,22 +77,16 @@ def feature_pyramid(model):
         return keras.Model(model.input, grids, name=f"{model.name}_pyramid")
 
 
-# Keras lists layers by depth; endpoints read from the image on.
-_STAGES = (
-    "stem", "mixed_5b", "a", "reduction_a", "b", "reduction_b", "c", "conv_7b",
-    "pre_logits", "logits", "predictions", "aux_logits", "aux_predictions",
-)
+def _place(name):
+    """(row of _READING_ORDER, number in it) of an endpoint; None for any other layer."""
+    for row, pattern in enumerate(_READING_ORDER):
+        if re.fullmatch(pattern, name):
+            number = name.rpartition("_")[2]
+            return row, int(number) if number.isdigit() else 0
+    return None
 
 
-def _order(name):
-    """Sort key (stage, number in the stage); `stem` itself closes its stage."""
-    block = re.fullmatch(r"(?:inception_(?:resnet_)?([abc])|(stem))_(\d+)", name)
-    if block:
-        return _STAGES.index(block[1] or block[2]), int(block[3])
-    return _STAGES.index(name), 1000
-
-
-def freeze(model, stages):
+def freeze(model: keras.Model, stages: Collection[str]) -> None:
     """Keep the weights and batch statistics of `stages` as they are in training.
 
     Raises: ValueError for a stage that is not one of STAGES.

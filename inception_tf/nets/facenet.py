@@ -4,40 +4,44 @@ Source: davidsandberg/facenet, `inception_resnet_v1.py` [F]. No classifier belon
 it is not among the networks that can be trained here.
 """
 
+from collections.abc import Sequence
+
 import keras
 
-from inception_tf.nets.assembly import dropped, image_input, model_of
-from inception_tf.nets.inception_resnet_v1 import body, inception_resnet_c
+from inception_tf.nets.assembly import WeightsPath, count, dropped, image_input, model_of
+from inception_tf.nets.inception_resnet_v1 import SPECS, body, inception_resnet_c
 from inception_tf.nets.layers import LayerOptions, batch_norm, layer_options
-from inception_tf.nets.specs import INCEPTION_RESNET_V1, count
 
 # facenet aligns faces to this size [F].
 FACE_SIZE = 160
 
 
 def FacenetInceptionResNetV1(
-    embedding_size=512,
-    weights=None,
-    input_tensor=None,
-    input_shape=(FACE_SIZE, FACE_SIZE, 3),
-    name="facenet_inception_resnet_v1",
+    embedding_size: int = 512,
+    weights: WeightsPath = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] = (FACE_SIZE, FACE_SIZE, 3),
+    name: str = "facenet_inception_resnet_v1",
     *,
-    dropout=0.2,
-    width=1.0,
-    batch_norm_momentum=0.995,
-):
+    dropout: float = 0.2,
+    width: float = 1.0,
+    batch_norm_momentum: float = 0.995,
+) -> keras.Model:
     """Faces to points on the unit sphere: near ones are of one person.
 
     Args:
         embedding_size: 128 or 512 in the published checkpoints.
         weights: a .keras or .weights.h5 file, such as `convert --from=facenet` writes.
+        input_tensor, input_shape, name, dropout, width, batch_norm_momentum: as in `InceptionV4`.
 
     Shape: [N, H, W, 3], prewhitened as the weights ask for -> [N, embedding_size], of
     length one.
     """
-    spec = INCEPTION_RESNET_V1
+    spec = SPECS["inception_resnet_v1"]
     size, dropout = count(embedding_size, "embedding_size"), dropped(dropout)
-    with layer_options(LayerOptions(spec.initializers.conv, width, batch_norm_momentum)):
+    layers = LayerOptions(kernel_initializer=spec.initializers.conv, width=width,
+                          batch_norm_momentum=batch_norm_momentum)
+    with layer_options(layers):
         image = image_input(input_tensor, input_shape, include_top=True)
         x, _ = body(image, spec.repeats, spec.residual_scales)
         x = inception_resnet_c(x, 1.0, f"inception_resnet_c_{spec.repeats[2] + 1}", relu=False)

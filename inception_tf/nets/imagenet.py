@@ -3,11 +3,12 @@
 import functools
 import importlib.resources
 import json
+from typing import Any
 
 import keras
 
 
-def decode_predictions(preds, top=5):
+def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """The `top` likeliest ImageNet classes per image, as in keras.applications.
 
     Args:
@@ -40,7 +41,7 @@ def decode_predictions(preds, top=5):
 
 
 @functools.cache
-def imagenet_classes():
+def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """The 1000 (WordNet id, name) in the order of ILSVRC-2012's labels.
 
     Ids and order: TFDS' `imagenet2012`. A name is the first lemma of the id's synset

@@ -1,31 +1,43 @@
 """Inception-ResNet-v1 (arXiv 1602.07261, Figures 7 and 10 to 15)."""
 
-from inception_tf.nets.assembly import Top, assemble
+from collections.abc import Callable, Sequence
+
+import keras
+
+from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
 from inception_tf.nets.layers import LayerOptions, concat, conv_bn, conv_linear, scaled_residual
 from inception_tf.nets.modules import reduction_a, reduction_b_resnet_v1, stem_resnet_v1
-from inception_tf.nets.specs import INCEPTION_RESNET_V1, triple
+
+SPECS = {"inception_resnet_v1": Spec(
+    repeats=(5, 10, 5),
+    initializers=Initializers(),
+    residual_scales=(0.17, 0.10, 0.20),  # facenet, TF-slim
+    weights_of_blocks=(77_632, 690_560, 1_601_536),
+    other_weights=5_675_408,
+    features=1792,
+)}
 
 
 def InceptionResNetV1(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="inception_resnet_v1",
+    include_top: bool = True,
+    weights: WeightsPath = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "inception_resnet_v1",
     *,
-    aux_head=False,
-    dropout=0.2,
-    repeats=None,
-    width=1.0,
-    batch_norm_momentum=0.9997,
-    batch_norm_gamma=False,
-    synchronized=False,
-    residual_scales=None,
-    final_batch_norm=False,
-):
+    aux_head: bool = False,
+    dropout: float = 0.2,
+    repeats: Sequence[int] | None = None,
+    width: float = 1.0,
+    batch_norm_momentum: float = 0.9997,
+    batch_norm_gamma: bool = False,
+    synchronized: bool = False,
+    residual_scales: Sequence[float] | None = None,
+    final_batch_norm: bool = False,
+) -> keras.Model:
     """Inception-ResNet-v1. Arguments as in `InceptionV4`, except:
 
     Args:
@@ -33,19 +45,20 @@ def InceptionResNetV1(
         residual_scales: factor of the residual per stage (A, B, C) before it is added;
             default (0.17, 0.10, 0.20) (TF-slim, facenet; the paper gives none for v1).
     """
-    spec = INCEPTION_RESNET_V1
+    spec = SPECS["inception_resnet_v1"]
     repeats = triple(repeats, spec.repeats, "repeats")
     scales = triple(residual_scales, spec.residual_scales, "residual_scales")
-    options = LayerOptions(
-        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized
-    )
+    layers = LayerOptions(
+        kernel_initializer=spec.initializers.conv, width=width,
+        batch_norm_momentum=batch_norm_momentum, batch_norm_gamma=batch_norm_gamma,
+        synchronized=synchronized)
     top = Top(
-        include_top, pooling, classes, classifier_activation, dropout, aux_head, final_batch_norm
-    )
+        include_top=include_top, pooling=pooling, classes=classes,
+        activation=classifier_activation, dropout=dropout, aux_head=aux_head,
+        initializers=spec.initializers, final_batch_norm=final_batch_norm)
     return assemble(
-        lambda image: body(image, repeats, scales), options, top, spec.initializers,
-        input_tensor, input_shape, weights, name,
-    )
+        lambda image: body(image, repeats, scales), layers, top,
+        input_tensor=input_tensor, input_shape=input_shape, weights=weights, name=name)
 
 
 def body(x, repeats, scales):
@@ -60,7 +73,7 @@ def body(x, repeats, scales):
     for i in range(num_a):
         x = inception_resnet_a(x, scale_a, f"inception_resnet_a_{i + 1}")
 
-    x = reduction_a(x, INCEPTION_RESNET_V1.reduction_a)  # 17x17x896
+    x = reduction_a(x, k=192, l=192, m=256, n=384)  # 17x17x896
     for i in range(num_b):
         x = inception_resnet_b(x, scale_b, f"inception_resnet_b_{i + 1}")
     grid17 = x

@@ -7,8 +7,11 @@ block without ReLU, and a 1x1 convolution before the classifier.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 
-from inception_tf.nets.assembly import Top, assemble
+import keras
+
+from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
 from inception_tf.nets.layers import (
     LayerOptions,
     avg_pool,
@@ -24,34 +27,53 @@ from inception_tf.nets.modules import (
     stem_v3,
     stem_v4,
 )
-from inception_tf.nets.specs import INCEPTION_RESNET_V2, INCEPTION_RESNET_V2_RELEASED, triple
 
 NAMES = {"paper": "inception_resnet_v2", "released": "inception_resnet_v2_released"}
 
+# The paper says 0.1 to 0.3 for the residual scales; these are TF-slim's.
+SPECS = {
+    "inception_resnet_v2": Spec(
+        repeats=(5, 10, 5),
+        initializers=Initializers(),
+        residual_scales=(0.17, 0.10, 0.20),
+        weights_of_blocks=(137_808, 1_172_576, 2_089_600),
+        other_weights=7_442_560,
+        features=2144,
+    ),
+    "inception_resnet_v2_released": Spec(
+        repeats=(10, 20, 10),
+        initializers=Initializers(),
+        residual_scales=(0.17, 0.10, 0.20),
+        weights_of_blocks=(123_408, 1_127_456, 2_036_288),
+        other_weights=10_190_656,
+        features=1536,
+    ),
+}
+
 
 def InceptionResNetV2(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name=None,
+    include_top: bool = True,
+    weights: WeightsPath = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str | None = None,
     *,
-    variant="paper",
-    aux_head=False,
-    dropout=0.2,
-    repeats=None,
-    width=1.0,
-    batch_norm_momentum=0.9997,
-    batch_norm_gamma=False,
-    synchronized=False,
-    kernel_order="released",
-    residual_scales=None,
-    final_batch_norm=False,
-    reduction_b_figure=18,
-):
+    variant: str = "paper",
+    aux_head: bool = False,
+    dropout: float = 0.2,
+    repeats: Sequence[int] | None = None,
+    width: float = 1.0,
+    batch_norm_momentum: float = 0.9997,
+    batch_norm_gamma: bool = False,
+    synchronized: bool = False,
+    kernel_order: str = "released",
+    residual_scales: Sequence[float] | None = None,
+    final_batch_norm: bool = False,
+    reduction_b_figure: int = 18,
+) -> keras.Model:
     """Inception-ResNet-v2. Arguments as in `InceptionV4`, except:
 
     Args:
@@ -66,29 +88,30 @@ def InceptionResNetV2(
             channels Figure 19 prints (paper variant only).
     """
     _check_variant(variant, reduction_b_figure)
-    released = variant == "released"
-    spec = INCEPTION_RESNET_V2_RELEASED if released else INCEPTION_RESNET_V2
+    spec = SPECS[NAMES[variant]]
     repeats = triple(repeats, spec.repeats, "repeats")
     scales = triple(residual_scales, spec.residual_scales, "residual_scales")
-    reduction_b = {12: reduction_b_resnet_v1, 18: reduction_b_resnet_v2}[reduction_b_figure]
 
     def body(image):
-        if released:
+        if variant == "released":
             return body_released(image, repeats, scales)
-        return body_paper(image, repeats, scales, reduction_b)
+        return body_paper(image, repeats, scales, _REDUCTIONS_B[reduction_b_figure])
 
-    options = LayerOptions(
-        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized,
-        kernel_order,
-    )
+    layers = LayerOptions(
+        kernel_initializer=spec.initializers.conv, width=width,
+        batch_norm_momentum=batch_norm_momentum, batch_norm_gamma=batch_norm_gamma,
+        synchronized=synchronized, kernel_order=kernel_order)
     top = Top(
-        include_top, pooling, classes, classifier_activation, dropout, aux_head, final_batch_norm
-    )
+        include_top=include_top, pooling=pooling, classes=classes,
+        activation=classifier_activation, dropout=dropout, aux_head=aux_head,
+        initializers=spec.initializers, final_batch_norm=final_batch_norm)
     return assemble(
-        body, options, top, spec.initializers, input_tensor, input_shape, weights,
-        name or NAMES[variant],
-    )
+        body, layers, top, input_tensor=input_tensor, input_shape=input_shape,
+        weights=weights, name=name or NAMES[variant])
 
+
+# Figure -> Reduction-B.
+_REDUCTIONS_B = {12: reduction_b_resnet_v1, 18: reduction_b_resnet_v2}
 
 InceptionResNetV2Released = functools.partial(InceptionResNetV2, variant="released")
 
@@ -105,7 +128,7 @@ def body_paper(x, repeats, scales, reduction_b=reduction_b_resnet_v2):
     for i in range(num_a):
         x = inception_resnet_a(x, scale_a, f"inception_resnet_a_{i + 1}")
 
-    x = reduction_a(x, INCEPTION_RESNET_V2.reduction_a)  # 17x17x1152
+    x = reduction_a(x, k=256, l=256, m=384, n=384)  # 17x17x1152
     for i in range(num_b):
         x = inception_resnet_b(x, scale_b, f"inception_resnet_b_{i + 1}")
     grid17 = x
@@ -129,7 +152,7 @@ def body_released(x, repeats, scales):
     for i in range(num_a):
         x = inception_resnet_a(x, scale_a, f"inception_resnet_a_{i + 1}")
 
-    x = reduction_a(x, INCEPTION_RESNET_V2_RELEASED.reduction_a)  # 17x17x1088
+    x = reduction_a(x, k=256, l=256, m=384, n=384)  # 17x17x1088
     for i in range(num_b):
         x = inception_resnet_b(x, scale_b, f"inception_resnet_b_{i + 1}")
     grid17 = x

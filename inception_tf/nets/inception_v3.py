@@ -4,41 +4,68 @@ Built as the released TF-slim code has it, which differs from Table 1 of its pap
 (docs/errata.md); figure numbers here are those of 1512.00567.
 """
 
-from inception_tf.nets.assembly import Top, assemble
+from collections.abc import Callable, Sequence
+
+import keras
+
+from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
 from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, max_pool
 from inception_tf.nets.modules import stem_v3
-from inception_tf.nets.specs import INCEPTION_V3, V3_POOL_FILTERS, V3_SEVEN_FILTERS, triple
+
+
+def _truncated_normal(stddev):
+    return {"class_name": "TruncatedNormal", "config": {"stddev": stddev}}
+
+
+# The initializers are TF-slim's.
+SPECS = {"inception_v3": Spec(
+    repeats=(3, 4, 2),
+    initializers=Initializers(
+        conv="he_normal", logits="he_normal", aux_logits=_truncated_normal(0.001),
+        aux_conv=_truncated_normal(0.01)),
+    weights_of_blocks=(398_576, 1_701_168, 5_503_776),
+    other_weights=2_651_792,
+    features=2048,
+)}
+
+# This network alone varies its blocks along a stage (TF-slim). Blocks past the table's end
+# take its last entry.
+_POOL_FILTERS = (32, 64, 64)
+_SEVEN_FILTERS = (128, 160, 160, 192)
 
 
 def InceptionV3(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="inception_v3",
+    include_top: bool = True,
+    weights: WeightsPath = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "inception_v3",
     *,
-    aux_head=False,
-    dropout=0.2,
-    repeats=None,
-    width=1.0,
-    batch_norm_momentum=0.9997,
-    batch_norm_gamma=False,
-    synchronized=False,
-):
+    aux_head: bool = False,
+    dropout: float = 0.2,
+    repeats: Sequence[int] | None = None,
+    width: float = 1.0,
+    batch_norm_momentum: float = 0.9997,
+    batch_norm_gamma: bool = False,
+    synchronized: bool = False,
+) -> keras.Model:
     """Inception-v3. Arguments as in `InceptionV4`; `repeats` defaults to (3, 4, 2)."""
-    spec = INCEPTION_V3
+    spec = SPECS["inception_v3"]
     repeats = triple(repeats, spec.repeats, "repeats")
-    options = LayerOptions(
-        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized
-    )
-    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    layers = LayerOptions(
+        kernel_initializer=spec.initializers.conv, width=width,
+        batch_norm_momentum=batch_norm_momentum, batch_norm_gamma=batch_norm_gamma,
+        synchronized=synchronized)
+    top = Top(
+        include_top=include_top, pooling=pooling, classes=classes,
+        activation=classifier_activation, dropout=dropout, aux_head=aux_head,
+        initializers=spec.initializers)
     return assemble(
-        lambda image: body(image, repeats), options, top, spec.initializers,
-        input_tensor, input_shape, weights, name,
-    )
+        lambda image: body(image, repeats), layers, top,
+        input_tensor=input_tensor, input_shape=input_shape, weights=weights, name=name)
 
 
 def body(x, repeats):
@@ -50,11 +77,11 @@ def body(x, repeats):
 
     x = stem_v3(x)  # 35x35x192
     for i in range(num_a):
-        x = inception_a(x, _entry(V3_POOL_FILTERS, i), f"inception_a_{i + 1}")
+        x = inception_a(x, _entry(_POOL_FILTERS, i), f"inception_a_{i + 1}")
 
     x = reduction_a(x)  # 17x17x768
     for i in range(num_b):
-        x = inception_b(x, _entry(V3_SEVEN_FILTERS, i), f"inception_b_{i + 1}")
+        x = inception_b(x, _entry(_SEVEN_FILTERS, i), f"inception_b_{i + 1}")
     grid17 = x
 
     x = reduction_b(x)  # 8x8x1280

@@ -1,30 +1,43 @@
 """Inception-v4 (arXiv 1602.07261, Figures 3 to 9)."""
 
-from inception_tf.nets.assembly import Top, assemble
+from collections.abc import Callable, Sequence
+
+import keras
+
+from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
 from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, kernel_pair
 from inception_tf.nets.modules import reduction_a, reduction_b_v4, stem_v4
-from inception_tf.nets.specs import INCEPTION_V4, triple
+
+# TF-slim initializes the convolutions by its variance_scaling_initializer, and leaves the rest
+# at TF1's default.
+SPECS = {"inception_v4": Spec(
+    repeats=(4, 7, 3),
+    initializers=Initializers(conv="he_normal"),
+    weights_of_blocks=(318_240, 2_938_528, 4_556_352),
+    other_weights=5_662_688,
+    features=1536,
+)}
 
 
 def InceptionV4(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="inception_v4",
+    include_top: bool = True,
+    weights: WeightsPath = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "inception_v4",
     *,
-    aux_head=False,
-    dropout=0.2,
-    repeats=None,
-    width=1.0,
-    batch_norm_momentum=0.9997,
-    batch_norm_gamma=False,
-    synchronized=False,
-    kernel_order="released",
-):
+    aux_head: bool = False,
+    dropout: float = 0.2,
+    repeats: Sequence[int] | None = None,
+    width: float = 1.0,
+    batch_norm_momentum: float = 0.9997,
+    batch_norm_gamma: bool = False,
+    synchronized: bool = False,
+    kernel_order: str = "released",
+) -> keras.Model:
     """Inception-v4, with the signature of keras.applications.
 
     Args:
@@ -51,17 +64,19 @@ def InceptionV4(
 
     Shape: [N, H, W, 3] in -1..1 -> [N, classes].
     """
-    spec = INCEPTION_V4
+    spec = SPECS["inception_v4"]
     repeats = triple(repeats, spec.repeats, "repeats")
-    options = LayerOptions(
-        spec.initializers.conv, width, batch_norm_momentum, batch_norm_gamma, synchronized,
-        kernel_order,
-    )
-    top = Top(include_top, pooling, classes, classifier_activation, dropout, aux_head)
+    layers = LayerOptions(
+        kernel_initializer=spec.initializers.conv, width=width,
+        batch_norm_momentum=batch_norm_momentum, batch_norm_gamma=batch_norm_gamma,
+        synchronized=synchronized, kernel_order=kernel_order)
+    top = Top(
+        include_top=include_top, pooling=pooling, classes=classes,
+        activation=classifier_activation, dropout=dropout, aux_head=aux_head,
+        initializers=spec.initializers)
     return assemble(
-        lambda image: body(image, repeats), options, top, spec.initializers,
-        input_tensor, input_shape, weights, name,
-    )
+        lambda image: body(image, repeats), layers, top,
+        input_tensor=input_tensor, input_shape=input_shape, weights=weights, name=name)
 
 
 def body(x, repeats):
@@ -75,7 +90,7 @@ def body(x, repeats):
     for i in range(num_a):
         x = inception_a(x, f"inception_a_{i + 1}")
 
-    x = reduction_a(x, INCEPTION_V4.reduction_a)  # 17x17x1024
+    x = reduction_a(x, k=192, l=224, m=256, n=384)  # 17x17x1024
     for i in range(num_b):
         x = inception_b(x, f"inception_b_{i + 1}")
     grid17 = x

@@ -10,10 +10,13 @@ network then means the same everywhere. A dtype policy that the program set is k
 import contextlib
 import contextvars
 import dataclasses
+import math
+import numbers
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
-
-from inception_tf.nets.specs import number
+import numpy as np
 
 # Keeps 1/sqrt(variance) finite; 1e-3 in TF-slim's inception_utils.
 BATCH_NORM_EPSILON = 1e-3
@@ -23,7 +26,7 @@ BATCH_NORM_EPSILON = 1e-3
 class LayerOptions:
     """What every convolution of one network has in common."""
 
-    kernel_initializer: str = "he_normal"
+    kernel_initializer: str | dict = "he_normal"
     width: float = 1.0
     batch_norm_momentum: float = 0.9997
     batch_norm_gamma: bool = False
@@ -39,23 +42,34 @@ class LayerOptions:
             raise ValueError(f"kernel_order is 'released' or 'figure', got {self.kernel_order!r}")
 
 
-_DEFAULT = LayerOptions()
-_OPTIONS = contextvars.ContextVar("layer_options", default=_DEFAULT)
+def number(value: Any, fits: Callable[[Any], bool], what: str) -> Any:
+    """`value` as Python's own int or float: Keras takes and saves no NumPy number.
+
+    Raises: ValueError, which begins with `what`, unless it is finite and `fits(value)`.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and fits(value)):
+        raise ValueError(f"{what}, got {value!r}")
+    return value
+
+
+_OPTIONS = contextvars.ContextVar("layer_options", default=LayerOptions())
 
 
 @contextlib.contextmanager
-def layer_options(options):
+def layer_options(options: LayerOptions) -> Iterator[None]:
     """Draw with these LayerOptions inside the `with` block."""
     token = _OPTIONS.set(options)
     try:
         with own_precision():
-            yield options
+            yield
     finally:
         _OPTIONS.reset(token)
 
 
 @contextlib.contextmanager
-def own_precision():
+def own_precision() -> Iterator[None]:
     """Layers made inside are float32 where nobody but `floatx` of keras.json says otherwise.
 
     Keras makes its first policy from that setting: a policy of the same name is no choice.

@@ -1,4 +1,4 @@
-"""What turns the image into a 35x35 grid: three stems.
+"""What more than one network has: stems, and reductions from one grid to the next.
 
 Each step of a stem is an endpoint: `stem_1`, `stem_2`, ... and `stem`, the last.
 """
@@ -66,18 +66,18 @@ def stem_resnet_v1(x, name="stem"):
     return conv_bn(x, 256, 3, strides=2, padding="valid", name=name)
 
 
-def reduction_a(x, widths, name="reduction_a"):
+def reduction_a(x, *, k, l, m, n, name="reduction_a"):  # noqa: E741 (the paper's letter)
     """Reduction-A, 35x35 to 17x17 grid, of all networks of the paper (Figure 7).
 
-    `widths` are the k, l, m, n of Table 1 (`specs.ReductionA`).
+    k, l, m, n are the filters of Table 1.
 
     Shape: [N, 35, 35, C] -> [N, 17, 17, n + m + C].
     """
-    short = conv_bn(x, widths.n, 3, strides=2, padding="valid", name=f"{name}_short_3x3")
+    short = conv_bn(x, n, 3, strides=2, padding="valid", name=f"{name}_short_3x3")
 
-    long = conv_bn(x, widths.k, 1, name=f"{name}_long_1x1")
-    long = conv_bn(long, widths.l, 3, name=f"{name}_long_3x3_1")
-    long = conv_bn(long, widths.m, 3, strides=2, padding="valid", name=f"{name}_long_3x3_2")
+    long = conv_bn(x, k, 1, name=f"{name}_long_1x1")
+    long = conv_bn(long, l, 3, name=f"{name}_long_3x3_1")
+    long = conv_bn(long, m, 3, strides=2, padding="valid", name=f"{name}_long_3x3_2")
 
     pool = max_pool(x, name=f"{name}_pool")
     return concat([short, long, pool], name=name)

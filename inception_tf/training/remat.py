@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from inception_tf.nets import endpoints
-from inception_tf.nets.endpoints import stage_of
+from inception_tf.networks import stage_of
 
 STAGES = ("stem", "35x35", "17x17")
 

@@ -11,7 +11,7 @@ An update is applied as a whole or not at all.
 
 import tensorflow as tf
 
-from inception_tf.nets.endpoints import stage_of
+from inception_tf.networks import stage_of
 from inception_tf.runtime.devices import local, same_on_replicas, split_batches
 from inception_tf.runtime.graphs import lightly_optimized
 from inception_tf.training.losses import is_decayed, weight_decay_loss

@@ -22,7 +22,7 @@ def _scopes():
 
 
 TABLE = Table(
-    networks={"inception_resnet_v1": None},
+    networks={"inception_resnet_v1": {}},
     read=read_checkpoint,
     names=lambda _network, _stored: tf1_variables(_scopes()),
     ignored={

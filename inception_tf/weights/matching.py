@@ -83,7 +83,7 @@ class Conversion:
     @property
     def preprocessing(self) -> dict:
         """Arguments of Preprocessing with which the published weights were scored."""
-        return self._format.networks[self.net] or {}
+        return self._format.networks[self.net]
 
     def model(self):
         """The network with its weights.

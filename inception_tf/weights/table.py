@@ -27,7 +27,7 @@ class Table:
 
     Attributes:
         networks: name of ours -> arguments of Preprocessing with which the published weights
-            were scored, without the image size; None: they give no classes.
+            were scored, without the image size; {}: they give no classes.
         read: path of a file -> name -> Stored.
         names: network, arrays of the file -> (our variable path -> name in it), for every
             weight that the format has. Without arrays: as the format's own code names them.
@@ -37,7 +37,7 @@ class Table:
         layout: our path, array of the file -> the array in our order of axes.
     """
 
-    networks: Mapping[str, dict | None]
+    networks: Mapping[str, dict]
     read: Callable[[str], dict[str, Stored]]
     names: Callable[[str, Mapping[str, Stored]], Names]
     ignored: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Counts, stages and receptive fields, by hand and against the layer tables.
+"""Counts, parts and receptive fields, by hand and against the layer tables.
 
 tests/unit/test_nets_counts.py holds all five networks to the full tables.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inception_tf.nets import NETWORKS, build
-from inception_tf.nets.anatomy import Parameters, multiply_adds, parameters, stages
+from inception_tf.nets.anatomy import Parameters, multiply_adds, parameters, parts
 from tests.golden import inventory
 
 # Inception-ResNet-v1 at 299x299, endpoint: output, trainable parameters, millions of
@@ -29,9 +29,9 @@ RESNET_V1 = {
 }
 
 
-def test_stages_of_full_network_equal_the_layer_table():
+def test_parts_of_full_network_equal_the_layer_table():
     model = build("inception_resnet_v1", aux_head=True)
-    rows = {stage.name: stage for stage in stages(model)}
+    rows = {part.name: part for part in parts(model)}
     for name, (shape, count, cost) in RESNET_V1.items():
         assert rows[name].shape == shape
         assert rows[name].parameters.trainable == count, name
@@ -41,9 +41,9 @@ def test_stages_of_full_network_equal_the_layer_table():
 
 
 @pytest.mark.parametrize("net", NETWORKS)
-def test_stages_share_out_every_layer_and_end_at_stride_32(net):
+def test_parts_share_out_every_layer_and_end_at_stride_32(net):
     model = build(net, aux_head=True, width=0.1, repeats=(1, 1, 1), input_shape=(107, 75, 3))
-    rows = stages(model)
+    rows = parts(model)
     trainable, total, cost = map(sum, zip(*inventory.counts(model).values(), strict=True))
     assert sum(row.parameters.trainable for row in rows) == trainable
     assert sum(row.parameters.total for row in rows) == total
@@ -99,7 +99,7 @@ def test_parameters_frozen_layer_is_not_trainable():
     assert parameters(model).trainable == 8 * 12 + 8 + (6 * 36 + 6)
 
 
-def test_stages_receptive_field_equals_the_pixels_that_change_the_output():
+def test_parts_receptive_field_equals_the_pixels_that_change_the_output():
     image = keras.Input((48, 48, 1))
     conv = functools.partial(
         keras.layers.Conv2D, 1, padding="same", use_bias=False, kernel_initializer="ones"
@@ -116,6 +116,6 @@ def test_stages_receptive_field_equals_the_pixels_that_change_the_output():
     seen = np.concatenate(answers)[:, row, column, 0].reshape(48, 48) != 0
     extent = tuple(np.ptp(np.flatnonzero(seen.any(axis=axis))) + 1 for axis in (1, 0))
 
-    last = stages(model)[-1]
+    last = parts(model)[-1]
     assert last.receptive_field == extent
     assert last.strides == (4, 4)

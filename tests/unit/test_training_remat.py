@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from inception_tf.config import Execution, preset
 from inception_tf.errors import UsageError
-from inception_tf.nets.endpoints import stage_of
+from inception_tf.networks import stage_of
 from inception_tf.runs.network import build_network
 from inception_tf.runtime.devices import make_strategy
 from inception_tf.training.plan import check_execution
