@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
+from inception_tf.config import Runtime
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime import outputs
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     from inception_tf.runs.folder import read_config
     from inception_tf.training import averaging
 
-    model_dir = arguments.given.get("model_dir", "runs/demo")
+    model_dir = arguments.given.get("model_dir", Runtime.model_dir)
     config = read_config(model_dir).replace(**arguments.given)
     arrays, manifests = averaging.average_last(model_dir, own["last"], own["checkpoint"])
     if own["recalibrate_images"]:

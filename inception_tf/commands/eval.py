@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
+from inception_tf.config import Runtime
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime.outputs import is_standard_output
@@ -69,7 +70,7 @@ def _score(arguments, command):
     from inception_tf.evaluation.scoring import score_networks
 
     own, given = arguments.own, dict(arguments.given)
-    model_dirs = flags.path_list("model_dir", given.pop("model_dir", "runs/demo"))
+    model_dirs = flags.path_list("model_dir", given.pop("model_dir", Runtime.model_dir))
     request = ScoringRequest(
         model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
         weights=own["weights"], checkpoint=own["checkpoint"], batch_size=own["batch_size"],
@@ -115,7 +116,7 @@ def _refuse_with_watch(arguments):
     for name in NOT_WATCHING:
         if name in arguments.names_given:
             raise UsageError(f"--watch writes into --model_dir only: --{name} has no use")
-    if len(flags.path_list("model_dir", arguments.given.get("model_dir", "runs/demo"))) != 1:
+    if len(flags.path_list("model_dir", arguments.given.get("model_dir", Runtime.model_dir))) != 1:
         raise UsageError("--watch follows one run: name one --model_dir")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
+from inception_tf.config import Runtime
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime import outputs
@@ -51,7 +52,7 @@ def _export(arguments):
     own, given = arguments.own, dict(arguments.given)
     request = ExportRequest(own["format"], own["quantize"], own["calibration_images"],
                             own["check_images"])
-    classifier = open_run(given.pop("model_dir", "runs/demo"), own["weights"],
+    classifier = open_run(given.pop("model_dir", Runtime.model_dir), own["weights"],
                           own["checkpoint"])
     data = dataclasses.replace(classifier.data, **given)
     return export(dataclasses.replace(classifier, data=data), own["export_dir"], request)
