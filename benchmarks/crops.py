@@ -1,24 +1,20 @@
-"""What 144 crops cost beside 144 passes of the network, and whether memory grows with the split.
+"""What 144 crops cost against 144 passes of the network, and whether memory grows with the split.
 
     python -m benchmarks.crops [--quick]
 
-A round times two things after each other, in one process:
-  network   the compiled network on N x 144 views that lie ready
+A round times two things one after the other, in one process:
+  network   the compiled network on N x 144 views in memory
   scoring   N images from their bytes: decode, cut, mirror, network, append to the file,
             while the input pipeline works ahead as it does in the middle of a split
 and the ratio of the two (the network is the floor); medians over rounds. CPU seconds (of all
-threads) stand beside wall seconds: they hold still while a machine is shared. Memory: the peak of
-a process that scores N images, and of one that scores four times as many.
+threads) are given too: they are stable while a machine is shared. Memory: the peak of a process
+that scores N images, and of one that scores four times as many.
 """
 
 import contextlib
 import io
 import tempfile
-import time
 from pathlib import Path
-
-import matplotlib
-from PIL import Image
 
 from benchmarks import harness
 
@@ -41,7 +37,7 @@ def main():
         with Scoring({"width": 0.07}, arguments.memory_images, 32) as scoring:
             scoring.images(arguments.memory_images)
         return
-    # First, while this process is small: a child's peak begins with that of its parent.
+    # First, while this process is small: a child's peak starts at its parent's.
     peaks = {number: _peak_mib(number) for number in ((2, 4) if arguments.quick else MEMORY_IMAGES)}
     print("peak memory:", ", ".join(f"{n} images {mib:.0f} MiB" for n, mib in peaks.items()),
           flush=True)
@@ -58,16 +54,16 @@ def measure(settings, num_images, rounds, batch_size):
     # One image to warm up, and more at the end than the pipeline can read ahead.
     with Scoring(settings, 1 + num_images * rounds + 16, batch_size) as scoring:
         scoring.images(1), scoring.network(1)
-        seconds = [(scoring.images(num_images), scoring.network(num_images))
-                   for _ in range(rounds)]
+        seconds = harness.interleaved({"scoring": lambda: scoring.images(num_images),
+                                       "network": lambda: scoring.network(num_images)},
+                                      rounds, warmup=0)
         found = {"images": num_images, "views_per_pass": scoring.passes.views}
-        for clock in ("wall", "cpu"):
-            whole = [scoring_side[clock] for scoring_side, _ in seconds]
-            network = [network_side[clock] for _, network_side in seconds]
-            found[clock] = {"scoring_seconds": harness.spread(whole),
-                            "network_seconds": harness.spread(network),
-                            "ratio": harness.ratio(whole, network)}
-        return found
+    for clock in ("wall", "cpu"):
+        whole, network = seconds["scoring"][clock], seconds["network"][clock]
+        found[clock] = {"scoring_seconds": harness.spread(whole),
+                        "network_seconds": harness.spread(network),
+                        "ratio": harness.ratio(whole, network)}
+    return found
 
 
 class Scoring(contextlib.ExitStack):
@@ -80,8 +76,11 @@ class Scoring(contextlib.ExitStack):
 
         from inception_tf.config import preset
         from inception_tf.data.views import protocol_of
-        from inception_tf.evaluation.inference import Devices, ViewStep, plan_passes
+        from inception_tf.evaluation.inference import ViewStep, plan_passes
         from inception_tf.runs.network import build_network
+        from inception_tf.runtime.cluster import ALONE
+        from inception_tf.runtime.devices import Devices, make_strategy
+        from inception_tf.runtime.hang import StallWatchdog
         from inception_tf.runtime.signals import StopSignals
 
         self.config = preset("demo").replace(**settings)
@@ -89,7 +88,8 @@ class Scoring(contextlib.ExitStack):
         protocol = protocol_of(144, "scaled", size)
         self.passes = plan_passes(batch_size, 1, protocol)
         model = build_network(self.config.network, len(CLASSES), aux_head=False)
-        self._step = ViewStep(Devices("one", 120.0, StopSignals()), model, self.passes, 0)
+        on = Devices(make_strategy("one"), ALONE, StopSignals(), StallWatchdog(0))
+        self._step = ViewStep(on, model, self.passes, 0)
         self._open(photographs(num_images), protocol)
         self._pass = tf.function(lambda views: tf.nn.softmax(model(views, training=False)))
         random = np.random.default_rng(0)
@@ -110,36 +110,23 @@ class Scoring(contextlib.ExitStack):
             preprocessing=preprocessing_of(self.config.network, self.config.data)))
 
     def images(self, num_images):
-        """Seconds (wall, cpu) to score the next `num_images`, from bytes to rows in the file."""
-        with _clocks() as seconds:
-            for _ in range(num_images):
-                rows, _ = self._step(next(self._stream))
-                self._writer.append(*rows)
-        return seconds
+        """Scores the next `num_images`, from bytes to rows in the file."""
+        for _ in range(num_images):
+            rows, _ = self._step(next(self._stream))
+            self._writer.append(*rows)
 
     def network(self, num_images):
-        """Seconds (wall, cpu) of as many passes of the network alone."""
-        with _clocks() as seconds:
-            for _ in range(num_images * 144 // self.passes.views):
-                self._pass(self._views).numpy()
-        return seconds
-
-
-@contextlib.contextmanager
-def _clocks():
-    """A dict that holds wall and CPU seconds of the block when it has ended."""
-    seconds, start = {}, (time.perf_counter(), time.process_time())
-    yield seconds
-    seconds.update(wall=time.perf_counter() - start[0], cpu=time.process_time() - start[1])
+        """The network alone on as many views."""
+        for _ in range(num_images * 144 // self.passes.views):
+            self._pass(self._views).numpy()
 
 
 def photographs(number):
     """A source of `number` records: one photograph of 500 x 375, ImageNet's usual size."""
     from inception_tf.data.sources import Example, Source
 
-    path = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     file = io.BytesIO()
-    Image.open(path).convert("RGB").crop((0, 40, 500, 415)).save(file, "JPEG", quality=92)
+    harness.photograph().crop((0, 40, 500, 415)).save(file, "JPEG", quality=92)
 
     class Photographs(Source):
         def _read(self, index):
@@ -149,7 +136,7 @@ def photographs(number):
 
 
 def _peak_mib(num_images):
-    """Peak of a process that scores `num_images` with 144 crops of a tiny network."""
+    """Peak memory of a process that scores `num_images` with 144 crops of a tiny network."""
     words = ["-m", "benchmarks.crops", f"--memory_images={num_images}"]
     return harness.process(words)["peak_mib"]
 

@@ -41,7 +41,7 @@ def main(argv):
 
 
 def _run(settings):
-    from inception_tf.runs.metrics import write_atomically
+    from inception_tf.runtime.files import write_atomically
 
     networks = settings.folder.with_name(
         settings.folder.name.replace("crops", "residual_speedup", 1))

@@ -61,7 +61,8 @@ def _run(start, width, scale, remedy, changes):
 def probe(folder, config):
     """Of each checkpoint of a run: step, share of dead units, size of each block's activations."""
     from inception_tf.runs import checkpoint
-    from inception_tf.runs.network import CHECKPOINTS, load_weights
+    from inception_tf.runs.folder import CHECKPOINTS
+    from inception_tf.runs.network import load_weights
 
     network, blocks, images = _network_to_probe(config)
     seen = []

@@ -34,7 +34,7 @@ def main():
 
     import_tensorflow()
     if spec.get("small"):
-        for module in ("training.loop", "evaluation.members"):
+        for module in ("training.setup", "evaluation.members"):
             importlib.import_module(f"inception_tf.{module}").build_network = small_network
     if "trace" in spec:
         _trace(spec["trace"])
@@ -196,7 +196,8 @@ def _poison_average(call, value):
         def poisoned(run, *args):
             calls.append(1)
             if len(calls) == call:
-                run.state.ema[0].assign(run.state.ema[0] * value)
+                average = run.setup.state.ema[0]
+                average.assign(average * value)
             return original(run, *args)
 
         return poisoned

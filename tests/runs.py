@@ -7,7 +7,8 @@ import numpy as np
 
 from inception_tf.config import preset
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS, build_network
+from inception_tf.runs.folder import CHECKPOINTS
+from inception_tf.runs.network import build_network
 
 
 def write_run(folder, class_names, seed=0, prepare=None, **settings):

@@ -1,10 +1,7 @@
 """One network over one split: the mean softmax of every image's views, into a file."""
 
-import contextlib
 import dataclasses
-import os
 import time
-from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -19,12 +16,8 @@ from inception_tf.evaluation.members import Member
 from inception_tf.evaluation.predictions_file import PredictionsWriter, stored_ids
 from inception_tf.evaluation.predictions_header import ID_BYTES, id_bytes_for, id_bytes_of
 from inception_tf.runs.network import load_weights, require_room_for_batch
-from inception_tf.runtime.cluster import read_cluster
-from inception_tf.runtime.devices import from_first, local, make_strategy, split_batch
-from inception_tf.runtime.hang import StallWatchdog
-from inception_tf.runtime.peers import naming_lost_peers
+from inception_tf.runtime.devices import Devices, from_first, local, split_batch
 from inception_tf.runtime.progress import bar
-from inception_tf.runtime.signals import StopSignals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,31 +52,6 @@ def plan_passes(batch_size: int, num_replicas: int, protocol: Protocol) -> Passe
 
 # (labels [n], example ids [n], probabilities [n, K]) of images.
 Rows = tuple[np.ndarray, list[str], np.ndarray]
-
-
-class Devices:
-    """What a scoring computes on: the strategy, this process' place among the workers."""
-
-    def __init__(self, kind: str, startup_timeout_s: float, stop: StopSignals,
-                 stall_timeout_s: float = 0.0):
-        self.cluster, self.stop = read_cluster(os.environ, kind), stop
-        self.watchdog = StallWatchdog(stall_timeout_s)
-        self.strategy = make_strategy(kind, self.cluster, startup_timeout_s)
-        stop.watch()
-
-    @property
-    def number(self) -> int:
-        """Devices over all workers."""
-        return self.strategy.num_replicas_in_sync
-
-
-@contextlib.contextmanager
-def devices(kind: str, startup_timeout_s: float, stall_timeout_s: float) -> Iterator[Devices]:
-    """The Devices; a stop signal to any worker ends all of them between two steps."""
-    with StopSignals() as stop, naming_lost_peers(read_cluster(os.environ, kind).peers):
-        on = Devices(kind, startup_timeout_s, stop, stall_timeout_s)
-        with on.watchdog:
-            yield on
 
 
 def predict_split(member: Member, source: Source, writer: PredictionsWriter | None,
@@ -155,23 +123,23 @@ class ViewStep:
     def __call__(self, batch: dict[str, tf.Tensor]) -> tuple[Rows, bool]:
         """(rows, whether a worker was asked to stop)."""
         ids = stored_ids(batch["example_id"].numpy(), self._id_bytes)
-        beside = np.column_stack([
+        extras = np.column_stack([
             batch["label"].numpy(), np.full(len(ids), self._on.stop.requested),
             ids.view(np.uint8).reshape(len(ids), self._id_bytes)])
         parts = split_batch(self._on.strategy, {
-            "image": batch["image"], "beside": tf.constant(beside, tf.float32)})
+            "image": batch["image"], "extras": tf.constant(extras, tf.float32)})
         rows = local(self._on.strategy, self._rows(parts)).numpy()
-        probabilities, beside = np.split(rows, [rows.shape[1] - beside.shape[1]], axis=1)
-        ids = beside[:, 2:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
+        probabilities, extras = np.split(rows, [rows.shape[1] - extras.shape[1]], axis=1)
+        ids = extras[:, 2:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
         names = [name.decode() for name in ids]
-        return (beside[:, 0].astype(np.int32), names, probabilities), bool(beside[:, 1].any())
+        return (extras[:, 0].astype(np.int32), names, probabilities), bool(extras[:, 1].any())
 
     def _gathered_rows(self, parts):
         return self._on.strategy.run(self._replica_rows, args=(parts,))
 
     def _replica_rows(self, part):
         probabilities = self._mean_softmax(part["image"])
-        rows = tf.concat([probabilities, part["beside"]], axis=1)
+        rows = tf.concat([probabilities, part["extras"]], axis=1)
         # One collective for all that the chief writes; bytes and labels are exact in float32.
         return tf.distribute.get_replica_context().all_gather(rows, axis=0)
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,13 +12,8 @@ from inception_tf.data.views import Preprocessing, preprocessing_of
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.choice import load_chosen
-from inception_tf.runs.network import (
-    CHECKPOINTS,
-    build_network,
-    load_weights,
-    read_config,
-    refuse_false_claims,
-)
+from inception_tf.runs.folder import checkpoints_of, read_config
+from inception_tf.runs.network import build_network, load_weights, refuse_false_claims
 
 # The preprocessing flags of eval, which override the run's own settings.
 OVERRIDES = ("crop_fraction", "interpolation", "pixel_centers", "antialias")
@@ -113,8 +107,8 @@ def member_of(model_dir: str, manifest: dict[str, Any], weights: str, given: dic
     """
     config = read_config(model_dir)
     _refuse_other_network(model_dir, config, manifest)
-    prefix = {"ema": "ema/", "raw": "weights/"}[weights]
-    own = {name: array for name, array in (arrays or {}).items() if name.startswith(prefix)}
+    own = {name: array for name, array in (arrays or {}).items()
+           if name.startswith(checkpoint.PREFIXES[weights])}
     if arrays is not None:
         refuse_false_claims(config.network, len(manifest["class_names"]),
                             [array.shape for array in own.values()], model_dir)
@@ -124,7 +118,7 @@ def member_of(model_dir: str, manifest: dict[str, Any], weights: str, given: dic
 
 def _load(model_dir, weights, given, which):
     read_config(model_dir)  # first, so that a folder of no run is called that
-    arrays, manifest = load_chosen(Path(model_dir) / CHECKPOINTS, which)
+    arrays, manifest = load_chosen(checkpoints_of(model_dir), which)
     return member_of(model_dir, manifest, weights, given, arrays)
 
 

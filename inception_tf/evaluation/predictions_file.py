@@ -6,7 +6,7 @@
                      K probabilities, CRC-32 of the row
 
 Rows are appended as a run proceeds. A kill leaves at most a torn row at the end, which
-is cut when the run goes on. Scores are computed from the stored numbers, never from
+is cut when the run resumes. Scores are computed from the stored numbers, never from
 those in flight: a run, its resumption and a later ensemble agree to the last digit.
 """
 
@@ -17,7 +17,9 @@ import os
 import shutil
 import stat
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,7 +31,7 @@ from inception_tf.evaluation.predictions_header import (
     read_header,
     refuse_other,
 )
-from inception_tf.runs.lock import try_lock
+from inception_tf.runtime.files import try_lock
 
 log = logging.getLogger("inception_tf")
 
@@ -48,26 +50,26 @@ class Predictions:
         class_names: K names.
     """
 
-    def __init__(self, path, header, rows):
+    def __init__(self, path: str | os.PathLike, header: dict[str, Any], rows: np.ndarray):
         self.path, self.header = Path(path), header
         self.class_names = tuple(header["class_names"])
         self.probabilities = rows["probabilities"]
         self.labels = np.array(rows["label"])
         self.example_ids = [name.decode(errors="backslashreplace") for name in rows["example_id"]]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
 
 class PredictionsWriter:
     """Appends rows to a predictions file; `count` rows are committed."""
 
-    def __init__(self, path, file, header, count):
+    def __init__(self, path: str | os.PathLike, file: BinaryIO, header: dict[str, Any], count: int):
         self.path, self.count = Path(path), count
-        self.num_examples = header["num_examples"]
         self._file, self._header, self._type = file, header, _row_type(header)
 
-    def append(self, labels, example_ids, probabilities):
+    def append(self, labels: np.ndarray, example_ids: Sequence[str],
+               probabilities: np.ndarray) -> None:
         """Commits the rows of the next images; they survive a kill when this returns.
 
         Raises:
@@ -84,14 +86,10 @@ class PredictionsWriter:
             self._file.flush()
         self.count += len(labels)
 
-    @property
-    def is_complete(self):
-        """Whether every image has its row."""
-        return self.count == self.num_examples
-
 
 @contextlib.contextmanager
-def predictions_writer(path, header):
+def predictions_writer(path: str | os.PathLike,
+                       header: dict[str, Any]) -> Iterator[PredictionsWriter]:
     """A PredictionsWriter on a new file, or on the one that the same run left.
 
     A file of the same run keeps its whole rows; a torn one behind them is cut.
@@ -108,7 +106,8 @@ def predictions_writer(path, header):
     except OSError as error:
         raise UsageError(f"{flag}: {error.strerror}") from None
     with file:
-        _lock(file, path)
+        if not try_lock(file.fileno(), path):
+            raise UsageError(f"{flag} is being written by another process")
         size = os.path.getsize(path)
         count = _resume(file, path, header) if size else 0
         with _storage_errors(flag):
@@ -121,12 +120,11 @@ def predictions_writer(path, header):
             os.fsync(file.fileno())
 
 
-def open_predictions(path):
+def open_predictions(path: str | os.PathLike) -> Predictions:
     """The complete Predictions in `path`, every row verified.
 
     Raises:
-        UsageError: there is no such file, or it is another's, or the run that writes it
-            has not ended.
+        UsageError: there is no such file, or it is of another kind, or incomplete.
         DataError: a row is damaged.
     """
     try:
@@ -139,7 +137,7 @@ def open_predictions(path):
     stored, rest = divmod(os.path.getsize(path) - start, kind.itemsize)
     if stored < total:
         raise UsageError(f"predictions {path} hold {stored} of {total} images: let the run that "
-                         "writes them end (the same command goes on where it stopped)")
+                         "writes them end (the same command resumes where it stopped)")
     rows = np.memmap(path, kind, "r", offset=start, shape=(total,))
     valid = _count_valid(rows)
     if valid < total or stored > total or rest:
@@ -170,7 +168,7 @@ def _resume(file, path, header):
     if count < header["num_examples"]:
         count -= count % header["images_per_pass"]
     file.truncate(start + count * kind.itemsize)
-    log.info("%s: going on after %d of %d images", path, count, header["num_examples"])
+    log.info("%s: resuming after %d of %d images", path, count, header["num_examples"])
     return count
 
 
@@ -191,7 +189,7 @@ def _checksums(rows):
     return [zlib.crc32(row.tobytes()[:length]) for row in rows]
 
 
-def stored_ids(names, room):
+def stored_ids(names: Sequence[bytes], room: int) -> np.ndarray:
     """Ids (bytes) as an array of `room` bytes each; numpy alone would cut longer ones silently."""
     longest = max(names, key=len, default=b"")
     if len(longest) > room:
@@ -218,8 +216,3 @@ def _require_room(path, needed):
     total, _, free = shutil.disk_usage(path)
     if total and needed > free:
         raise StorageError(f"--predictions={path} needs {needed:,} bytes, {free:,} are free")
-
-
-def _lock(file, path):
-    if not try_lock(file.fileno(), path):
-        raise UsageError(f"--predictions={path} is being written by another process")

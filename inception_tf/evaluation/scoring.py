@@ -5,7 +5,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,14 @@ from inception_tf.data.sources import Source
 from inception_tf.data.views import protocol_of
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.evaluation import targets
-from inception_tf.evaluation.inference import (
-    Devices,
-    Passes,
-    ViewStep,
-    devices,
-    plan_passes,
-    predict_split,
-)
+from inception_tf.evaluation.inference import Passes, plan_passes, predict_split
 from inception_tf.evaluation.members import Member, load_members, refuse_other_classes
-from inception_tf.evaluation.predictions_file import predictions_writer
+from inception_tf.evaluation.predictions_file import PredictionsWriter, predictions_writer
 from inception_tf.evaluation.predictions_header import id_bytes_for
 from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.results import check_results, score_files
 from inception_tf.evaluation.submission import read_class_ids
+from inception_tf.runtime.devices import Devices, devices
 from inception_tf.runtime.provenance import versions
 
 
@@ -71,13 +65,14 @@ def open_split(member: Member, request: ScoringRequest) -> Source:
     return source
 
 
-def devices_for(request: ScoringRequest,
-                config: Config) -> contextlib.AbstractContextManager[Devices]:
+@contextlib.contextmanager
+def devices_for(request: ScoringRequest, config: Config) -> Iterator[Devices]:
     """Context of the Devices that `request`, or else the run of `config`, asks for."""
     runtime = config.replace(**request.given).runtime
     # Not the run's own: how long an update may take says nothing of a pass over 144 views.
     stall = request.given.get("stall_timeout_s", Runtime.stall_timeout_s)
-    return devices(runtime.strategy, runtime.startup_timeout_s, stall)
+    with devices(runtime.strategy, runtime.startup_timeout_s, stall) as on, on.watchdog:
+        yield on
 
 
 def passes_of(member: Member, request: ScoringRequest, on: Devices) -> Passes:
@@ -104,39 +99,32 @@ def header_of(member: Member, source: Source, passes: Passes) -> dict[str, Any]:
     }
 
 
-def predict_into(path: str, member: Member, source: Source, request: ScoringRequest,
-                 step: ViewStep, on: Devices) -> float | None:
-    """Completes one predictions file; images per second, None when it was complete.
+def writer_of(path: str, member: Member, source: Source, request: ScoringRequest, on: Devices,
+              ) -> contextlib.AbstractContextManager[PredictionsWriter | None]:
+    """Context of the PredictionsWriter of one network; of None on workers that are not the chief.
 
     Args:
         path: of the file.
         member: the network.
         source: the split.
-        request: what is asked for.
-        step: with the member's weights.
-        on: the devices of `step`.
+        request: what is asked for, for the file's readers.
+        on: what computes it.
     """
-    with _writer_of(path, member, source, request, on) as writer:
-        return predict_split(member, source, writer, passes_of(member, request, on), on, step)
+    if not on.cluster.is_chief:
+        return contextlib.nullcontext()
+    return predictions_writer(path, {
+        **header_of(member, source, passes_of(member, request, on)), **id_bytes_for(source),
+        "about": _about(member, request)})
 
 
 def _predict_all(paths, members, source, request, on):
     """Completes every member's file; images per second of each."""
     # All of them are opened before the first is worked on: the last may be another run's.
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(_writer_of(path, member, source, request, on))
+        writers = [stack.enter_context(writer_of(path, member, source, request, on))
                    for member, path in zip(members, paths, strict=True)]
         return [predict_split(member, source, writer, passes_of(member, request, on), on)
                 for member, writer in zip(members, writers, strict=True)]
-
-
-def _writer_of(path, member, source, request, on):
-    """Context of the member's PredictionsWriter; of None on workers that are not the chief."""
-    if not on.cluster.is_chief:
-        return contextlib.nullcontext()
-    return predictions_writer(path, {
-        **header_of(member, source, passes_of(member, request, on)), **id_bytes_for(source),
-        "about": _about(member, request)})
 
 
 def _about(member, request):
@@ -165,7 +153,7 @@ def _predictions_paths(request):
         if not all(os.path.isfile(path) and os.path.getsize(path) for path in paths):
             raise
         folder = ""
-        raise StorageError(f"{error}; the probabilities are kept: the same command goes on with "
+        raise StorageError(f"{error}; the probabilities are kept: the same command resumes with "
                            f"--predictions={','.join(paths)}") from None
     finally:
         if folder:

@@ -1,4 +1,4 @@
-"""Scores each checkpoint of a run, once, while the run goes on.
+"""Scores each checkpoint of a run once, while the run continues.
 
     MODEL_DIR/watch/NAME/   what was scored: see evaluation.watch_log
 
@@ -22,21 +22,16 @@ from typing import Any
 
 from inception_tf.config import Runtime
 from inception_tf.errors import CheckpointError, StorageError, UsageError
-from inception_tf.evaluation.inference import Devices, ViewStep, view_step
+from inception_tf.evaluation.inference import ViewStep, predict_split, view_step
 from inception_tf.evaluation.members import Member, member_of
 from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.results import score_files
-from inception_tf.evaluation.scoring import (
-    devices_for,
-    header_of,
-    open_split,
-    passes_of,
-    predict_into,
-)
+from inception_tf.evaluation.scoring import devices_for, header_of, open_split, passes_of, writer_of
 from inception_tf.evaluation.watch_log import open_watch_log
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS, CONFIG, read_config
+from inception_tf.runs.folder import CHECKPOINTS, CONFIG, read_config
 from inception_tf.runtime.cluster import read_cluster
+from inception_tf.runtime.devices import Devices
 from inception_tf.runtime.provenance import file_facts, versions
 from inception_tf.runtime.signals import StopSignals
 
@@ -64,7 +59,7 @@ def watch(request: ScoringRequest, show: Callable[[dict[str, Any]], None]) -> No
     config = _await_config(model_dir, request)
     with contextlib.ExitStack() as stack:
         on = stack.enter_context(devices_for(request, config))
-        on.stop.stands = lambda: "what was scored is on record, the same command goes on"
+        on.stop.stands = lambda: "what was scored is on record, the same command resumes"
         Watch(request, on, show, stack).run()
 
 
@@ -170,6 +165,7 @@ class CheckpointScorer:
                  stack: contextlib.ExitStack):
         self._request, self._on = request, on
         self._source = open_split(member, request)
+        self._passes = passes_of(member, request, on)
         self._step: ViewStep | None = None
         self._count = 0
         self.how = self.how_scored(member)
@@ -192,8 +188,9 @@ class CheckpointScorer:
         """Scores a Member; the row that was logged."""
         with tempfile.TemporaryDirectory(prefix="inception_tf-") as scratch:
             path = str(Path(scratch) / "0.predictions")
-            rate = predict_into(path, member, self._source, self._request,
-                                self._step_with(member), self._on)
+            with writer_of(path, member, self._source, self._request, self._on) as writer:
+                rate = predict_split(member, self._source, writer, self._passes, self._on,
+                                     self._step_with(member))
             rows = score_files([path], self._request, rates=[rate])["rows"]
         if not rows:
             raise UsageError("--watch: no image is left to be counted")
@@ -213,8 +210,7 @@ class CheckpointScorer:
     def _step_with(self, member):
         """The ViewStep, built and traced once, with the weights of `member`."""
         if self._step is None:
-            passes = passes_of(member, self._request, self._on)
-            self._step = view_step(member, self._source, passes, self._on)
+            self._step = view_step(member, self._source, self._passes, self._on)
         else:
             self._step.load(member)
         return self._step

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from inception_tf import strict_json
 from inception_tf.errors import StorageError, UsageError
-from inception_tf.runs.lock import try_lock
+from inception_tf.runtime.files import try_lock
 
 log = logging.getLogger("inception_tf")
 
@@ -69,7 +69,7 @@ def open_watch_log(folder: str | os.PathLike) -> Iterator[WatchLog]:
     """The WatchLog in `folder`, made if there is none; one process at a time.
 
     Raises:
-        UsageError: another process holds it, or its file is none of ours.
+        UsageError: another process holds it, or its file is damaged.
         StorageError: it cannot be written.
     """
     path = Path(folder) / LINES

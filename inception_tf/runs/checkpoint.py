@@ -2,11 +2,9 @@
 
     MODEL_DIR/checkpoints/step_000000123/
         arrays.safetensors   every array, by name
-        manifest.json        step, caller's facts, size and sha256 of each file
+        manifest.json        step, the caller's entries, size and sha256 of each file
 
-It is written aside, flushed, then renamed, so a directory with the final name is
-whole. Reading verifies size and hash before a number is used. Which steps are kept
-is retention.py's business, writing while training goes on saver.py's.
+Reading verifies size and hash before a number is used.
 """
 
 import contextlib
@@ -16,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -25,13 +24,20 @@ import safetensors.numpy
 
 from inception_tf import strict_json
 from inception_tf.errors import CheckpointError, NonFiniteError, StorageError
-from inception_tf.runtime.files import flush_entry, sha256_of
+from inception_tf.runtime.files import complete_or_absent, sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
 
 FORMAT = 1
 ARRAYS = "arrays.safetensors"
 MANIFEST = "manifest.json"
+# A run's sets of weights -> how the names of their arrays begin.
+PREFIXES = {"ema": "ema/", "raw": "weights/"}
 _NAME = re.compile(r"step_(\d{9,})")
+
+
+Loaded = tuple[dict[str, np.ndarray], dict[str, Any]]
+Check = Callable[[dict[str, np.ndarray], dict[str, Any]], None]
+Warn = Callable[[str], None]
 
 
 class _File(TypedDict):
@@ -40,7 +46,7 @@ class _File(TypedDict):
 
 
 class Manifest(TypedDict):
-    """Types of what a manifest says; those that are not required are its run's facts."""
+    """Types of what a manifest says; those that are not required come from its run."""
 
     format: int
     step: int
@@ -54,11 +60,18 @@ class Manifest(TypedDict):
     scores: NotRequired[dict[str, float]]
 
 
-def save(root, step, arrays, facts, make_root=True):
-    """Writes `arrays` (name -> numpy array) as step `step` below `root`; returns the directory.
+def save(root: str | os.PathLike, step: int, arrays: Mapping[str, np.ndarray],
+         entries: Mapping[str, Any], make_root: bool = True) -> Path:
+    """Writes `arrays` as step `step` below `root`; returns the directory.
 
-    `facts` is a JSON-able dict that comes back with the arrays. A step that is
-    there already and whole is kept as it is. `make_root`: whether `root` may have to be made.
+    A step that is there already and whole is kept as it is.
+
+    Args:
+        root: folder of a run's checkpoints.
+        step: completed updates.
+        arrays: by name.
+        entries: JSON-able; they come back in the manifest.
+        make_root: whether `root` may have to be made.
 
     Raises:
         StorageError: it could not be written; nothing of it is left behind.
@@ -71,50 +84,40 @@ def save(root, step, arrays, facts, make_root=True):
     if broken := non_finite(arrays):
         raise NonFiniteError(f"checkpoint of step {step} refused: {len(broken)} arrays hold values "
                              f"that are not finite, {broken[0]} is the first")
-    aside = None
     try:
         if make_root:
             root.mkdir(parents=True, exist_ok=True)
-        aside = _new_aside(root)
-        aside.mkdir()
-        _write_files(aside, step, arrays, facts)
-        remove(final)  # there is one only if it is damaged
-        os.rename(aside, final)
-        flush_entry(root)
+        with complete_or_absent(final, _new_aside(root)) as aside:
+            aside.mkdir()
+            _write_files(aside, step, arrays, entries)
+            remove(final)  # there is one only if it is damaged
     except (OSError, safetensors.SafetensorError) as error:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
         raise StorageError(f"checkpoint of step {step} not written to {root}: {error}") from error
     return final
 
 
-def add_facts(root, step, facts):
+def add_entries(root: str | os.PathLike, step: int, entries: Mapping[str, Any]) -> None:
     """Puts what was learned later (a scoring) into the manifest of a step.
-
-    Its arrays are not read; the manifest is the old one or the new one at any time.
 
     Raises:
         CheckpointError: there is no such step, or its manifest is damaged.
         StorageError: it could not be written; the old manifest stands.
     """
-    folder = folder_of(root, step)
-    manifest = {**read_manifest(folder), **facts}
-    aside = folder / f".{MANIFEST}"
+    path = folder_of(root, step) / MANIFEST
+    manifest = {**read_manifest(path.parent), **entries}
     try:
-        _write_manifest(aside, manifest)
-        os.rename(aside, folder / MANIFEST)
-        flush_entry(folder)
+        with complete_or_absent(path, path.with_name(f".{MANIFEST}")) as aside:
+            _write_manifest(aside, manifest)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise StorageError(f"{folder / MANIFEST} not rewritten: {error}") from error
+        raise StorageError(f"{path} not rewritten: {error}") from error
 
 
-def folder_of(root, step):
+def folder_of(root: str | os.PathLike, step: int) -> Path:
     """Where the checkpoint of `step` is, or would be."""
     return Path(root) / f"step_{step:09d}"
 
 
-def remove(folder):
+def remove(folder: Path) -> None:
     """Deletes a checkpoint, in two moves: what has its final name is never a part of one."""
     if folder.exists():
         aside = _new_aside(folder.parent)
@@ -122,16 +125,16 @@ def remove(folder):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def remove_leftovers(root):
+def remove_leftovers(root: str | os.PathLike) -> None:
     """Deletes what was half written or half deleted when its process died.
 
-    For the only writer of `root`, before it writes: it asks nobody whether they live.
+    For the only writer of `root`, before it writes.
     """
     for leftover in Path(root).glob(".tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def steps(root):
+def steps(root: str | os.PathLike) -> list[int]:
     """The steps below `root` that have a directory, ascending; valid or not."""
     if not Path(root).is_dir():
         return []
@@ -139,7 +142,7 @@ def steps(root):
     return sorted(int(m.group(1)) for m in names if m)
 
 
-def what_stands(root) -> str:
+def what_stands(root: str | os.PathLike) -> str:
     """What is below `root`, for the line of a run that was stopped."""
     with contextlib.suppress(OSError):
         newest = steps(root)[-1:]
@@ -148,7 +151,7 @@ def what_stands(root) -> str:
     return ""
 
 
-def load(root, step):
+def load(root: str | os.PathLike, step: int) -> Loaded:
     """(arrays, manifest) of one step.
 
     Raises:
@@ -163,7 +166,8 @@ def load(root, step):
         raise CheckpointError(f"{folder / ARRAYS}: {error}") from None
 
 
-def load_newest(root, warn, check=None):
+def load_newest(root: str | os.PathLike, warn: Warn, check: Check | None = None,
+                ) -> Loaded | None:
     """(arrays, manifest) of the newest valid step, or None when there is no step at all.
 
     Raises:
@@ -173,11 +177,15 @@ def load_newest(root, warn, check=None):
     return load_first(root, found[::-1], warn, check) if found else None
 
 
-def load_first(root, wanted, warn, check=None):
+def load_first(root: str | os.PathLike, wanted: Sequence[int], warn: Warn,
+               check: Check | None = None) -> Loaded:
     """(arrays, manifest) of the first of the steps `wanted` that is valid.
 
-    `warn(message)` is told why one was skipped; `check(arrays, manifest)` may refuse one with a
-    CheckpointError.
+    Args:
+        root: folder of the checkpoints.
+        wanted: steps, the one to try first first.
+        warn: is told why one was skipped.
+        check: may refuse one (arrays, manifest) with a CheckpointError.
 
     Raises:
         CheckpointError: none is valid.
@@ -191,7 +199,7 @@ def load_first(root, wanted, warn, check=None):
                           "folder away to start over")
 
 
-def load_checked(root, step, check=None):
+def load_checked(root: str | os.PathLike, step: int, check: Check | None = None) -> Loaded:
     """As `load`, of numbers that are all finite and pass `check`."""
     arrays, manifest = load(root, step)
     try:
@@ -204,7 +212,7 @@ def load_checked(root, step, check=None):
     return arrays, manifest
 
 
-def verify(folder):
+def verify(folder: Path) -> dict[str, Any]:
     """The manifest of a checkpoint directory whose files are what it says.
 
     Raises:
@@ -212,19 +220,19 @@ def verify(folder):
     """
     manifest = read_manifest(folder)
     for name, expected in manifest["files"].items():
-        _verify_file(Path(folder) / name, expected)
+        _verify_file(folder / name, expected)
     return manifest
 
 
-def non_finite(arrays):
+def non_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Names of the arrays that hold NaN or infinity."""
     return [name for name, array in arrays.items()
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()]
 
 
-def read_manifest(folder):
+def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a checkpoint directory; CheckpointError when it is no manifest of ours."""
-    path = Path(folder) / MANIFEST
+    path = folder / MANIFEST
     manifest = strict_json.read(path, dict[str, Any], CheckpointError)
     if manifest.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint manifest of format {FORMAT}")
@@ -249,21 +257,17 @@ def _is_whole(folder):
         return False
 
 
-def _write_files(folder, step, arrays, facts):
+def _write_files(folder, step, arrays, entries):
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     safetensors.numpy.save_file(contiguous, folder / ARRAYS)
-    flush_entry(folder / ARRAYS)
     _write_manifest(folder / MANIFEST, {
-        "format": FORMAT, "step": step, **facts,
+        "format": FORMAT, "step": step, **entries,
         "files": {ARRAYS: _size_and_hash(folder / ARRAYS)},
     })
-    flush_entry(folder)
 
 
 def _write_manifest(path, manifest):
-    text = json.dumps({**manifest, "sha256": _hash_of(manifest)}, indent=2) + "\n"
-    path.write_text(text)
-    flush_entry(path)
+    path.write_text(json.dumps({**manifest, "sha256": _hash_of(manifest)}, indent=2) + "\n")
 
 
 def _hash_of(manifest):

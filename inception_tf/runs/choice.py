@@ -3,11 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
-
-import numpy as np
+from typing import TypedDict
 
 from inception_tf import strict_json
 from inception_tf.errors import CheckpointError, UsageError
@@ -33,20 +30,20 @@ class _RunManifest(TypedDict):
     data: _Data
 
 
-def steps_to_try(root: str | os.PathLike, which: str, flag: str = "checkpoint") -> list[int]:
+def steps_to_try(root: str | os.PathLike, which: str, name: str = "--checkpoint") -> list[int]:
     """The steps that `which` means: of "newest" and "best" the next ones too, for want of that.
 
     Args:
         root: the folder of a run's checkpoints.
         which: "newest", "best" (lowest top-1 error of the averaged weights on the validation
             split, of equal ones the newest) or a step.
-        flag: that said so.
+        name: what the user calls it.
 
     Raises:
         UsageError: it is none of these, or not there.
     """
     if which not in (NEWEST, BEST) and not re.fullmatch("[0-9]{1,18}", which):
-        raise UsageError(f"--{flag}={which!r:.60} is neither newest, best nor a step")
+        raise UsageError(f"{name}={which!r:.60} is neither newest, best nor a step")
     found, model_dir = checkpoint.steps(root), Path(root).parent
     if not found:
         raise UsageError(f"{model_dir} has no checkpoint yet")
@@ -56,28 +53,27 @@ def steps_to_try(root: str | os.PathLike, which: str, flag: str = "checkpoint") 
     if which == BEST:
         if scored := from_best_to_worst(root, found):
             return scored
-        raise UsageError(f"--{flag}=best: no checkpoint of {model_dir} was scored; there: {there}")
+        raise UsageError(f"{name}=best: no checkpoint of {model_dir} was scored; there: {there}")
     if int(which) not in found:
-        raise UsageError(f"--{flag}={which}: {model_dir} has no checkpoint of that step; there: "
+        raise UsageError(f"{name}={which}: {model_dir} has no checkpoint of that step; there: "
                          f"{there}")
     return [int(which)]
 
 
-def load_chosen(root: str | os.PathLike, which: str = NEWEST, flag: str = "checkpoint",
-                warn: Callable[[str], None] = log.warning,
-                ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load_chosen(root: str | os.PathLike, which: str = NEWEST, name: str = "--checkpoint",
+                ) -> checkpoint.Loaded:
     """(arrays, manifest) of the first valid one of `steps_to_try`.
 
-    `warn(message)` is told why one was skipped; a step that was named is never replaced.
+    A warning says why one was skipped; a step that was named is never replaced.
 
     Raises:
         UsageError: as `steps_to_try`.
         CheckpointError: none is valid.
     """
-    steps = steps_to_try(root, which, flag)
+    steps = steps_to_try(root, which, name)
     if which not in (NEWEST, BEST):
         return checkpoint.load_checked(root, steps[0], _require_run)
-    return checkpoint.load_first(root, steps, warn, _require_run)
+    return checkpoint.load_first(root, steps, log.warning, _require_run)
 
 
 def _require_run(arrays, manifest):

@@ -1,30 +1,37 @@
-"""A run's folder: its config, and whether the run at hand may go on in it."""
+"""A run's folder: what its files are called, its config, and one writer at a time."""
 
-import hashlib
+import contextlib
+import errno
+import json
+import logging
 import os
+import socket
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
-from inception_tf.config import Config, field_groups
-from inception_tf.errors import UsageError
-from inception_tf.runs import checkpoint
-from inception_tf.runs.metrics import METRICS, read_metrics, write_atomically
-from inception_tf.runs.network import CHECKPOINTS, CONFIG
+from inception_tf import strict_json
+from inception_tf.config import Config
+from inception_tf.errors import StorageError, UsageError
+from inception_tf.runtime.files import try_lock, write_atomically
+from inception_tf.text import printable
 
-# What may change between the start of a run and its continuation: when it stops,
-# what it prints and keeps, where data lies and what computes it. All else would
-# bend the numbers.
-CHANGEABLE = {
-    "epochs", "max_steps", "log_every_steps", "eval_every_epochs", "checkpoint_every_epochs",
-    "keep", "keep_best", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch",
-    "eval_split", "allow_empty_classes", "max_bad_examples", "startup_timeout_s", "stall_timeout_s",
-    "steps_per_call", "profile_steps", "on_non_finite", "max_skipped_steps",
-}
+log = logging.getLogger("inception_tf")
 
-# What each worker may have for itself.
-LOCAL = {"model_dir", "data_dir", "manual_dir", "startup_timeout_s", "stall_timeout_s"}
+CONFIG, CHECKPOINTS, LOCK = "config.json", "checkpoints", "LOCK"
+# Of a LOCK: a name of a host and a number; what is longer was not written here.
+_MAX_BYTES = 4096
+# Each further one means that a holder ended between opening its file and locking it.
+_TRIES = 100
 
 
-def make_folder(model_dir):
+def checkpoints_of(model_dir: str | os.PathLike) -> Path:
+    """Where a run has its checkpoints."""
+    return Path(model_dir) / CHECKPOINTS
+
+
+def make_folder(model_dir: str | os.PathLike) -> Path:
     """Makes the run's folder; UsageError when it can't be made or written."""
     folder = Path(model_dir)
     try:
@@ -38,47 +45,151 @@ def make_folder(model_dir):
     return folder
 
 
-def digest(config):
-    """31-bit number of the config's settings that must be equal on all workers."""
-    values = {name: getattr(getattr(config, group), name)
-              for name, group in field_groups().items() if name not in LOCAL}
-    return int(hashlib.sha256(repr(values).encode()).hexdigest()[:8], 16) >> 1
+def write_config(folder: str | os.PathLike, config: Config) -> None:
+    """Writes config.json; OSError when it cannot be."""
+    write_atomically(Path(folder) / CONFIG, config.to_json())
 
 
-def refuse_other_run(config):
-    """Raises UsageError when model_dir holds a run of another config, or damaged metrics."""
-    folder = Path(config.runtime.model_dir)
-    for split in METRICS:
-        metrics_of(folder, split)
-    if not checkpoint.steps(folder / CHECKPOINTS):
-        return
-    path = folder / CONFIG
+def read_config(model_dir: str | os.PathLike, name: str = "--model_dir") -> Config:
+    """The Config that training wrote into `model_dir`; UsageError when there is none.
+
+    Without its --manual_dir: who trained said to prepare those archives, who scores has not.
+    `name` is what the user calls the folder.
+    """
+    path = Path(model_dir) / CONFIG
     if not path.is_file():
-        raise UsageError(f"--model_dir={folder} has checkpoints but no {CONFIG}")
-    old = Config.read(path)
-    if difference := first_difference(old, config):
-        raise UsageError(f"--model_dir={folder} holds a run with {difference}: keep it, or take "
-                         "another --model_dir")
+        raise UsageError(f"{name}={model_dir}: no {CONFIG} there; "
+                         + (meant(model_dir, CONFIG) or "is it a folder that train.py wrote?"))
+    return Config.read(path).replace(manual_dir="")
 
 
-def metrics_of(model_dir: str | os.PathLike, split: str) -> list[dict[str, float]]:
-    """The rows that a run has of "train" or "validation"; UsageError when they are damaged."""
-    return read_metrics(Path(model_dir) / split / "metrics.csv", METRICS[split])
+def meant(folder: str | os.PathLike, name: str) -> str:
+    """Asks whether a folder in `folder` was meant: the one whose file `name` was written last."""
+    found = list(Path(folder).glob(f"*/{name}"))
+    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return f"did you mean {newest.parent}?" if newest else ""
 
 
-def write_config(config):
-    """Writes config.json into model_dir, once it is sure that the run goes on there."""
-    write_atomically(Path(config.runtime.model_dir) / CONFIG, config.to_json())
+class Holder(TypedDict):
+    """What a LOCK says of the process that wrote it."""
+
+    pid: int
+    host: str
 
 
-def first_difference(old, new):
-    """"--seed=0, now 1" of a setting that would bend the numbers; None when all agree."""
-    for name, group in field_groups().items():
-        before, now = (getattr(getattr(c, group), name) for c in (old, new))
-        if before != now and name not in CHANGEABLE:
-            return f"--{name}={_flag(before)}, now {_flag(now)}"
-    return None
+class FolderLock:
+    """A LOCK that this process holds: `descriptor` of the file at `path`."""
+
+    def __init__(self, path: Path, descriptor: int):
+        self.path, self.descriptor = path, descriptor
+
+    def is_held(self) -> bool:
+        """Whether the file at `path` is still the locked one."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
+    def require_held(self) -> None:
+        """Raises StorageError where the folder was removed, moved away or given to another."""
+        if not self.is_held():
+            raise StorageError(f"--model_dir={self.path.parent} was removed or moved away during "
+                               f"the run ({self.path} is not there any more): nothing more is "
+                               "written there")
 
 
-def _flag(value):
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike) -> Iterator[FolderLock]:
+    """Holds FOLDER/LOCK, which ends with the process; what a dead one of this host left is reused.
+
+    Raises:
+        UsageError: a living process holds it, one of another host wrote it, or it is no file.
+        StorageError: it cannot be written.
+    """
+    lock = _taken(Path(folder) / LOCK)
+    try:
+        _sign(lock)
+        yield lock
+    finally:
+        # Deleted while it is locked: whoever opened it meanwhile finds that it is not there.
+        if lock.is_held():
+            with contextlib.suppress(OSError):
+                lock.path.unlink()
+        os.close(lock.descriptor)
+
+
+def _taken(path):
+    for _ in range(_TRIES):
+        lock = FolderLock(path, _opened(path))
+        try:
+            if not try_lock(lock.descriptor, path):
+                raise UsageError(f"--model_dir={path.parent} is in use by {_holder(lock)}; wait "
+                                 "for it or take another --model_dir")
+            if lock.is_held():
+                _refuse_other_host(lock)
+                return lock
+        except BaseException:
+            os.close(lock.descriptor)
+            raise
+        os.close(lock.descriptor)
+    raise UsageError(f"{path} is being taken by other processes")
+
+
+def _opened(path):
+    """Descriptor of the file, made if there is none; never of a link's target, never waiting."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise StorageError(f"{path} not written: {error.strerror}") from None
+        what = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise UsageError(f"{path} cannot be used: {what}; remove it once no run uses "
+                         f"--model_dir={path.parent}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{path} is no file: remove it once no run uses "
+                         f"--model_dir={path.parent}")
+    return descriptor
+
+
+def _refuse_other_host(lock):
+    """Locks of a network file system may hold on one host only, so the name counts there."""
+    content = _content(lock)
+    found = _parsed(content, lock.path)
+    if found and found["host"] != socket.gethostname():
+        raise UsageError(f"--model_dir={lock.path.parent} is in use by {_holder(lock)}; if that is "
+                         f"gone, delete {lock.path}")
+    if content:
+        log.warning("%s was left by a process that is gone (%s): taken over", lock.path,
+                    found["pid"] if found else "it does not say which")
+
+
+def _sign(lock):
+    """Puts this process' name into the file, for whoever finds it locked."""
+    text = json.dumps(Holder(pid=os.getpid(), host=socket.gethostname()))
+    try:
+        os.ftruncate(lock.descriptor, 0)
+        os.pwrite(lock.descriptor, text.encode(), 0)
+    except OSError as error:
+        raise StorageError(f"{lock.path} not written: {error.strerror}") from None
+
+
+def _holder(lock):
+    found = _parsed(_content(lock), lock.path)
+    if found is None:
+        return "another process"
+    here = found["host"] == socket.gethostname()
+    return f"process {found['pid']}" + ("" if here else f" on {printable(found['host'])}")
+
+
+def _content(lock):
+    return os.pread(lock.descriptor, _MAX_BYTES, 0)
+
+
+def _parsed(content, path):
+    """The Holder in a LOCK; None where it names none (it is about to, or was damaged)."""
+    try:
+        return strict_json.parse(content, Holder, path)
+    except UsageError:
+        return None

@@ -7,13 +7,14 @@ import io
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from inception_tf import strict_json
 from inception_tf.errors import UsageError
+from inception_tf.runtime.files import write_atomically
 
 log = logging.getLogger("inception_tf")
 
@@ -42,17 +43,17 @@ class MetricsWriter:
     Raises: UsageError, from opening, when the file is damaged; it is then left as it is.
     """
 
-    def __init__(self, folder, resume_step=0):
+    def __init__(self, folder: str | os.PathLike, resume_step: int = 0):
         self.path = Path(folder) / "metrics.csv"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _drop_rows_after(self.path, resume_step)
         self._rows = []
         self._events = tf.summary.create_file_writer(str(folder))
 
-    def write(self, step, values):
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """One row: `values` (name -> float) of `step`, on disk when this returns."""
         self._rows.append({"step": step, **{name: float(v) for name, v in values.items()}})
-        with tolerating_full_disk("metrics", step):
+        with _tolerating_full_disk("metrics", step):
             _append(self.path, self._rows)
             self._rows.clear()
             with self._events.as_default(step=step):
@@ -60,17 +61,17 @@ class MetricsWriter:
                     tf.summary.scalar(name, value)
             self._events.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Writes what storage refused so far, once more, and closes the TensorBoard file."""
         if self._rows:
-            with tolerating_full_disk("last rows of metrics", self._rows[-1]["step"]):
+            with _tolerating_full_disk("last rows of metrics", self._rows[-1]["step"]):
                 _append(self.path, self._rows)
         with contextlib.suppress(tf.errors.OpError):
             self._events.close()
 
 
 @contextlib.contextmanager
-def tolerating_full_disk(what, step):
+def _tolerating_full_disk(what, step):
     """Turns a failed write of something training does not depend on into a warning."""
     try:
         yield
@@ -96,6 +97,11 @@ def read_metrics(path: str | os.PathLike,
             raise _damaged(path, number, f"step {row['step']:g} after {rows[-1]['step']:g}")
         rows.append(row)
     return rows
+
+
+def metrics_of(model_dir: str | os.PathLike, split: str) -> list[dict[str, float]]:
+    """The rows that a run has of "train" or "validation"; UsageError when they are damaged."""
+    return read_metrics(Path(model_dir) / split / "metrics.csv", METRICS[split])
 
 
 def _rows(path, columns):
@@ -127,17 +133,6 @@ def _whole_lines(path):
 
 def _damaged(path, line, what):
     return UsageError(f"{path} is damaged, line {line}: {what}; mend it, or move it away")
-
-
-def write_atomically(path, text):
-    """Replaces `path` by `text`: the old file or the new one, never a part."""
-    aside = Path(f"{path}.tmp-{os.getpid()}")
-    try:
-        aside.write_text(text)
-        os.replace(aside, path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def _append(path, rows):

@@ -3,10 +3,11 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import inception_tf.nets as nets
@@ -14,24 +15,25 @@ from inception_tf.config import Config, Network
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.nets.endpoints import freeze
 from inception_tf.nets.sizes import image_bytes, num_parameters, pass_bytes
+from inception_tf.runs.checkpoint import PREFIXES
 from inception_tf.runs.choice import load_chosen
+from inception_tf.runs.folder import checkpoints_of, read_config
 from inception_tf.runtime.memory import require_memory
 
-CONFIG = "config.json"
-CHECKPOINTS = "checkpoints"
 # ImageNet in full has 21,841.
 MAX_CLASSES = 100_000
 # Numbers that may be built on any file's word: 4 MB.
 _SMALL = 10**6
 
 
-def num_outputs(network, num_classes):
+def num_outputs(network: Network, num_classes: int) -> int:
     """Logits of the network: one more than the classes with a background class."""
     return num_classes + int(network.background_class)
 
 
-def build_network(network, num_classes, aux_head=None, precision="float32"):
-    """The Keras model that `network` (config.Network) describes, giving logits.
+def build_network(network: Network, num_classes: int, aux_head: bool | None = None,
+                  precision: str = "float32") -> keras.Model:
+    """The Keras model that `network` describes, giving logits.
 
     Args:
         network: its settings.
@@ -149,56 +151,50 @@ def _freeze_batch_norm(model):
             layer.trainable = False
 
 
-def read_config(model_dir, flag="model_dir"):
-    """The Config that training wrote into `model_dir`; UsageError when there is none.
-
-    Without its --manual_dir: who trained said to prepare those archives, who scores has not.
-    """
-    path = Path(model_dir) / CONFIG
-    if not path.is_file():
-        raise UsageError(f"--{flag}={model_dir}: no {CONFIG} there; "
-                         + (meant(model_dir, CONFIG) or "is it a folder that train.py wrote?"))
-    return Config.read(path).replace(manual_dir="")
-
-
-def meant(folder: str | os.PathLike, name: str) -> str:
-    """Asks whether a folder in `folder` was meant: the one whose file `name` was written last."""
-    found = list(Path(folder).glob(f"*/{name}"))
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-    return f"did you mean {newest.parent}?" if newest else ""
-
-
-def load_weights(model, arrays, weights="ema"):
+def load_weights(model: keras.Model, arrays: Mapping[str, np.ndarray],
+                 weights: str = "ema") -> None:
     """Puts the averaged ("ema") or the raw weights of a checkpoint's arrays into `model`.
 
     Raises:
         CheckpointError: an array is missing or has another shape.
     """
-    prefix = {"ema": "ema/", "raw": "weights/"}[weights]
     for variable in model.weights:
-        array = arrays.get(prefix + variable.path)
+        name = PREFIXES[weights] + variable.path
+        array = arrays.get(name)
         if array is None:
-            raise CheckpointError(f"the checkpoint has no array {prefix}{variable.path}")
+            raise CheckpointError(f"the checkpoint has no array {name}")
         if array.shape != tuple(variable.shape):
-            raise CheckpointError(f"{prefix}{variable.path} has shape {array.shape}, the network "
-                                  f"needs {tuple(variable.shape)}")
+            raise CheckpointError(f"{name} has shape {array.shape}, the network needs "
+                                  f"{tuple(variable.shape)}")
         variable.assign(array)
 
 
-def load_model(model_dir, weights="ema", warn=print, which="newest"):
+def load_model(model_dir: str | os.PathLike, weights: str = "ema", which: str = "newest",
+               ) -> tuple[keras.Model, Config, dict[str, Any]]:
     """(model, config, manifest) of a checkpoint in `model_dir`.
 
-    The model gives logits and has no auxiliary head. `which` is "newest", "best" or a step: see
-    runtime.choice.
+    The model gives logits and has no auxiliary head.
+
+    Args:
+        model_dir: folder of the run.
+        weights: "ema" (averaged) or "raw".
+        which: "newest", "best" or a step.
 
     Raises:
         UsageError: no configuration there, or no such checkpoint.
         CheckpointError: there are checkpoints and none is valid.
     """
-    config = read_config(model_dir)
-    arrays, manifest = load_chosen(Path(model_dir) / CHECKPOINTS, which, warn=warn)
-    refuse_false_claims(config.network, len(manifest["class_names"]),
-                        [a.shape for a in arrays.values()], model_dir)
-    model = build_network(config.network, len(manifest["class_names"]), aux_head=False)
+    return load_run(model_dir, weights, which, ("model_dir", "which"))
+
+
+def load_run(model_dir: str | os.PathLike, weights: str, which: str,
+             names: tuple[str, str] = ("--model_dir", "--checkpoint"),
+             ) -> tuple[keras.Model, Config, dict[str, Any]]:
+    """As `load_model`; `names` are what the user calls `model_dir` and `which`."""
+    config = read_config(model_dir, names[0])
+    arrays, manifest = load_chosen(checkpoints_of(model_dir), which, names[1])
+    num_classes = len(manifest["class_names"])
+    refuse_false_claims(config.network, num_classes, [a.shape for a in arrays.values()], model_dir)
+    model = build_network(config.network, num_classes, aux_head=False)
     load_weights(model, arrays, weights)
     return model, config, manifest

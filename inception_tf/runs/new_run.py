@@ -1,16 +1,22 @@
 """A run's folder that no training wrote: weights that were averaged or came from elsewhere."""
 
-from inception_tf.config import Config
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from inception_tf.config import Config, Network
 from inception_tf.nets.imagenet import imagenet_classes
 from inception_tf.runs import checkpoint
-from inception_tf.runs.metrics import write_atomically
-from inception_tf.runs.network import CHECKPOINTS, CONFIG
+from inception_tf.runs.folder import checkpoints_of, write_config
 from inception_tf.runtime.files import new_folder
-from inception_tf.weights.card import Facts, preprocessing_of
+from inception_tf.weights.card import Facts
+from inception_tf.weights.matching import Conversion
 from inception_tf.weights.readers import hashes
 
 
-def write_run_folder(folder, config, step, arrays, facts):
+def write_run_folder(folder: str, config: Config, step: int, arrays: Mapping[str, np.ndarray],
+                     entries: Mapping[str, Any]) -> None:
     """Writes config.json and one checkpoint into `folder`, which is complete or absent.
 
     Args:
@@ -18,23 +24,23 @@ def write_run_folder(folder, config, step, arrays, facts):
         config: Config of the network and its data; its model_dir becomes `folder`.
         step: number of the checkpoint.
         arrays: "weights/..." and "ema/..." of every weight.
-        facts: of the manifest: class_names, data, and origin, by which training knows that
-            there is no run to go on with.
+        entries: of the manifest: class_names, data, and origin, by which training knows that
+            there is no run to resume.
 
     Raises: StorageError when it cannot be written.
     """
-    text = config.replace(model_dir=str(folder)).to_json()
+    config = config.replace(model_dir=str(folder))
     with new_folder(folder) as aside:
-        checkpoint.save(aside / CHECKPOINTS, step, arrays, {
-            "config": text, "bad_examples": {}, **facts})
-        write_atomically(aside / CONFIG, text)
+        checkpoint.save(checkpoints_of(aside), step, arrays, {
+            "config": config.to_json(), "bad_examples": {}, **entries})
+        write_config(aside, config)
 
 
 # Training counts from one: nothing was trained here.
 STEP = 0
 
 
-def facts_of(conversion, network, path):
+def facts_of(conversion: Conversion, network: Network, path: str) -> Facts:
     """Facts of what a Conversion of the file at `path` gives: its network, crops and classes.
 
     `network` is the config.Network whose width and image size were asked for. Where the
@@ -45,13 +51,13 @@ def facts_of(conversion, network, path):
     config = Config(network=network).replace(
         dataset="imagenet2012" if _may_be_imagenet(conversion.classes) else "folder",
         background_class=background, batch_norm_gamma=conversion.gamma,
-        **preprocessing_of(source, conversion.net))
-    origin = {"source": source, "files": hashes(source, path),
+        **conversion.preprocessing)
+    origin = {"source": source, "files": hashes(path),
               "averaged": bool(conversion.averages)}
-    return Facts(config, class_names_of(conversion.classes), origin)
+    return Facts(config, _class_names_of(conversion.classes), origin)
 
 
-def class_names_of(num_outputs):
+def _class_names_of(num_outputs):
     """ImageNet's WordNet ids of 1000 or 1001 outputs; numbers of any other count."""
     if _may_be_imagenet(num_outputs):
         return tuple(wordnet_id for wordnet_id, _ in imagenet_classes())
@@ -62,14 +68,14 @@ def _may_be_imagenet(num_outputs):
     return num_outputs in (1000, 1001)
 
 
-def converted_origin(origin):
+def converted_origin(origin: dict[str, Any] | None) -> dict[str, Any] | None:
     """The part of a run's `origin` that `facts_of` wrote, also behind an average; None: trained."""
     while origin and "source" not in origin:
         origin = origin.get("origin")
     return origin
 
 
-def write_run(folder, conversion, facts):
+def write_run(folder: str, conversion: Conversion, facts: Facts) -> None:
     """Writes a run's folder with a checkpoint of step 0; it is complete or absent.
 
     The checkpoint holds the weights themselves as "raw" and, where the file has none,
@@ -77,7 +83,7 @@ def write_run(folder, conversion, facts):
 
     Raises: StorageError when it cannot be written.
     """
-    arrays = {f"{kind}/{path}": array for kind in ("weights", "ema")
+    arrays = {prefix + path: array for kind, prefix in checkpoint.PREFIXES.items()
               for path, array in conversion.arrays(averaged=kind == "ema").items()}
     write_run_folder(folder, facts.config, STEP, arrays, {
         "class_names": list(facts.class_names),

@@ -4,8 +4,11 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from inception_tf.errors import CheckpointError, StorageError
 from inception_tf.runs import checkpoint
@@ -26,15 +29,16 @@ class BackgroundSaver:
     of the last one, are an error.
     """
 
-    def __init__(self, root, keep, keep_best):
+    def __init__(self, root: str | os.PathLike, keep: int, keep_best: int) -> None:
         self.root, self.keep, self.keep_best = root, keep, keep_best
-        self._thread = None
-        self._error = None
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
         self._failures = 0
         Path(root).mkdir(parents=True, exist_ok=True)
         checkpoint.remove_leftovers(root)
 
-    def save(self, step, arrays, facts):
+    def save(self, step: int, arrays: Mapping[str, np.ndarray], entries: Mapping[str, Any],
+             ) -> None:
         """Starts writing; waits first for a save in flight.
 
         Raises:
@@ -42,21 +46,21 @@ class BackgroundSaver:
         """
         self.wait()
         self.check()
-        self._thread = threading.Thread(target=self._write, args=(step, arrays, facts),
+        self._thread = threading.Thread(target=self._write, args=(step, arrays, entries),
                                         name="checkpoint writer")
         self._thread.start()
 
-    def add_scores(self, step, scores):
+    def add_scores(self, step: int, scores: Mapping[str, float]) -> None:
         """Puts a scoring of `step` into its manifest, if that step was saved."""
         self.wait()
         if not checkpoint.folder_of(self.root, step).exists():
             return
         try:
-            checkpoint.add_facts(self.root, step, {SCORES: scores})
+            checkpoint.add_entries(self.root, step, {SCORES: scores})
         except (CheckpointError, StorageError) as error:
             log.warning("scores of step %d not noted in its checkpoint: %s", step, error)
 
-    def check(self):
+    def check(self) -> None:
         """Raises what ended the last save, if training should not go on after it.
 
         Raises:
@@ -68,7 +72,7 @@ class BackgroundSaver:
         if self._error is not None and (not is_storage or self._failures >= MAX_FAILURES):
             raise self._error
 
-    def finish(self):
+    def finish(self) -> None:
         """Returns when the last save is on disk, and what a killed run left too many is not.
 
         Raises:
@@ -80,17 +84,17 @@ class BackgroundSaver:
             raise self._error
         self._retain()
 
-    def wait(self):
+    def wait(self) -> None:
         """Returns when no save is in flight, whatever became of it."""
         if self._thread is not None:
             with patience():
                 self._thread.join()
             self._thread = None
 
-    def _write(self, step, arrays, facts):
+    def _write(self, step, arrays, entries):
         try:
             self._require_root()
-            checkpoint.save(self.root, step, arrays, facts, False)
+            checkpoint.save(self.root, step, arrays, entries, make_root=False)
             self._error, self._failures = None, 0
         except StorageError as error:
             self._failures += 1
@@ -117,7 +121,7 @@ SCORES = "scores"
 CRITERION = "ema_top1_error"
 
 
-def retain(root, keep, keep_best=0):
+def retain(root: str | os.PathLike, keep: int, keep_best: int = 0) -> None:
     """Deletes all but the `keep` newest steps and the `keep_best` of lowest CRITERION.
 
     A step whose files fail verification does not count as kept, so the last valid one

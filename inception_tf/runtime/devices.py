@@ -1,15 +1,74 @@
 """Devices: one, all of this machine, or all of many machines, behind tf.distribute."""
 
+import contextlib
 import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 from inception_tf.errors import UsageError
-from inception_tf.runtime.cluster import ALONE
-from inception_tf.runtime.peers import forming
+from inception_tf.runtime.cluster import ALONE, Cluster, read_cluster
+from inception_tf.runtime.hang import StallWatchdog
+from inception_tf.runtime.peers import forming, naming_lost_peers
+from inception_tf.runtime.signals import StopSignals
 
 
-def make_strategy(kind="auto", cluster=ALONE, startup_timeout_s=120.0):
+@dataclass(frozen=True)
+class Devices:
+    """What a training or a scoring computes on.
+
+    strategy: over the devices of all workers.
+    cluster: the workers, and which of them this process is.
+    stop: the stop signals; one to any worker ends all of them between two steps.
+    watchdog: to be entered where work begins that completes something again and again.
+    """
+
+    strategy: tf.distribute.Strategy
+    cluster: Cluster
+    stop: StopSignals
+    watchdog: StallWatchdog
+
+    @property
+    def number(self) -> int:
+        """Devices over all workers."""
+        return self.strategy.num_replicas_in_sync
+
+    def require_agreement(self, what: str, number: int) -> None:
+        """Raises UsageError unless all workers called this with the same int (below 2**31)."""
+        if self.cluster.peers and not _all_equal(self.strategy, number):
+            raise UsageError(f"the workers do not have the same {what}; this is worker "
+                             f"{self.cluster.index} of {len(self.cluster.workers)}")
+
+
+@contextlib.contextmanager
+def devices(kind: str, startup_timeout_s: float, stall_timeout_s: float,
+            stands: Callable[[], str] = str) -> Iterator[Devices]:
+    """The Devices of this process, which joins its cluster, if there is one.
+
+    Args:
+        kind: as `make_strategy` takes it.
+        startup_timeout_s: as `make_strategy` takes it.
+        stall_timeout_s: of the watchdog.
+        stands: what remains of the work, for the line that a signal ends it with.
+
+    Raises:
+        UsageError: `kind` does not fit the cluster, or TF_CONFIG is damaged.
+        PeerLostError: some workers do not answer, now or later inside.
+    """
+    cluster = read_cluster(os.environ, kind)
+    with StopSignals() as stop, naming_lost_peers(cluster.peers):
+        stop.stands = stands
+        with stop.at_once():
+            strategy = make_strategy(kind, cluster, startup_timeout_s)
+        stop.watch()
+        yield Devices(strategy, cluster, stop, StallWatchdog(stall_timeout_s))
+
+
+def make_strategy(kind: str = "auto", cluster: Cluster = ALONE,
+                  startup_timeout_s: float = 120.0) -> tf.distribute.Strategy:
     """The tf.distribute strategy over the devices, one per kind and process.
 
     Args:
@@ -35,19 +94,20 @@ def make_strategy(kind="auto", cluster=ALONE, startup_timeout_s=120.0):
         return _strategy(kind, cluster)
 
 
-def colors_on_device(choice):
+def colors_on_device(choice: str) -> bool:
     """Whether --color_on=`choice` means the device: "auto" does on a GPU or TPU."""
     accelerated = any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
     return choice == "device" or (choice == "auto" and accelerated)
 
 
-def split_batch(strategy, batch):
+def split_batch(strategy: tf.distribute.Strategy, batch: Mapping[str, tf.Tensor]) -> Any:
     """`batch`, this worker's dict of tensors [R n, ...], as parts [n, ...] of its R replicas."""
     return strategy.experimental_distribute_values_from_function(
         lambda context: {k: _own_part(strategy, context, v) for k, v in batch.items()})
 
 
-def split_batches(strategy, steps, names):
+def split_batches(strategy: tf.distribute.Strategy, steps: Sequence[Sequence[Any]],
+                  names: Sequence[str]) -> Any:
     """Lists (one a step) of batches (one a pass) as parts [K, P, n, ...] of this worker's replicas.
 
     The entries `names` of each batch [R n, ...] are taken, those that it has.
@@ -67,18 +127,17 @@ def _own_part(strategy, context, values):
     return values[i * len(values) // replicas:(i + 1) * len(values) // replicas]
 
 
-def same_on_replicas(strategy, value):
+def same_on_replicas(strategy: tf.distribute.Strategy, value: tf.Tensor) -> Any:
     """`value` (a tensor) given to each of this worker's replicas."""
     return strategy.experimental_distribute_values_from_function(lambda context: value)
 
 
-def local(strategy, value):
+def local(strategy: tf.distribute.Strategy, value: Any) -> Any:
     """This worker's first value: for values that are equal on all replicas."""
     return strategy.experimental_local_results(value)[0]
 
 
-def gather_equal(strategy, number):
-    """Whether all workers called this with the same int (below 2**31)."""
+def _all_equal(strategy, number):
     @tf.function(autograph=False)
     def spread():
         def on_replica():
@@ -93,7 +152,7 @@ def gather_equal(strategy, number):
     return bool((total**2 == squares * count).all())
 
 
-def from_first(strategy, number):
+def from_first(strategy: tf.distribute.Strategy, number: int) -> int:
     """The int (below 2**31) that the first worker called this with, on every worker."""
     @tf.function(autograph=False)
     def spread():

@@ -6,6 +6,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from inception_tf.errors import StalledError
 
@@ -20,25 +22,25 @@ class StallWatchdog:
     lost by that: checkpoints are complete or absent. 0 seconds: never.
     """
 
-    def __init__(self, timeout_s):
+    def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self._last = time.monotonic()
         self._ended = threading.Event()
 
-    def __enter__(self):
+    def __enter__(self) -> "StallWatchdog":
         self.beat()
         if self.timeout_s:
             threading.Thread(target=self._watch, name="stall watchdog", daemon=True).start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._ended.set()
 
-    def beat(self):
+    def beat(self) -> None:
         """Something was completed."""
         self._last = time.monotonic()
 
-    def over(self, items):
+    def over(self, items: Iterable[Any]) -> Iterator[Any]:
         """Yields `items`; each that is asked for completes the one before."""
         for item in items:
             self.beat()

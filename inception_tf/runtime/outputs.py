@@ -8,7 +8,6 @@ import contextlib
 import errno
 import logging
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from inception_tf.errors import StorageError, UsageError
+from inception_tf.runtime.files import aside_of, complete_or_absent, name_of_unfinished
 
 log = logging.getLogger("inception_tf")
 
@@ -72,8 +72,7 @@ def check_new_folder(flag: str, path: str) -> None:
         folder = os.path.dirname(os.path.abspath(path))
         while not os.path.lexists(folder):
             folder = os.path.dirname(folder)
-        # As long as its name while it is written (runtime.new_folder).
-        _try(folder, f".{os.path.basename(path)}.unfinished-{os.getpid()}-{secrets.token_hex(4)}")
+        _try(folder, name_of_unfinished(os.path.basename(path)))
 
 
 def write_output(flag: str, path: str, text: str) -> None:
@@ -128,11 +127,6 @@ def refuse_shared(outputs: dict[str, str], inputs: dict[str, str]) -> None:
             raise UsageError(f"--{flag}={path!r} is what --{seen[place]} names: it would be "
                              "overwritten; choose another name")
         seen.setdefault(place, flag)
-
-
-def aside(path: str, ending: str = "") -> str:
-    """A name beside `path` to write under until the file is whole: short, and nobody else's."""
-    return os.path.join(os.path.dirname(path), f".unfinished-{secrets.token_hex(8)}{ending}")
 
 
 @contextlib.contextmanager
@@ -215,7 +209,7 @@ def _try_file(path, exists, replace):
     if exists:
         open(target, "ab").close()
     try:
-        _try(folder, os.path.basename(aside(target)))
+        _try(folder, os.path.basename(aside_of(target)))
     except OSError as error:
         if not exists or error.errno not in _IN_PLACE:
             raise
@@ -235,19 +229,15 @@ def _try(folder, name):
 
 
 def _replace(target, text):
-    new = aside(target)
     try:
-        _write(new, "x", text)
-        if os.path.exists(target):
-            shutil.copymode(target, new)
-        os.replace(new, target)
+        with complete_or_absent(target, aside_of(target)) as new:
+            _write(new, "x", text)
+            if os.path.exists(target):
+                shutil.copymode(target, new)
     except OSError as error:
         if error.errno not in _IN_PLACE or not os.path.isfile(target):
             raise
         _write(target, "w", text)
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(new)
 
 
 def _write(path, mode, text):

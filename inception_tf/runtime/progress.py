@@ -4,6 +4,8 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -16,35 +18,50 @@ log = logging.getLogger("inception_tf")
 SHOWN_WAIT = 0.02
 
 
-def bar(iterable, total, unit, description):
-    """`iterable` with a tqdm bar on a terminal, and without one elsewhere."""
+def bar(iterable: Iterable[Any], total: int, unit: str, description: str) -> tqdm:
+    """`iterable` with a tqdm bar on a terminal, and without one elsewhere.
+
+    Args:
+        iterable: what to go through.
+        total: its items.
+        unit: what one of them is called.
+        description: in front of the bar.
+    """
     return tqdm(iterable, total=total, unit=unit, desc=printable(description), leave=False,
                 disable=not sys.stderr.isatty())
 
 
 class StepProgress:
-    """One line per interval of a training run: step, rate, numbers, time left."""
+    """One line per interval of a training run: step, rate, numbers, time left.
 
-    def __init__(self, total_steps, start_step, images_per_step):
-        self.total, self.images = total_steps, images_per_step
+    Args:
+        total_steps: of the run.
+        start_step: steps completed before.
+        images_per_step: the global batch.
+        is_quiet: no lines.
+    """
+
+    def __init__(self, total_steps: int, start_step: int, images_per_step: int,
+                 is_quiet: bool = False) -> None:
+        self.total, self.images, self._is_quiet = total_steps, images_per_step, is_quiet
         self._bar = tqdm(total=total_steps, initial=start_step, unit="step",
                          disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self._redirect = logging_redirect_tqdm()
         self._redirect.__enter__()
         self.restart_clock(start_step)
 
-    def advance(self):
+    def advance(self) -> None:
         """One more step is done."""
         self._bar.update(1)
 
     @contextlib.contextmanager
-    def waiting(self):
+    def waiting(self) -> Iterator[None]:
         """What happens inside is waiting for input."""
         started = time.monotonic()
         yield
         self._waited += time.monotonic() - started
 
-    def report(self, step, values):
+    def report(self, step: int, values: Mapping[str, float]) -> float:
         """Logs `values` (name -> number) of `step`; returns images per second since last time."""
         last_step, last_time = self._last
         elapsed = time.monotonic() - last_time
@@ -56,28 +73,30 @@ class StepProgress:
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         if waited >= SHOWN_WAIT:
             text += f"  {waited:.0%} waiting for input"
-        log.info("step %d/%d  %s  %.3g images/s  ETA %s", step, self.total, text, rate, left)
+        if not self._is_quiet:
+            log.info("step %d/%d  %s  %.3g images/s  ETA %s", step, self.total, text, rate, left)
         return rate
 
-    def restart_clock(self, step):
+    def restart_clock(self, step: int) -> None:
         """Leaves what happened since the last report (scoring, saving) out of the rate."""
         self._last, self._waited = (step, time.monotonic()), 0.0
 
-    def close(self):
+    def close(self) -> None:
         """Ends the bar."""
         self._redirect.__exit__(None, None, None)
         self._bar.close()
 
 
-def scoring_line(epoch, values):
-    """What a scoring found (training/loop.py's values), in one line."""
-    percent = {name: 100 * value for name, value in values.items() if name.endswith("error")}
-    return (f"epoch {epoch:.2f}  validation on {values['num_examples']} images: top-1 error "
-            f"{percent['ema_top1_error']:.2f} % (raw {percent['raw_top1_error']:.2f} %), top-5 "
-            f"error {percent['ema_top5_error']:.2f} % (raw {percent['raw_top5_error']:.2f} %)")
+def scoring_line(values: Mapping[str, float]) -> str:
+    """What a scoring of a training run found, in one line."""
+    percent = {name: f"{100 * value:.2f} %" for name, value in values.items()
+               if name.endswith("error")}
+    return (f"epoch {values['epoch']:.2f}  validation on {values['num_examples']} images: "
+            f"top-1 error {percent['ema_top1_error']} (raw {percent['raw_top1_error']}), "
+            f"top-5 error {percent['ema_top5_error']} (raw {percent['raw_top5_error']})")
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """'2d03h', '3h12m', '4m05s', '12s'."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

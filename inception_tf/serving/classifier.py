@@ -10,7 +10,7 @@ from inception_tf.data.views import Preprocessing, preprocessing_of
 from inception_tf.errors import UsageError, usage_errors_of
 from inception_tf.runs import checkpoint
 from inception_tf.runs.metrics import METRICS, read_metrics
-from inception_tf.runs.network import build_network, load_model, refuse_false_claims
+from inception_tf.runs.network import build_network, load_run, refuse_false_claims
 from inception_tf.runtime.progress import log
 from inception_tf.weights.card import read_facts
 from inception_tf.weights.keras_file import keras_arrays, load_weights_file
@@ -54,7 +54,7 @@ def open_run(model_dir: str, weights: str = "ema", which: str = "newest") -> Cla
         UsageError: no run there, or no such checkpoint.
         CheckpointError: there are checkpoints and none is valid.
     """
-    model, config, manifest = load_model(model_dir, weights, log.warning, which)
+    model, config, manifest = load_run(model_dir, weights, which)
     origin = {
         "step": manifest["step"],
         "checkpoint_sha256": manifest["files"][checkpoint.ARRAYS]["sha256"],

@@ -15,7 +15,7 @@ from inception_tf.data import images
 from inception_tf.data.pictures import list_pictures, read_picture, skipped_words
 from inception_tf.data.views import Preprocessing, scoring_crop
 from inception_tf.errors import UsageError
-from inception_tf.runs.network import CONFIG, meant
+from inception_tf.runs.folder import CONFIG, meant
 from inception_tf.serving import runtimes
 from inception_tf.serving.classifier import Classifier, open_keras, open_run
 from inception_tf.serving.manifest import MANIFEST, read_export_manifest

@@ -1,6 +1,7 @@
-"""Weights averaged over checkpoints, and batch statistics measured anew on training images."""
+"""Weights averaged over checkpoints, and batch statistics measured again on training images."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,19 +13,19 @@ from inception_tf.data.open import open_source
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.choice import steps_to_try
-from inception_tf.runs.network import CHECKPOINTS, build_network, refuse_false_claims
+from inception_tf.runs.folder import checkpoints_of
+from inception_tf.runs.network import build_network, load_weights, refuse_false_claims
 from inception_tf.runs.new_run import write_run_folder
 from inception_tf.runtime.progress import bar
 
-# The sets of weights a checkpoint holds.
-SETS = ("weights", "ema")
 BATCH_SIZE = 32
 
 
-def average_last(model_dir, last, which="newest"):
+def average_last(model_dir: str, last: int, which: str = "newest",
+                 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """(arrays, manifests) of the mean of `last` checkpoints of a run, set by set.
 
-    The newest of them is `which`, as runtime.choice has it; the others are those before it.
+    The newest of them is `which` ("newest", "best" or a step); the others are those before it.
 
     Raises:
         UsageError: it has fewer checkpoints, or they are of different networks.
@@ -32,7 +33,7 @@ def average_last(model_dir, last, which="newest"):
     """
     if last < 1:
         raise UsageError(f"--last={last} is below 1")
-    root = Path(model_dir) / CHECKPOINTS
+    root = checkpoints_of(model_dir)
     newest = steps_to_try(root, which)[0]
     steps = [step for step in checkpoint.steps(root) if step <= newest][-last:]
     if len(steps) < last:
@@ -44,13 +45,14 @@ def average_last(model_dir, last, which="newest"):
         manifests.append(manifest)
         _refuse_other_network(manifests, checkpoint.folder_of(root, step))
         for name, array in arrays.items():
-            if name.partition("/")[0] in SETS:
+            if name.startswith(tuple(checkpoint.PREFIXES.values())):
                 sums[name] = sums.get(name, 0.0) + array.astype(np.float64)
     means = {name: (total / last).astype(np.float32) for name, total in sums.items()}
     return means, manifests
 
 
-def recalibrated(config, arrays, num_images):
+def recalibrated(config: Config, arrays: Mapping[str, np.ndarray], num_images: int,
+                 ) -> dict[str, np.ndarray]:
     """`arrays` with the batch statistics that `num_images` training images have.
 
     The images are the first of the run's own stream, distorted as in training. In training
@@ -65,14 +67,22 @@ def recalibrated(config, arrays, num_images):
         raise UsageError(f"--recalibrate_images={num_images} is not a multiple of {BATCH_SIZE} up "
                          f"to the {source.num_examples} images of {source.name}/{source.split}")
     replaced = dict(arrays)
-    for kind in SETS:
-        statistics = _statistics(config, source, arrays, kind, num_images // BATCH_SIZE)
-        replaced |= {f"{kind}/{path}": value for path, value in statistics.items()}
+    for kind in ("raw", "ema"):
+        replaced |= _statistics(config, source, arrays, kind, num_images // BATCH_SIZE)
     return replaced
 
 
-def write(folder, config, arrays, manifests, num_images):
-    """A run's folder of averaged weights, as the step of the newest checkpoint in them."""
+def write(folder: str, config: Config, arrays: Mapping[str, np.ndarray],
+          manifests: Sequence[Mapping[str, Any]], num_images: int) -> None:
+    """A run's folder of averaged weights, as the step of the newest checkpoint in them.
+
+    Args:
+        folder: must not exist yet.
+        config: of the run that was averaged.
+        arrays: from `average_last` or `recalibrated`.
+        manifests: from `average_last`.
+        num_images: that the batch statistics were measured on; 0 where they were not.
+    """
     newest = manifests[-1]
     origin = {
         "averaged": [{"step": m["step"], "sha256": m["files"][checkpoint.ARRAYS]["sha256"]}
@@ -93,14 +103,13 @@ def _refuse_other_network(manifests, folder):
 
 
 def _statistics(config, source, arrays, kind, num_batches):
-    """Path -> statistic pooled over batches: the variance of the batch means is part of it."""
+    """Name of an array -> statistic over all batches, whose means differ: that is variance too."""
     # With a momentum of zero the moving statistics after a batch are that batch's.
     network = config.replace(batch_norm_momentum=0.0, batch_norm="own").network
     refuse_false_claims(network, source.num_classes, [a.shape for a in arrays.values()],
                         config.runtime.model_dir)
     model = build_network(network, source.num_classes)
-    for variable in model.weights:
-        variable.assign(arrays[f"{kind}/{variable.path}"])
+    load_weights(model, arrays, kind)
     layers = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
 
     @tf.function(autograph=False)
@@ -114,10 +123,10 @@ def _statistics(config, source, arrays, kind, num_batches):
             image_size=network.image_size, num_classes=source.num_classes,
             label_offset=int(network.background_class)) as stream:
         seen = [batch_statistics(next(stream)["image"])
-                for _ in bar(range(num_batches), num_batches, "batch", f"statistics of {kind}")]
-    pooled = {}
+                for _ in bar(range(num_batches), num_batches, "batch", f"{kind} statistics")]
+    pooled, prefix = {}, checkpoint.PREFIXES[kind]
     for layer, batches in zip(layers, zip(*seen, strict=True), strict=True):
         means, variances = (np.array([b[i] for b in batches], np.float64) for i in (0, 1))
-        pooled[layer.moving_mean.path] = means.mean(0).astype(np.float32)
-        pooled[layer.moving_variance.path] = (variances.mean(0) + means.var(0)).astype(np.float32)
-    return pooled
+        pooled[prefix + layer.moving_mean.path] = means.mean(0)
+        pooled[prefix + layer.moving_variance.path] = variances.mean(0) + means.var(0)
+    return {name: value.astype(np.float32) for name, value in pooled.items()}

@@ -4,13 +4,19 @@ import dataclasses
 import logging
 import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
+
+from inception_tf.config import Config
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.nets.endpoints import STAGES, stage_of
+from inception_tf.networks import STAGES, stage_of
 from inception_tf.runs import checkpoint
 from inception_tf.runs.choice import NEWEST, load_chosen
-from inception_tf.runs.network import CHECKPOINTS, CONFIG, read_config, refuse_false_claims
+from inception_tf.runs.folder import CONFIG, checkpoints_of, read_config
+from inception_tf.runs.network import refuse_false_claims
 from inception_tf.weights.arrays import Refused, Stored, read
 from inception_tf.weights.card import read_facts
 from inception_tf.weights.keras_file import ENDINGS, keras_arrays
@@ -24,7 +30,7 @@ CARRIED = (
 )
 
 
-def with_settings_carried(config, given):
+def with_settings_carried(config: Config, given: Mapping[str, Any]) -> Config:
     """`config` with the network and the preprocessing that belong to its --init_from.
 
     `given` are the fields that were flags: they stay, and so do all where --init_from says
@@ -53,7 +59,7 @@ def _config_of(path, which):
     Raises: UsageError when it is no run's folder and no file of Keras.
     """
     if os.path.isdir(path):
-        config = read_config(path, "init_from")
+        config = read_config(path, "--init_from")
         return _without_false_claims(path, config, *_read_weights(path, which))
     if not path.endswith(ENDINGS):
         raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
@@ -75,14 +81,15 @@ def _without_false_claims(path, config, arrays, class_names):
     return config
 
 
-def start_new_run(config, model, class_names):
+def start_new_run(config: Config, model: keras.Model, class_names: Sequence[str]) -> None:
     """`start_from` --init_from, in a run that has no checkpoint of its own yet; logs the table."""
     path = config.network.init_from
-    if path and not checkpoint.steps(Path(config.runtime.model_dir) / CHECKPOINTS):
+    if path and not checkpoint.steps(checkpoints_of(config.runtime.model_dir)):
         log.info(start_from(path, model, class_names, config.network.init_checkpoint))
 
 
-def start_from(path, model, class_names, which=NEWEST):
+def start_from(path: str, model: keras.Model, class_names: Sequence[str],
+               which: str = NEWEST) -> str:
     """Puts the weights at `path` into `model`; classifiers of other classes stay new.
 
     Of a run's folder these are the averaged weights.
@@ -91,7 +98,7 @@ def start_from(path, model, class_names, which=NEWEST):
         path: the flag --init_from.
         model: network of the new run, with logits as outputs.
         class_names: of the data it will be trained on.
-        which: of a run's checkpoints; see runtime.choice.
+        which: of a run's checkpoints: "newest", "best" or a step.
 
     Returns:
         str: a table of what was loaded, by stage.
@@ -110,7 +117,7 @@ def start_from(path, model, class_names, which=NEWEST):
 
 def _own_config(config):
     folder = Path(config.runtime.model_dir)
-    if not checkpoint.steps(folder / CHECKPOINTS) or not (folder / CONFIG).is_file():
+    if not checkpoint.steps(checkpoints_of(folder)) or not (folder / CONFIG).is_file():
         return None
     own = read_config(folder)
     return own if own.network.init_from == config.network.init_from else None
@@ -131,9 +138,10 @@ def _refuse_choice(path, which):
 
 def _read_run(path, which):
     """(name -> Stored, class names) of the averaged weights in a run's checkpoint."""
-    arrays, manifest = load_chosen(Path(path) / CHECKPOINTS, which, "init_checkpoint")
-    stored = {name.removeprefix("ema/"): Stored(array.shape, lambda array=array: array)
-              for name, array in arrays.items() if name.startswith("ema/")}
+    arrays, manifest = load_chosen(checkpoints_of(path), which, "--init_checkpoint")
+    prefix = checkpoint.PREFIXES["ema"]
+    stored = {name.removeprefix(prefix): Stored(array.shape, lambda array=array: array)
+              for name, array in arrays.items() if name.startswith(prefix)}
     return stored, manifest["class_names"]
 
 

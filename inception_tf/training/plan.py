@@ -21,17 +21,17 @@ class BatchPlan:
     passes: int
 
     @property
-    def pass_batch(self):
+    def pass_batch(self) -> int:
         """Images of one pass over all replicas."""
         return self.global_batch // self.passes
 
     @property
-    def replica_batch(self):
+    def replica_batch(self) -> int:
         """Images of one pass on one replica."""
         return self.pass_batch // self.replicas
 
 
-def plan_batches(global_batch, replica_batch, replicas):
+def plan_batches(global_batch: int, replica_batch: int, replicas: int) -> BatchPlan:
     """The BatchPlan with as few passes as `replica_batch` allows.
 
     Raises:
@@ -48,7 +48,7 @@ def plan_batches(global_batch, replica_batch, replicas):
     return BatchPlan(global_batch, replicas, global_batch // room)
 
 
-def check_execution(config):
+def check_execution(config: Config) -> None:
     """Refuses what TensorFlow would refuse later, in a traceback.
 
     Raises:
@@ -83,15 +83,21 @@ def require_room_for_updates(config: Config, batches: BatchPlan, share: float, t
                    "of a call", "take a smaller --global_batch or --steps_per_call")
 
 
-def total_steps(config, num_examples):
+def total_steps(config: Config, schedule: Schedule) -> int:
     """Updates of the whole run: `epochs`, unless `max_steps` is shorter."""
-    steps = Schedule(config.optimization, num_examples).steps(config.optimization.epochs)
+    steps = schedule.steps(config.optimization.epochs)
     return min(steps, config.runtime.max_steps) if config.runtime.max_steps else steps
 
 
-def banner(config, batches, num_examples, num_classes):
-    """The effective values of a run as a few lines of text."""
-    schedule = Schedule(config.optimization, num_examples)
+def banner(config: Config, batches: BatchPlan, schedule: Schedule, num_classes: int) -> str:
+    """The effective values of a run as a few lines of text.
+
+    Args:
+        config: the run's.
+        batches: its BatchPlan.
+        schedule: its Schedule.
+        num_classes: of its data.
+    """
     rates = ", ".join(
         f"{float(schedule.learning_rate(schedule.steps(epoch))):.4g} at {epoch}"
         for epoch in BANNER_EPOCHS
@@ -100,11 +106,11 @@ def banner(config, batches, num_examples, num_classes):
     return "\n".join([
         f"network        {n.net} width {n.width:g} at {n.image_size}x{n.image_size}, "
         f"{num_classes} classes",
-        f"data           {config.data.dataset}: {num_examples} images per epoch",
+        f"data           {config.data.dataset}: {schedule.num_examples} images per epoch",
         f"global batch   {o.global_batch} = {batches.passes} passes x {batches.replicas} replicas "
         f"x {batches.replica_batch}",
-        f"length         {o.epochs:g} epochs, {num_examples / o.global_batch:.1f} steps per epoch, "
-        f"{total_steps(config, num_examples)} steps",
+        f"length         {o.epochs:g} epochs, {schedule.steps_per_epoch:.1f} steps per epoch, "
+        f"{total_steps(config, schedule)} steps",
         f"optimizer      {o.optimizer}, learning rate {rates} epochs",
         f"model_dir      {config.runtime.model_dir}",
     ])

@@ -1,33 +1,61 @@
 """What the chief of a run writes into its model_dir, as long as that is there and its own."""
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from inception_tf.config import Config
 from inception_tf.errors import StorageError
-from inception_tf.runs.folder import write_config
-from inception_tf.runs.lock import FolderLock
-from inception_tf.runs.metrics import METRICS, MetricsWriter, log
-from inception_tf.runs.network import CHECKPOINTS
+from inception_tf.runs.folder import FolderLock, checkpoints_of, write_config
+from inception_tf.runs.metrics import METRICS, MetricsWriter
 from inception_tf.runs.saver import BackgroundSaver
+from inception_tf.runtime.progress import scoring_line
 from inception_tf.training.curves import draw_curves
+from inception_tf.training.setup import Setup
+from inception_tf.training.state import TrainState
+
+log = logging.getLogger("inception_tf")
 
 
 class Records:
+    """Where a run's results go. These go nowhere: only the chief of several workers writes."""
+
+    def check(self) -> None:
+        """Raises what keeps the run from writing on."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """One row of training's metrics."""
+
+    def save(self, step: int, state: TrainState, entries: Mapping[str, Any]) -> None:
+        """Starts writing a checkpoint; `entries` are of its manifest."""
+
+    def report(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes, draws and logs a scoring."""
+
+    def finish(self) -> None:
+        """Returns when the last save is on disk."""
+
+    def close(self) -> None:
+        """Waits for a checkpoint in flight; closes the metrics files."""
+
+
+class FolderRecords(Records):
     """Config, checkpoints, metrics and curves of a run.
 
     Raises: StorageError when the folder cannot be written.
     """
 
-    def __init__(self, config: Config, step: int, lock: FolderLock | None = None):
+    def __init__(self, setup: Setup, lock: FolderLock) -> None:
+        config = setup.plan.config
         runtime, folder = config.runtime, Path(config.runtime.model_dir)
         self._lock, self._title, self._folder = lock, config.network.net, folder
         self._curves_fail = False
         try:
-            write_config(config)
-            self._saver = BackgroundSaver(folder / CHECKPOINTS, runtime.keep, runtime.keep_best)
-            self._writers = {name: MetricsWriter(folder / name, step) for name in METRICS}
+            write_config(folder, config)
+            self._saver = BackgroundSaver(checkpoints_of(folder), runtime.keep, runtime.keep_best)
+            self._writers = {name: MetricsWriter(folder / name, setup.step) for name in METRICS}
         except (OSError, tf.errors.OpError) as error:
             raise StorageError(f"--model_dir={folder}: {error}") from None
 
@@ -38,34 +66,29 @@ class Records:
             StorageError: the folder was removed or moved away. It is not made again: what was
                 moved would go on without its end, and what was removed would be a part.
         """
-        if self._lock is not None:
-            self._lock.require_held()
+        self._lock.require_held()
         self._saver.check()
 
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """One row of training's metrics."""
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         self.check()
         self._writers["train"].write(step, values)
 
-    def save(self, step, arrays, facts) -> None:
-        """Starts writing a checkpoint."""
-        self._saver.save(step, arrays, facts)
+    def save(self, step: int, state: TrainState, entries: Mapping[str, Any]) -> None:
+        self._saver.save(step, state.arrays(), entries)
 
-    def report(self, step: int, values: dict[str, float]) -> None:
-        """Writes and draws a scoring."""
+    def report(self, step: int, values: Mapping[str, float]) -> None:
         self.check()
         self._writers["validation"].write(step, values)
         self._saver.add_scores(step, values)
         self._draw()
+        log.info(scoring_line(values))
 
     def finish(self) -> None:
-        """Returns when the last save is on disk; see BackgroundSaver.finish."""
         self._saver.wait()
         self.check()
         self._saver.finish()
 
     def close(self) -> None:
-        """Waits for a checkpoint in flight; closes the metrics files."""
         self._saver.wait()
         for writer in self._writers.values():
             writer.close()
@@ -79,3 +102,8 @@ class Records:
             if not self._curves_fail:
                 log.warning("curves not drawn, training goes on: %.300s", error)
             self._curves_fail = True
+
+
+def records_of(setup: Setup, lock: FolderLock | None) -> Records:
+    """The Records of a run; `lock` is that of its folder, None on workers that write nothing."""
+    return FolderRecords(setup, lock) if lock else Records()

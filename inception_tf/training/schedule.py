@@ -1,7 +1,6 @@
 """Learning rate and averaging decay as functions of the step, counted in images.
 
-A step is one completed update of the global batch, however many passes or
-replicas made it (design.md, "Training"): nothing here ticks per pass.
+A step is one completed update of the global batch, however many passes or replicas made it.
 """
 
 import math
@@ -24,7 +23,7 @@ class Schedule:
     optimization: Optimization
     num_examples: int
 
-    def learning_rate(self, step):
+    def learning_rate(self, step: int | tf.Tensor | tf.Variable) -> tf.Tensor:
         """Rate of the update that turns step `step` into `step + 1`: float32 scalar."""
         o = self.optimization
         images = tf.cast(step, tf.int64) * o.global_batch
@@ -38,16 +37,16 @@ class Schedule:
         share = tf.cast(images + o.global_batch, tf.float32) / warmup_images
         return decayed * tf.minimum(share, 1.0)
 
-    def ema_decay(self, step):
+    def ema_decay(self, step: int | tf.Tensor | tf.Variable) -> tf.Tensor:
         """TF1's warm-up min(decay, (1 + n) / (10 + n)) after n = step + 1 updates [I]."""
         updates = tf.cast(step + 1, tf.float32)
         return tf.minimum(self.optimization.ema_decay, (1.0 + updates) / (10.0 + updates))
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> float:
         """Updates per epoch: a fraction, since an epoch need not be whole batches."""
         return self.num_examples / self.optimization.global_batch
 
-    def steps(self, epochs):
+    def steps(self, epochs: float) -> int:
         """Updates after which `epochs` epochs have been seen, rounded up."""
         return math.ceil(epochs * self.num_examples / self.optimization.global_batch)

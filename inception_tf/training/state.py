@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import CheckpointError, UsageError
+from inception_tf.runs.checkpoint import PREFIXES
 from inception_tf.training.optimizer import LossScale, make_slots
 
 
@@ -65,12 +66,11 @@ class TrainState:
         paths = [v.path for v in self.weights]
         named = {"step": self.step, "skipped": self.skipped}
         named |= self.loss_scale.variables if self.loss_scale else {}
-        named |= {f"weights/{path}": v.value for path, v in zip(paths, self.weights, strict=True)}
-        named |= {f"ema/{path}": v for path, v in zip(paths, self.ema, strict=True)}
-        for slot, variables in self.slots.items():
-            own = zip(paths, variables, strict=False)
-            named |= {f"{slot}/{path}": v for path, v in own}
-        return named
+        sets = {PREFIXES["raw"]: [v.value for v in self.weights], PREFIXES["ema"]: self.ema}
+        sets |= {f"{slot}/": variables for slot, variables in self.slots.items()}
+        # Slots are of the trainable variables, which come first.
+        return named | {prefix + path: v for prefix, variables in sets.items()
+                        for path, v in zip(paths, variables, strict=False)}
 
 
 def is_seed(variable):

@@ -14,7 +14,8 @@ from inception_tf.data.batches import training_batches
 from inception_tf.data.open import open_source
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS, load_model
+from inception_tf.runs.folder import CHECKPOINTS
+from inception_tf.runs.network import load_model
 from inception_tf.training.loop import train
 from tests.pictures import write_image_folder
 
@@ -30,7 +31,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_average_of_three_is_their_mean_and_scores_like_a_run(run, tmp_path, capsys):
+def test_average_of_three_is_their_mean_and_scores_like_a_run(run, tmp_path, capsys, caplog):
     assert exit_code_of(main, [f"--model_dir={run}", "--last=3",
                                f"--output_dir={tmp_path / 'out'}"]) == 0
     assert "checkpoints of steps 1, 2, 3" in capsys.readouterr().out
@@ -41,16 +42,18 @@ def test_average_of_three_is_their_mean_and_scores_like_a_run(run, tmp_path, cap
         mean = np.mean([p[name].astype(np.float64) for p in parts], axis=0)
         np.testing.assert_allclose(value, mean, rtol=1e-6, atol=1e-9, err_msg=name)
     assert [row["step"] for row in manifest["origin"]["averaged"]] == [1, 2, 3]
-    model, config, _ = load_model(tmp_path / "out", warn=pytest.fail)
+    model, config, _ = load_model(tmp_path / "out")
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
     assert config.runtime.model_dir == str(tmp_path / "out") and model.output_shape == (None, 5)
 
 
-def test_recalibrated_statistics_are_those_of_the_images(run, tmp_path):
+def test_recalibrated_statistics_are_those_of_the_images(run, tmp_path, caplog):
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     assert exit_code_of(main, [f"--model_dir={run}", "--recalibrate_images=64",
                                f"--output_dir={tmp_path / 'out'}"]) == 0
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
-    model, config, _ = load_model(tmp_path / "out", "raw", warn=pytest.fail)
+    model, config, _ = load_model(tmp_path / "out", "raw")
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
     found = {v.path: v.numpy() for v in model.weights}
     # The first convolution sees the images alone: its statistics follow from them directly.
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))

@@ -11,7 +11,7 @@ from inception_tf.commands import eval as evaluate
 from inception_tf.commands import train as training
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS
+from inception_tf.runs.folder import CHECKPOINTS
 from tests.pictures import write_image_folder
 from tests.runs import write_run
 

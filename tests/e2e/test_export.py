@@ -20,7 +20,7 @@ from inception_tf.commands.shell import exit_code_of
 from inception_tf.data.views import scoring_crop
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS
+from inception_tf.runs.folder import CHECKPOINTS
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_keras, open_run
 from inception_tf.serving.manifest import read_export_manifest

@@ -9,9 +9,10 @@ import pytest
 from inception_tf.commands.train import main
 from inception_tf.config import Config, preset
 from inception_tf.errors import UsageError
-from inception_tf.nets.endpoints import STAGES, stage_of
+from inception_tf.networks import STAGES, stage_of
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS, build_network, load_model
+from inception_tf.runs.folder import CHECKPOINTS
+from inception_tf.runs.network import build_network, load_model
 from inception_tf.training.init_from import start_from, with_settings_carried
 from inception_tf.weights.card import Facts, read_facts, write_facts
 from tests.pictures import write_image_folder

@@ -9,9 +9,9 @@ import pytest
 from inception_tf.config import preset
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.runs import checkpoint
-from inception_tf.runs.lock import LOCK
+from inception_tf.runs.folder import LOCK
 from inception_tf.training.loop import Run, train
-from inception_tf.training.records import Records
+from inception_tf.training.records import FolderRecords
 from tests.hooked import small_network
 from tests.pictures import write_image_folder
 
@@ -24,7 +24,7 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def small():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inception_tf.training.loop.build_network", small_network)
+        patch.setattr("inception_tf.training.setup.build_network", small_network)
         yield
 
 
@@ -111,7 +111,7 @@ def test_f60_interrupted_run_whose_folder_is_gone_ends_with_4(config, monkeypatc
         shutil.rmtree(config.runtime.model_dir)
         raise Interrupted(15)
 
-    _after(monkeypatch, Records, "log", interrupt, 2)
+    _after(monkeypatch, FolderRecords, "log", interrupt, 2)
     with pytest.raises(StorageError, match="was removed or moved away"):
         train(config)
     assert not Path(config.runtime.model_dir).exists()
@@ -138,7 +138,7 @@ def test_f62_damaged_file_refuses_to_resume_and_nothing_is_touched(config, half,
 
 def test_f62_curve_that_cannot_be_drawn_is_said_once_and_ends_no_run(config, monkeypatch, caplog):
     metrics = Path(config.runtime.model_dir) / "train" / "metrics.csv"
-    _after(monkeypatch, Records, "log",
+    _after(monkeypatch, FolderRecords, "log",
            lambda: metrics.write_bytes(metrics.read_bytes() + b"half a \xff line\r\n"), 1)
     train(config)
     assert checkpoint.steps(metrics.parents[1] / "checkpoints")[-1] == 4

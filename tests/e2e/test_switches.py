@@ -8,10 +8,14 @@ import pytest
 from inception_tf.config import preset
 from inception_tf.errors import NonFiniteError, UsageError
 from inception_tf.runs import checkpoint
+from inception_tf.runs.folder import CHECKPOINTS
 from inception_tf.runs.metrics import read_metrics
-from inception_tf.runs.network import CHECKPOINTS, build_network
+from inception_tf.runs.network import build_network
 from inception_tf.runtime import memory
-from inception_tf.training.loop import Run, train
+from inception_tf.runtime.devices import devices
+from inception_tf.runtime.profile import StepProfile
+from inception_tf.training.loop import train
+from inception_tf.training.setup import set_up, training_stream
 from inception_tf.training.step import TrainStep
 from tests.pictures import write_image_folder
 
@@ -91,16 +95,14 @@ def test_switches_together_with_accumulation_on_two_replicas_train(config, plain
 
 def _graphs_of(config):
     """Graphs a run of `config` traces."""
-    from inception_tf.runtime.cluster import ALONE
-    from inception_tf.runtime.signals import StopSignals
-
-    run = Run(config.replace(max_steps=7), ALONE, StopSignals())
-    stream = run._stream()
-    run.step_function.several([[next(stream) for _ in range(run.batches.passes)]])
-    stream.close()
-    run.close()
+    config = config.replace(max_steps=7)
+    with devices(config.runtime.strategy, 120.0, 0.0) as on:
+        setup = set_up(config, on, StepProfile("", ""))
+        stream = training_stream(setup)
+        setup.update.several([[next(stream) for _ in range(setup.plan.batches.passes)]])
+        stream.close()
     return [str(c.graph.as_graph_def())
-            for c in run.step_function._call._list_all_concrete_functions()]
+            for c in setup.update._call._list_all_concrete_functions()]
 
 
 def test_explosion_ends_with_the_step_the_examples_and_the_tensors(config, tmp_path):

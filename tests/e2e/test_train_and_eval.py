@@ -13,8 +13,9 @@ from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.scoring import score_networks
 from inception_tf.runs import checkpoint
+from inception_tf.runs.folder import CHECKPOINTS
 from inception_tf.runs.metrics import read_metrics
-from inception_tf.runs.network import CHECKPOINTS, load_model
+from inception_tf.runs.network import load_model
 from inception_tf.training.loop import train
 from tests.pictures import write_image_folder
 

@@ -12,7 +12,7 @@ import inception_tf.evaluation.watch as watching
 from inception_tf.commands import eval as command
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS
+from inception_tf.runs.folder import CHECKPOINTS
 from tests import runs
 from tests.hooked import small_network
 from tests.pictures import write_image_folder

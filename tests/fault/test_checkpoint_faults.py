@@ -30,7 +30,7 @@ from tests.fault.runs import (
 
 pytestmark = pytest.mark.faults
 APPEND = "inception_tf.runs.metrics:_append"
-FLUSH = "inception_tf.runs.checkpoint:flush_entry"
+FLUSH = "inception_tf.runtime.files:flush_entry"
 
 
 def _save_and_die(root, point):

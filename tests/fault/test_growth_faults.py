@@ -17,11 +17,11 @@ import json, os, sys
 from inception_tf.commands.shell import import_tensorflow
 import_tensorflow()
 from inception_tf.config import preset
-from inception_tf.training import loop
+from inception_tf.training import loop, setup
 from tests.hooked import small_network
 
 seen = []
-original, loop.build_network = loop.Run.score, small_network
+original, setup.build_network = loop.Run.score, small_network
 
 def score(run):
     scores = original(run)

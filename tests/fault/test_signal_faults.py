@@ -23,9 +23,9 @@ from tests.fault.runs import (
 )
 
 pytestmark = pytest.mark.faults
-INPUT = "inception_tf.training.loop:training_batches"
+INPUT = "inception_tf.training.setup:training_batches"
 TRACE = "inception_tf.training.replica:cross_entropy"
-FLUSH = "inception_tf.runs.checkpoint:flush_entry"
+FLUSH = "inception_tf.runtime.files:flush_entry"
 
 
 def _stop_and_go_on(images, whole, folder, code, kill):
@@ -45,7 +45,7 @@ def test_f18_sigterm_saves_the_last_step_and_leaves_with_143(images, whole, tmp_
 
 
 def test_f18_sigterm_before_the_first_step_leaves_with_143_and_nothing(images, tmp_path):
-    where = "inception_tf.training.loop:open_source"
+    where = "inception_tf.training.setup:open_source"
     code, printed = train(images, tmp_path, kill=[where, 1, signal.SIGTERM])
     assert code == 143 and time.time() - signalled_at(printed) < WITHIN_SECONDS, printed
     assert not steps(tmp_path) and not (tmp_path / "run" / "LOCK").exists()
@@ -104,7 +104,7 @@ def test_f58_second_sigint_while_a_read_hangs_ends_the_run_at_once(images, tmp_p
 
 
 def test_f68_line_of_a_stopped_run_says_what_was_saved(images, tmp_path):
-    opening = "inception_tf.training.loop:open_source"
+    opening = "inception_tf.training.setup:open_source"
     _, printed = train(images, tmp_path, kill=[opening, 1, signal.SIGINT])
     assert printed.splitlines()[-1] == "error: stopped by SIGINT: nothing was saved yet"
     _, printed = train(images, tmp_path, kill=[STEP, 3, signal.SIGINT])

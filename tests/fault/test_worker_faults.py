@@ -38,7 +38,7 @@ from tests.fault.runs import (
 )
 
 pytestmark = pytest.mark.faults
-FLUSH = "inception_tf.runs.checkpoint:flush_entry"
+FLUSH = "inception_tf.runtime.files:flush_entry"
 
 
 def _run_two(images, folder, *flags, spec=None):

@@ -73,7 +73,7 @@ def test_quick_save_measures_a_process_with_and_one_without_saves(results, monke
 
 
 def test_quick_resume_goes_on_from_both_ends_of_an_epoch(results, monkeypatch, tmp_path):
-    monkeypatch.setattr("inception_tf.training.loop.build_network", small_network)
+    monkeypatch.setattr("inception_tf.training.setup.build_network", small_network)
     steps = []
 
     def in_this_process(words):

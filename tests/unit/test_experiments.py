@@ -235,7 +235,7 @@ def test_claims_show_the_tables_of_the_committed_results(module, results):
 def test_probe_sees_dead_units_and_sizes(tmp_path):
     """A run whose last layer gives nothing, and the same one alive."""
     from inception_tf.runs import checkpoint
-    from inception_tf.runs.network import CHECKPOINTS
+    from inception_tf.runs.folder import CHECKPOINTS
     from tests.pictures import write_image_folder
     from tests.runs import write_run
 

@@ -116,7 +116,7 @@ def test_save_of_a_step_that_is_there_keeps_it_unless_it_is_damaged(tmp_path):
 
 def test_facts_learned_later_enter_the_manifest(tmp_path):
     _save(tmp_path, 1, 1.0)
-    checkpoint.add_facts(tmp_path, 1, {"scores": {"ema_top1_error": 0.25}})
+    checkpoint.add_entries(tmp_path, 1, {"scores": {"ema_top1_error": 0.25}})
     arrays, manifest = checkpoint.load(tmp_path, 1)
     assert manifest["note"] == "x" and manifest["scores"] == {"ema_top1_error": 0.25}
     assert sorted(os.listdir(tmp_path / "step_000000001")) == [checkpoint.ARRAYS,
@@ -137,7 +137,7 @@ def test_f16_retain_keeps_the_best_by_validation_error_beside_the_newest(tmp_pat
     for step, error in enumerate([0.5, 0.2, 0.3, 0.2, 0.4, None], start=1):
         _save(tmp_path, step)
         if error is not None:
-            checkpoint.add_facts(tmp_path, step, {"scores": {"ema_top1_error": error}})
+            checkpoint.add_entries(tmp_path, step, {"scores": {"ema_top1_error": error}})
     _damage(tmp_path / "step_000000004" / checkpoint.ARRAYS, "flipped")
     retain(tmp_path, 1, keep_best=2)
     assert checkpoint.steps(tmp_path) == [2, 3, 6]

@@ -20,7 +20,7 @@ def root(tmp_path):
     for step in (*SCORES, 15):
         checkpoint.save(root, step, {"a": np.full(1, step, np.float32)}, FACTS)
     for step, error in SCORES.items():
-        checkpoint.add_facts(root, step, {"scores": {"ema_top1_error": error}})
+        checkpoint.add_entries(root, step, {"scores": {"ema_top1_error": error}})
     return root
 
 
@@ -32,13 +32,13 @@ def _damage(root, step):
     ("newest", [], 15), ("newest", [15, 12], 9), ("best", [], 9), ("best", [9], 6),
     ("best", [6, 9], 12), ("6", [], 6), ("006", [15], 6),
 ])
-def test_choice_of_a_checkpoint_is_the_first_valid_one_that_is_meant(root, which, damaged, step):
-    warnings = []
+def test_choice_of_a_checkpoint_is_the_first_valid_one_that_is_meant(root, caplog, which, damaged,
+                                                                     step):
     for number in damaged:
         _damage(root, number)
-    arrays, manifest = load_chosen(root, which, warn=warnings.append)
+    arrays, manifest = load_chosen(root, which)
     assert manifest["step"] == step == arrays["a"]
-    assert len(warnings) == (len(damaged) if which in ("newest", "best") else 0)
+    assert len(caplog.records) == (len(damaged) if which in ("newest", "best") else 0)
 
 
 @pytest.mark.parametrize("which, message", [
@@ -62,7 +62,7 @@ def test_choice_of_the_best_without_a_scored_one_names_what_is_there(root):
     for step in SCORES:
         shutil.rmtree(checkpoint.folder_of(root, step))
     with pytest.raises(UsageError, match="best: no checkpoint of .* was scored; there: 15"):
-        steps_to_try(root, "best", "init_checkpoint")
+        steps_to_try(root, "best", "--init_checkpoint")
 
 
 def test_choice_in_a_run_without_checkpoints_says_so(tmp_path):

@@ -34,7 +34,7 @@ def disk(monkeypatch):
     def save_file(*args):
         if Disk.full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        original(*args)
+        original(*args, **settings)
 
     monkeypatch.setattr(checkpoint.safetensors.numpy, "save_file", save_file)
     return Disk
@@ -44,11 +44,11 @@ def test_save_returns_before_it_is_written_and_the_next_one_waits(saver, tmp_pat
     may_write, original = threading.Event(), checkpoint.save
     running = []
 
-    def slow(*args):
+    def slow(*args, **settings):
         running.append(1)
         assert len(running) == 1
         assert may_write.wait(30)
-        original(*args)
+        original(*args, **settings)
         running.pop()
 
     monkeypatch.setattr(checkpoint, "save", slow)

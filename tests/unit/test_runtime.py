@@ -15,7 +15,7 @@ import threading
 import pytest
 
 from inception_tf.errors import StorageError, UsageError
-from inception_tf.runs.lock import LOCK, locked
+from inception_tf.runs.folder import LOCK, locked
 from inception_tf.runs.metrics import MetricsWriter, read_metrics
 from inception_tf.runtime.hang import StallWatchdog
 from inception_tf.runtime.progress import StepProgress, duration
@@ -121,7 +121,7 @@ RACE = """
 import json, logging, multiprocessing, sys, time
 from pathlib import Path
 from inception_tf.errors import UsageError
-from inception_tf.runs.lock import LOCK, locked
+from inception_tf.runs.folder import LOCK, locked
 folder, left = Path(sys.argv[1]), json.loads(sys.argv[2])
 logging.disable()
 

@@ -69,13 +69,14 @@ def test_plan_batches_cuts_evenly_or_refuses(batch, per_replica, replicas, passe
 
 def test_total_steps_counts_a_last_partial_batch_and_max_steps_cuts():
     config = preset("tiny").replace(epochs=2.0, global_batch=8)
-    assert total_steps(config, 43) == 11
-    assert total_steps(config.replace(max_steps=3), 43) == 3
+    schedule = Schedule(config.optimization, 43)
+    assert total_steps(config, schedule) == 11
+    assert total_steps(config.replace(max_steps=3), schedule) == 3
 
 
 def test_banner_shows_effective_values():
     config = preset("paper")
-    text = banner(config, plan_batches(640, 32, 4), IMAGENET, 1000)
+    text = banner(config, plan_batches(640, 32, 4), Schedule(config.optimization, IMAGENET), 1000)
     for part in ("640 = 5 passes x 4 replicas x 32", "1281167 images per epoch",
                  "2001.8 steps per epoch", "0.045 at 0", "0.002", "inception_v4"):
         assert part in text

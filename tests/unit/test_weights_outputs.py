@@ -8,7 +8,8 @@ from inception_tf.commands.convert import main
 from inception_tf.commands.export import main as export
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
-from inception_tf.runs.network import CHECKPOINTS, load_model, read_config
+from inception_tf.runs.folder import CHECKPOINTS, read_config
+from inception_tf.runs.network import load_model
 from inception_tf.serving.manifest import read_export_manifest
 from inception_tf.training import averaging, resume
 from inception_tf.training.init_from import start_from
