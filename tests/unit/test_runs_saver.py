@@ -34,7 +34,7 @@ def disk(monkeypatch):
     def save_file(*args):
         if Disk.full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        original(*args, **settings)
+        original(*args)
 
     monkeypatch.setattr(checkpoint.safetensors.numpy, "save_file", save_file)
     return Disk
