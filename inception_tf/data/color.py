@@ -104,8 +104,8 @@ def recolored(pixels: tf.Tensor, amounts: dict[str, Any],
               order: tuple[str, ...]) -> tf.Tensor:
     """The operations of `order` with their `amounts` (name -> number), in tf.image's meaning.
 
-    What stands between two changes of contrast, when it turns the hue, is done with one way
-    to the hexcone and back: XLA would compute each pixel's sextant again for every operation.
+    Operations between two changes of contrast, if hue is among them, share one conversion to
+    the hexcone and back: XLA would compute each pixel's sextant again for every operation.
 
     Shape: [..., S, S, 3], any range.
     """

@@ -46,11 +46,11 @@ class FolderSource(Source):
         super().__init__("folder", split, len(self._files), map(_text, classes), sizes)
         _log_summary(self._folder, len(self._files), counts, skipped)
 
-    def describe(self, index):
+    def describe(self, index: int) -> str:
         return _text(f"{self.split}/{self._files[index][0]}")
 
     @property
-    def max_id_bytes(self):
+    def max_id_bytes(self) -> int:
         return max(len(self.describe(index).encode()) for index in range(self.num_examples))
 
     def _read(self, index):

@@ -20,7 +20,7 @@ _CHROMA_REACH = 2
 # Parts of its size that a JPEG can be decoded at.
 _REDUCTIONS = (2, 4, 8)
 
-# Begin another way, and are asked for often enough to be named.
+# Formats that are not read, but are common enough to be named.
 _NOT_READ = {
     "TIFF": (b"II*\0", b"MM\0*"),
     "AVIF": (b"ftypavi",),
@@ -57,8 +57,8 @@ def decode_window(encoded: tf.Tensor, size: tf.Tensor, window: tf.Tensor,
         encoded, size: as `checked_size` returns them.
         window: in pixels of the whole image.
         least: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if the window's sides keep so
-            many pixels. A pixel is then about the mean of those that it stands for, and the
-            window lies within half of one of where it was asked for.
+            many pixels. A pixel is then about the mean of those it replaces, and the window
+            is off by at most half a pixel.
 
     Shape: string scalar, [2] int32, [4] int32 -> [h, w, 3] uint8.
     """

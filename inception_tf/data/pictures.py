@@ -1,7 +1,7 @@
 """Which files below a folder are pictures: one rule for training, scoring and predict.
 
 A picture is a regular file, or a link to one, whose name ends in one of EXTENSIONS and is not
-hidden, at any depth. All else is counted by reason, or is a problem: nothing vanishes unsaid.
+hidden, at any depth. All else is counted by reason or is a problem: nothing is dropped silently.
 """
 
 import collections
@@ -65,7 +65,7 @@ def list_pictures(folder: str) -> Listing:
 
 
 def subfolders(folder: str) -> tuple[list[str], Listing]:
-    """Sorted names of the folders in `folder` that are no system's, and what else lies there."""
+    """Sorted names of the class folders in `folder`, and what else lies there."""
     listing = Listing([], [], collections.Counter())
     try:
         return [path for path, _ in _look_into(folder, "", listing)], listing
@@ -114,7 +114,7 @@ def _why(error, path):
 
 
 def _above(folder):
-    """Identities of the folders above, by its name and where it really lies."""
+    """Identities of the parent folders, of the path as given and with links resolved."""
     places = (Path(os.path.abspath(folder)), Path(os.path.realpath(folder)))
     return tuple({_identity(parent) for place in places for parent in place.parents})
 

@@ -92,7 +92,7 @@ def _not_prepared(builder, data):
 
 
 def _other_versions(builder):
-    """Names the versions next to the one looked for: an older one is asked for by name."""
+    """Names the other versions in the folder: an older one must be named to be used."""
     folder = os.path.dirname(builder.data_dir)
     found = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
     named = [f"--dataset={builder.name}:{v}" for v in found if re.fullmatch(r"\d+\.\d+\.\d+", v)]
@@ -118,10 +118,10 @@ def _write(builder, data):
 
 @contextlib.contextmanager
 def _giving_up_soon():
-    """Within, a server that cannot be reached is tried three times, for seconds.
+    """Context in which a server that cannot be reached is tried three times, for seconds.
 
-    TFDS tries ten times, at growing intervals and without a limit to each: minutes where there is
-    no network. What a server answers, and how slowly, is waited for as before.
+    TFDS tries ten times, at growing intervals and without a time limit: minutes without a
+    network. A server that answers slowly is still waited for.
     """
     adapter: Any = requests.adapters.HTTPAdapter
     send = adapter.send
@@ -138,7 +138,7 @@ def _giving_up_soon():
 
 
 def _explained(error, builder, data):
-    """The exception of ours that fits what TFDS raised."""
+    """Our exception for what TFDS raised."""
     text = one_line(error)
     if isinstance(error, requests.ConnectionError):
         reason = getattr(error.args[0], "reason", text) if error.args else text
@@ -152,9 +152,9 @@ def _explained(error, builder, data):
 
 
 def _require_disk(builder, archives):
-    """Raises StorageError when the set does not fit beside its own shuffled copy.
+    """Raises StorageError when the disk is too small for the set.
 
-    TFDS keeps all records of a split on disk once more while it shuffles them.
+    TFDS keeps all records of a split on disk twice while it shuffles them.
     """
     sizes = [os.path.getsize(path) for path in archives] or [0]
     needed = sum(sizes) + max(sizes)

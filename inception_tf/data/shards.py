@@ -1,23 +1,26 @@
 """Records by position inside the files TFDS writes, each read verified.
 
 ArrayRecord files carry their own index and hashes. A TFRecord file has neither,
-so its record offsets are found once by walking the headers, and kept.
+so its record offsets are found once by walking the headers, and kept. `tfds.data_source`
+does not do: it reads ArrayRecord alone and holds no file against its declared count.
 """
 
 import contextlib
 import hashlib
 import os
-import re
 import resource
 import struct
-import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import google_crc32c
 import numpy as np
 import tqdm
 
 from inception_tf.errors import DataError
+from inception_tf.runtime.files import aside_of, complete_or_absent
+from inception_tf.text import one_line
 
 # Files opened at once: latency counts there, not processors.
 OPENERS = 16
@@ -31,10 +34,10 @@ _FOOTER = struct.Struct("<I")  # masked CRC of the record
 class ArrayRecordShard:
     """One ArrayRecord file."""
 
-    def __init__(self, path):
+    def __init__(self, path: str):
         from array_record.python import array_record_module
 
-        _require(path)
+        _require_file(path)
         self.path = path
         try:
             # Records are read singly: reading ahead would only be thrown away.
@@ -43,25 +46,26 @@ class ArrayRecordShard:
             )
             self.num_records = self._reader.num_records()
         except Exception as error:  # the module raises bare ValueError and RuntimeError
-            raise DataError(f"{path} is not a readable ArrayRecord file: {_line(error)}") from error
+            raise DataError(f"{path} is not a readable ArrayRecord file: "
+                            f"{one_line(error)}") from error
 
-    def read(self, position):
+    def read(self, position: int) -> bytes:
         """The bytes of one record; DataError names file and record."""
         try:
             return self._reader.read([position])[0]
         except Exception as error:
-            raise DataError(f"{self.path}, record {position}: {_line(error)}") from error
+            raise DataError(f"{self.path}, record {position}: {one_line(error)}") from error
 
 
 class TfrecordShard:
     """One TFRecord file, read through the offsets of its records."""
 
-    def __init__(self, path, offsets):
+    def __init__(self, path: str, offsets: np.ndarray):
         self.path = path
         self._offsets = offsets
         self.num_records = len(offsets) - 1
 
-    def read(self, position):
+    def read(self, position: int) -> bytes:
         """The bytes of one record; DataError names file and record."""
         first, end = (int(v) for v in self._offsets[position : position + 2])
         with open(self.path, "rb") as file:
@@ -77,14 +81,14 @@ class TfrecordShard:
 class Shards:
     """The records of one split, over the parts of files that TFDS names.
 
-    instructions: TFDS' file instructions (filename, skip, take,
-        examples_in_shard).
+    instructions: TFDS' file instructions (filename, skip, take, examples_in_shard).
     open_shard: path -> shard.
 
     Raises: DataError naming the first file that is not what TFDS declared.
     """
 
-    def __init__(self, instructions, open_shard):
+    def __init__(self, instructions: Sequence[Any],
+                 open_shard: Callable[[str], ArrayRecordShard | TfrecordShard]):
         _allow_open_files(len(instructions))
         self._skips = [i.skip for i in instructions]
         self._ends = np.cumsum([0] + [i.take for i in instructions])
@@ -96,10 +100,10 @@ class Shards:
         for shard, instruction in zip(self._shards, instructions, strict=True):
             _require_count(shard, instruction)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def read(self, index):
+    def read(self, index: int) -> bytes:
         """The bytes of record `index` of the split."""
         which = int(np.searchsorted(self._ends, index, side="right")) - 1
         position = index - int(self._ends[which]) + self._skips[which]
@@ -109,19 +113,19 @@ class Shards:
 class TfrecordIndex:
     """Offsets of the records of a folder's TFRecord files, made once and kept.
 
-    Kept beside the data, or in the user's cache where that is read-only; one
-    .npy file per TFRecord file, named after its size and time of change.
+    Kept next to the data, or in the user's cache where that is read-only; one
+    .npy file per TFRecord file, named after its size and modification time.
     """
 
-    def __init__(self, data_folder):
+    def __init__(self, data_folder: str):
         self._folders = (
             os.path.join(data_folder, ".record_offsets"),
             os.path.join(_cache_dir(), hashlib.sha256(data_folder.encode()).hexdigest()[:16]),
         )
 
-    def open_shard(self, path):
+    def open_shard(self, path: str) -> TfrecordShard:
         """The TfrecordShard of `path`, its offsets from the cache or walked now."""
-        _require(path)
+        _require_file(path)
         status = os.stat(path)
         key = f"{os.path.basename(path)}.{status.st_size}.{status.st_mtime_ns}.npy"
         offsets = self._load(key, status.st_size)
@@ -141,14 +145,15 @@ class TfrecordIndex:
 
     def _store(self, key, offsets):
         for folder in self._folders:
-            try:
-                _write_array(os.path.join(folder, key), offsets)
+            path = os.path.join(folder, key)
+            with contextlib.suppress(OSError):
+                os.makedirs(folder, exist_ok=True)
+                with complete_or_absent(path, aside_of(path, ".npy")) as aside:
+                    np.save(aside, offsets, allow_pickle=False)
                 return
-            except OSError:
-                continue
 
 
-def record_offsets(path):
+def record_offsets(path: str) -> np.ndarray:
     """Where each record of a TFRecord file starts, and the end of the last one.
 
     Only headers are read. Shape: -> [records + 1] int64.
@@ -208,7 +213,7 @@ def _allow_open_files(count):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _require(path):
+def _require_file(path):
     if not os.path.isfile(path):
         raise DataError(f"{path} is missing; restore it or prepare the data set again")
 
@@ -216,14 +221,3 @@ def _require(path):
 def _cache_dir():
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(base, "inception_tf", "record_offsets")
-
-
-def _write_array(path, array):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
-        np.save(file, array, allow_pickle=False)
-    os.replace(file.name, path)
-
-
-def _line(error):
-    return re.sub(r"\s+", " ", str(error))[:200]

@@ -31,8 +31,8 @@ MAX_UNEXPLAINED = 3
 # Examples named in one message.
 MAX_NAMED = 10
 # Examples decoded at once. Not tuned by tf.data: its tuning thread sleeps up to a minute,
-# and an iterator cannot be closed before it wakes (seen at the end of a run). Twice as
-# many as cores make some percent more images a second than as many (benchmarks/input.py).
+# and an iterator cannot be closed before it wakes (seen at the end of a run). Twice the
+# number of cores is some percent faster than that number (benchmarks/input.py).
 PARALLELISM = 2 * (os.cpu_count() or 1)
 
 

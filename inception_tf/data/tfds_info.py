@@ -1,7 +1,7 @@
-"""The JSON files that TFDS keeps beside a prepared set, which anybody may have edited or damaged.
+"""The JSON files of a prepared TFDS set, which anybody may have edited or damaged.
 
-TFDS trusts them: it reads whatever size is there, raises whatever their contents lead to, and
-opens the files that their templates name.
+TFDS trusts them: it reads any size, raises whatever their contents lead to, and opens the
+files that their templates name.
 """
 
 import os

@@ -62,7 +62,7 @@ def existing_part(path: str) -> Path:
 
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[None]:
-    """Keeps TFDS' log of where it looked off the screen; errors and progress stay."""
+    """Hides TFDS' log of where it looked; errors and progress stay visible."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -100,7 +100,7 @@ class TfdsSource(Source):
         )
 
     @property
-    def max_id_bytes(self):
+    def max_id_bytes(self) -> int:
         return super().max_id_bytes + (len(" ()") + _FILE_NAME_BYTES) * self._has_file_name
 
     def _read(self, index):
@@ -147,7 +147,7 @@ def _opener(builder):
 
 
 def _refuse_extra_shards(instructions):
-    """A second set of shards beside the declared one means an interrupted or mixed copy."""
+    """A second set of shards next to the declared one means an interrupted or mixed copy."""
     declared = collections.defaultdict(set)
     for instruction in instructions:
         if found := re.fullmatch(r"(.*)-\d{5,}-of-(\d{5,})", instruction.filename):

@@ -8,6 +8,7 @@ crops of Krizhevsky et al. 2012; [S] the released TF-slim code.
 """
 
 import dataclasses
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -21,6 +22,8 @@ GOOGLENET_FIELD = 224
 # Longer pictures are cut to this many squares, about their middle, before the many
 # views are taken: one line of pixels, resized, would be larger than memory.
 MAX_ASPECT = 32
+
+Side: TypeAlias = Any  # an int or an int32 tensor, pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,18 +206,18 @@ def _to_input(pixels, preprocessing, side):
     return tf.clip_by_value(preprocessing.resized(pixels, size), -1.0, 1.0)
 
 
-def resized_sides(height, width, scale):
-    """(height, width) with the shorter side at `scale` and the aspect kept; ints or tensors."""
+def resized_sides(height: Side, width: Side, scale: int) -> tuple[Side, Side]:
+    """(height, width) with the shorter side at `scale` and the aspect kept."""
     shorter = tf.minimum(height, width)
     return resized_side(height, shorter, scale), resized_side(width, shorter, scale)
 
 
-def resized_side(side, shorter, scale):
+def resized_side(side: Side, shorter: Side, scale: int) -> Side:
     """`side` times scale / shorter, rounded to the nearest (halves up)."""
     return (2 * scale * side + shorter) // (2 * shorter)
 
 
-def square_corners(height, width):
+def square_corners(height: Side, width: Side) -> tuple[tuple[Side, Side], ...]:
     """(y, x) of the squares at the start, the middle and the end of the longer side.
 
     On a square image the three are one.
@@ -223,7 +226,7 @@ def square_corners(height, width):
     return (0, 0), (down // 2, right // 2), (down, right)
 
 
-def crop_corners(side, field):
+def crop_corners(side: int, field: int) -> tuple[tuple[int, int], ...]:
     """(y, x) of the crops in a square: four corners and the middle, as `plain_views` lists them."""
     end, middle = side - field, (side - field) // 2
     return (0, 0), (0, end), (end, 0), (end, end), (middle, middle)
