@@ -2,13 +2,13 @@
 
     python -m experiments.averaging [--quick]
 
-The runs are those of `residual_speedup` (its results are used where they are there): at each
-scoring the raw and the averaged weights of the very same step are compared.
+The runs are those of `residual_speedup` (existing results are reused): at each scoring the raw and
+the averaged weights of the same step are compared.
 """
 
 import sys
 
-from experiments import figures, residual_speedup, statistics
+from experiments import figures, intervals, residual_speedup
 from experiments.runner import finished, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
@@ -17,7 +17,7 @@ NETS = tuple(residual_speedup.NAMES)
 
 def gains(rows):
     """Per run, raw minus averaged top-1 error at the last scoring, in percentage points."""
-    return [100 * (statistics.curve(r, "raw_top1_error")[1][-1] - statistics.curve(r)[1][-1])
+    return [100 * (intervals.curve(r, "raw_top1_error")[1][-1] - intervals.curve(r)[1][-1])
             for r in rows]
 
 
@@ -27,10 +27,10 @@ def table(rows):
              "(95 % interval) |", "|---|---|---|---|---|"]
     for net in NETS:
         own = finished(r for r in rows if r["facts"]["net"] == net)
-        ends = [statistics.mean_and_interval([100 * statistics.curve(r, c)[1][-1] for r in own])[0]
+        ends = [intervals.mean_and_interval([100 * intervals.curve(r, c)[1][-1] for r in own])[0]
                 for c in ("raw_top1_error", "ema_top1_error")]
         lines.append("| {} | {} | {:.2f} % | {:.2f} % | {} |".format(
-            residual_speedup.NAMES[net], len(own), *ends, statistics.text(gains(own))))
+            residual_speedup.NAMES[net], len(own), *ends, intervals.text(gains(own))))
     return "\n".join(lines)
 
 

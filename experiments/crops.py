@@ -2,23 +2,23 @@
 
     python -m experiments.crops [--quick]
 
-The networks are runs of `residual_speedup` (trained if they are not there): Inception-v4 and
-three seeds of Inception-ResNet-v2 (paper), each scored with 1, 12 and 144 crops, and together as
-the paper's ensemble. Gains are paired by image. Scorings are kept beside the runs and go on
-where they stopped.
+The networks are runs of `residual_speedup` (trained if they are missing): Inception-v4 and three
+seeds of Inception-ResNet-v2 (paper), each scored with 1, 12 and 144 crops, and together as the
+paper's ensemble. Gains are paired by image. Scorings are kept next to the runs and resume where
+they stopped.
 """
 
 import dataclasses
-import json
 import subprocess
 import sys
 
 import numpy as np
 
-from experiments import figures, residual_speedup, statistics
-from experiments.runner import RunFailed, begin, read_rows, run_grid, versions
+from experiments import figures, intervals, residual_speedup
+from experiments.runner import RunFailed, begin, read_rows, run_grid, write_rows
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.errors import UsageError
+from inception_tf.runtime.provenance import versions
 
 MEMBERS = ("inception_v4_seed0", "inception_resnet_v2_seed0", "inception_resnet_v2_seed1",
            "inception_resnet_v2_seed2")
@@ -41,22 +41,19 @@ def main(argv):
 
 
 def _run(settings):
-    from inception_tf.runtime.files import write_atomically
-
     networks = settings.folder.with_name(
         settings.folder.name.replace("crops", "residual_speedup", 1))
     runs = [run for run in residual_speedup.grid(settings) if run.name in MEMBERS]
-    # A result alone, as a clone has it, is no network to score: only what lies here counts.
+    # Results alone, as in a clone, are no networks to score: only runs on this disk count.
     run_grid(runs, dataclasses.replace(settings, folder=networks,
                                        results=networks / "members.jsonl"))
     rows = [row for crops in PROTOCOLS[:2 if settings.quick else 3]
             for row in _scores(crops, runs, networks, settings.folder)]
-    settings.results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(settings.results, "".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(settings.results, rows)
 
 
 def _scores(crops, runs, networks, folder):
-    """A row for each of `runs`, whose folders are in `networks`, and for all together."""
+    """A row for each of `runs`, whose folders are in `networks`, and one for the ensemble."""
     from inception_tf.evaluation.predictions_file import open_predictions
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +72,7 @@ def _scores(crops, runs, networks, folder):
 
 
 def _row(name, crops, predictions):
-    """Errors of the mean of some networks' probabilities; `wrong`: 1 for each image it missed."""
+    """Errors of the mean of some networks' probabilities; `wrong`: 1 for each image missed."""
     from inception_tf.evaluation.report.outcomes import outcomes_of
     from inception_tf.evaluation.scores import error_rates
 
@@ -93,7 +90,7 @@ def wrong(row):
 
 def gain(before, after):
     """Text: fewer images missed, in percentage points, and the 95 % interval over images."""
-    return statistics.text(100 * (before - after))
+    return intervals.text(100 * (before - after))
 
 
 def table(rows):
@@ -119,7 +116,7 @@ def table(rows):
 
 
 def draw(rows, path):
-    """Top-1 error of each network and of all against crops, with 95 % intervals."""
+    """Top-1 error of each network and the ensemble against crops, with 95 % intervals."""
     figure, axes = figures.new_figure(1, 1, width=8, height=5)
     panel = axes[0][0]
     for number, name in enumerate(dict.fromkeys(row["name"] for row in rows)):

@@ -1,6 +1,6 @@
 """What the experiments' figures share: a mean over seeds with its interval, a saved picture."""
 
-from experiments import statistics
+from experiments import intervals
 from experiments.runner import finished
 
 
@@ -18,9 +18,9 @@ def band(axes, rows, label, color, column="ema_top1_error", per_epoch=1.0):
     rows = finished(rows)
     if not rows:
         return
-    curves = [statistics.curve(row, column) for row in rows]
+    curves = [intervals.curve(row, column) for row in rows]
     xs = [per_epoch * e for e in curves[0][0]]
-    points = [statistics.mean_and_interval([100 * v for v in values])
+    points = [intervals.mean_and_interval([100 * v for v in values])
               for values in zip(*(c[1] for c in curves), strict=True)]
     means, lows, highs = zip(*points, strict=True)
     seeds = f"{len(rows)} seed{'s' if len(rows) > 1 else ''}"

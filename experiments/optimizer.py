@@ -1,17 +1,17 @@
-"""Which optimizer? The paper's RMSProp against what later code made of it, and against momentum.
+"""Which optimizer? The paper's RMSProp against Keras' variant, and against momentum.
 
     python -m experiments.optimizer [--quick]
 
 TF1's RMSProp starts its mean square at one, Keras' at zero; with epsilon 1.0 inside the root the
 paper's first steps then differ by 38 %. A small epsilon makes RMSProp adapt; with 1.0 it hardly
-does and is close to momentum. One small Inception-v3, every optimizer at learning rates a factor
-of about three apart, the best of which is compared.
+does and is close to momentum. One small Inception-v3 with every optimizer, each at learning rates
+a factor of about three apart, of which the best is compared.
 """
 
 import math
 import sys
 
-from experiments import figures, statistics
+from experiments import figures, intervals
 from experiments.recipe import base
 from experiments.runner import Run, finished, run_experiment
 from inception_tf.commands.shell import exit_code_of
@@ -25,7 +25,7 @@ ARMS = {
     "RMSProp of Keras, epsilon 1e-6": ({"optimizer": "rmsprop_keras", "epsilon": 1e-6}, SMALL),
     "momentum": ({"optimizer": "momentum"}, LARGE),
 }
-# The rate is chosen on seed 0 and judged on the others, so that no error is the least of four.
+# The rate is chosen on seed 0 and judged on the others, so that no error is the best of four.
 SEEDS = (1, 2, 3, 4)
 SEARCH_EPOCHS, EPOCHS = 4.0, 6.0
 
@@ -59,13 +59,13 @@ def _run(settings, label, rate, seed, epochs):
 
 
 def best_rate(rows, label):
-    """The rate with the least error on seed 0; the first where no run ended in numbers."""
+    """The rate with the lowest error on seed 0; the first if every run ended non-finite."""
     tried = [r for r in rows if r["facts"]["label"] == label and r["facts"]["seed"] == 0]
     return min(tried, key=_final)["facts"]["rate"]
 
 
 def confirmed(rows, label):
-    """The rows of the seeds that had no say in the rate, by seed."""
+    """The rows of the seeds that did not choose the rate, by seed."""
     found = [r for r in rows if r["facts"]["label"] == label and r["facts"]["seed"]]
     return sorted(found, key=lambda row: row["facts"]["seed"])
 
@@ -87,10 +87,10 @@ def table(rows):
 
 
 def _less(first, judged):
-    """Text: how much less the error of `judged` is, seed by seed; empty for `first` itself."""
+    """Text: how much lower the error of `judged` is, seed by seed; empty for `first` itself."""
     pairs = zip(first, judged, strict=True)
     gains = [100 * (_final(a) - _final(b)) for a, b in pairs if len(finished((a, b))) == 2]
-    return statistics.text(gains) if gains and judged != first else ""
+    return intervals.text(gains) if gains and judged != first else ""
 
 
 def draw(rows, path):
@@ -110,13 +110,13 @@ def _labels(rows):
 
 
 def _final(row):
-    """Error at the end; infinite for a run whose numbers were not finite."""
-    return statistics.curve(row)[1][-1] if row["outcome"] == "finished" else math.inf
+    """Error at the end; infinite for a run that ended non-finite."""
+    return intervals.curve(row)[1][-1] if row["outcome"] == "finished" else math.inf
 
 
 def _text(rows):
     errors = [100 * _final(row) for row in rows]
-    return "not finite" if math.inf in errors else f"{statistics.text(errors)} %"
+    return "not finite" if math.inf in errors else f"{intervals.text(errors)} %"
 
 
 def main(argv):

@@ -1,7 +1,7 @@
-"""The recipe every experiment starts from: minutes a run on one core, and networks that differ.
+"""The recipe every experiment starts from: a run takes minutes on one core.
 
-Tuned so that a small Inception-v3 ends between 10 and 30 % error; docs/claims.md has the runs that
-led to it, and where five seeds ended.
+Tuned so that a small Inception-v3 ends between 10 and 30 % error, where networks still differ;
+docs/claims.md has the runs that led to it.
 """
 
 from inception_tf.config import preset
@@ -10,7 +10,7 @@ RECIPE = {
     "image_size": 107, "width": 0.2, "epochs": 8.0, "global_batch": 16, "learning_rate": 0.0005,
     "warmup_epochs": 0.3, "decay_epochs": 0.3, "ema_decay": 0.99, "log_every_steps": 75,
 }
-# Every part of a run once, for the plumbing.
+# Exercises every part of a run once.
 QUICK = {
     "image_size": 75, "width": 0.07, "repeats": (1, 1, 1), "epochs": 1.0, "log_every_steps": 5,
     "replica_batch": 16, "train_split": "train[:80]", "eval_split": "validation[:40]",
@@ -20,7 +20,7 @@ QUICK = {
 def base(settings, **changes):
     """The recipe with an experiment's own `changes`; with `settings.quick` the smallest.
 
-    Flags of data stand above all.
+    Flags of data override all of these.
     """
     quick = QUICK if settings.quick else {}
     return preset("demo").replace(**{**RECIPE, **changes, **quick, **settings.data})

@@ -1,13 +1,13 @@
 """Do very wide residual networks die, and does scaling the residuals keep them alive? (section 3.3)
 
     python -m experiments.residual_scaling            the full grid
-    python -m experiments.residual_scaling --quick    one width, few steps, for its plumbing
+    python -m experiments.residual_scaling --quick    one width, few steps, to try it out
 
-Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1, and each
-of these alone and with the remedies the paper found of no use: a tenth of the learning rate, batch
-norm on the layer before the pool (after the last sum), and two phases of training (He et al.: a
-very low rate first). Of every kept checkpoint: the share of units before the pool that are zero for
-all pictures, and the size of activations after each block.
+Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1; each alone
+and with the remedies that did not help in the paper: a tenth of the learning rate, batch norm on
+the layer before the pool (after the last sum), and two phases of training (He et al.: a very low
+rate first). Measured for every checkpoint: the share of units before the pool that are zero for all
+pictures, and the size of activations after each block.
 """
 
 import itertools
@@ -20,10 +20,10 @@ from experiments.recipe import RECIPE, base
 from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
-# Of the last grid's 2,144 channels; the paper saw networks of more than 1,000 filters die.
+# Fractions of the last grid's 2,144 channels; in the paper networks over 1,000 filters died.
 WIDTHS = (0.1, 0.2, 0.5)
 SCALES = (1.0, 0.3, 0.2, 0.1)
-# The rates are shares of the recipe's.
+# Rates are fractions of the recipe's.
 REMEDIES = {
     "none": {},
     "rate / 10": {"learning_rate": 0.1},
@@ -59,7 +59,7 @@ def _run(start, width, scale, remedy, changes):
 
 
 def probe(folder, config):
-    """Of each checkpoint of a run: step, share of dead units, size of each block's activations."""
+    """For each checkpoint of a run: step, share of dead units, size of each block's activations."""
     from inception_tf.runs import checkpoint
     from inception_tf.runs.folder import CHECKPOINTS
     from inception_tf.runs.network import load_weights
@@ -98,14 +98,14 @@ def _network_to_probe(config):
         images = next(stream)["image"]
     model = build_network(config.network, source.num_classes, aux_head=False)
     points = {k: v for k, v in endpoints(model).items() if k.startswith("inception_")}
-    # What the paper saw emit only zeros; under the remedy the batch norm stands behind it.
+    # What emitted only zeros in the paper; with the remedy its batch norm comes after it.
     behind = "final_bn" if config.network.final_batch_norm else "pre_logits"
     last = model.get_layer(behind).input
     return keras.Model(model.input, [*points.values(), last]), list(points), images
 
 
 def values_of(rows, fact):
-    """What `rows` have for a fact, in the order of the constants above."""
+    """The values of a fact in `rows`, in the order of the constants above."""
     found = {row["facts"][fact] for row in rows}
     order = {"width": sorted(found), "scale": SCALES, "remedy": REMEDIES}[fact]
     return [value for value in order if value in found]
@@ -139,9 +139,9 @@ def _of(rows, **facts):
 
 
 def draw(rows, path):
-    """Heat maps of dead units, one a width; of the widest loss and activations, by remedy."""
+    """Heat maps of dead units, one per width; loss and activations of the widest, by remedy."""
     widths, remedies = values_of(rows, "width"), values_of(rows, "remedy")
-    # One more than there are widths: the scale of colours stands beside them.
+    # One more than there are widths, for the colour bar.
     columns = max(len(widths) + 1, len(remedies))
     figure, axes = figures.new_figure(4, columns, width=15, height=3.2)
     for panel, width in zip(axes[0], widths, strict=False):
@@ -165,7 +165,7 @@ def draw(rows, path):
 
 
 def _curves(panels, rows):
-    """Of one remedy, a line a scale: loss, activations by time, activations by block."""
+    """One remedy, a line per scale: loss, activations by time, activations by block."""
     loss, over_time, by_block = panels
     for row in rows:
         scale = row["facts"]["scale"]
@@ -179,7 +179,7 @@ def _curves(panels, rows):
             by_block.plot(range(len(blocks)), sizes, "o-", **style)
             by_block.set_xticks(range(len(blocks)), [
                 b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
-    # A dead network's are zero, which a logarithm has no place for.
+    # A dead network's activations are zero: no logarithm.
     for panel in (over_time, by_block):
         panel.set_yscale("symlog", linthresh=1e-2)
     for panel, name in zip(panels, ("epochs", "updates", "block"), strict=True):
@@ -187,7 +187,7 @@ def _curves(panels, rows):
 
 
 def _heat_map(axes, rows, remedies):
-    """One width's share of dead units, remedy by scale; NaN where a run ended not finite."""
+    """One width's share of dead units, remedy by scale; NaN if a run ended non-finite."""
     scales = values_of(rows, "scale")
     cells = [[_of(rows, scale=scale, remedy=remedy)[0] for scale in scales]
              for remedy in remedies]

@@ -1,22 +1,22 @@
 """Do residual connections speed training up? Figures 21 to 26 and section 4 of the paper.
 
     python -m experiments.residual_speedup            the full grid
-    python -m experiments.residual_speedup --quick    two epochs of one seed, for its plumbing
+    python -m experiments.residual_speedup --quick    two epochs of one seed, to try it out
 
-Matched pairs at one reduced width and image size, cost within 10 %, the same recipe and seeds:
+Matched pairs at one reduced width and image size, cost within 10 %, same recipe and seeds:
 Inception-v3 and Inception-ResNet-v1, Inception-v4 and Inception-ResNet-v2 (paper).
 """
 
 import math
 import sys
 
-from experiments import figures, statistics
+from experiments import figures, intervals
 from experiments.paper_curves import EPOCHS_TO, TOP1
 from experiments.recipe import base
 from experiments.runner import Run, finished, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
-# (plain, residual): repeats of blocks so that the costs meet; the full networks have 3/4/2 (v3),
+# (plain, residual): repeats of blocks at which the costs match; the full networks have 3/4/2 (v3),
 # 5/10/5, 4/7/3 (v4) and 5/10/5.
 PAIRS = (
     (("inception_v3", (2, 2, 1)), ("inception_resnet_v1", (1, 3, 1))),
@@ -31,7 +31,7 @@ COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
 
 
 def grid(settings):
-    """The runs, seed by seed, so that a part of the grid already compares all four networks."""
+    """The runs, seed by seed: part of the grid already compares all four networks."""
     start = base(settings)
     if settings.quick:
         start = start.replace(epochs=2.0)
@@ -57,13 +57,13 @@ def cost(network):
 
 def epochs_to(rows, threshold):
     """Per run, the epoch at which its averaged weights' error first falls to `threshold`."""
-    return [statistics.first_below(*statistics.curve(row), threshold) for row in rows]
+    return [intervals.first_below(*intervals.curve(row), threshold) for row in rows]
 
 
 def table(rows):
     """Markdown: cost, final errors, epochs to each threshold and their ratio, per pair."""
     lines = []
-    # A file has them as they ended; pairs are of one seed.
+    # A file has rows in the order the runs ended; pairs are of one seed.
     rows = sorted(rows, key=lambda row: row["facts"]["seed"])
     for pair in PAIRS:
         plain, residual = ([r for r in rows if r["facts"]["net"] == net] for net, _ in pair)
@@ -80,15 +80,15 @@ def _pair_table(plain_net, residual_net, plain, residual):
              "| multiply-adds per image | {:.2f} M | {:.2f} M | {:.3f} times |".format(
                  *(c / 1e6 for c in costs), costs[1] / costs[0]),
              "| parameters | {:,} | {:,} | {:.3f} times |".format(*sizes, sizes[1] / sizes[0])]
-    # A pair of which one broke off has no difference and no ratio.
+    # A pair of which one ended non-finite has no difference and no ratio.
     whole = [pair for pair in zip(plain, residual, strict=True) if len(finished(pair)) == 2]
     if broken := len(plain) - len(whole):
         lines.append(f"| pairs left out, not finite | {broken} | | |")
     plain, residual = ([pair[side] for pair in whole] for side in (0, 1))
-    finals = [[100 * statistics.curve(r)[1][-1] for r in group] for group in (plain, residual)]
+    finals = [[100 * intervals.curve(r)[1][-1] for r in group] for group in (plain, residual)]
     lines.append("| final top-1 error in % | {} | {} | {} less |".format(
-        *map(statistics.text, finals),
-        statistics.text([a - b for a, b in zip(*finals, strict=True)])))
+        *map(intervals.text, finals),
+        intervals.text([a - b for a, b in zip(*finals, strict=True)])))
     lines += [_threshold_line(t, plain, residual) for t in THRESHOLDS]
     papers = EPOCHS_TO[plain_net], EPOCHS_TO[residual_net]
     return lines + [f"| the paper: epochs to {t} % on ImageNet | {papers[0][t]} | {papers[1][t]} "
@@ -102,19 +102,19 @@ def _threshold_line(threshold, plain, residual):
     if None in theirs or all(e is None for e in ours):
         return f"{name} | {cells[0]} | {cells[1]} | |"
     at_least = "at least " if None in ours else ""
-    ends = [statistics.curve(row)[0][-1] for row in plain]
+    ends = [intervals.curve(row)[0][-1] for row in plain]
     ours = [end if e is None else e for e, end in zip(ours, ends, strict=True)]
-    ratio, low, high = statistics.ratio_and_interval(ours, theirs)
+    ratio, low, high = intervals.ratio_and_interval(ours, theirs)
     interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
     return f"{name} | {cells[0]} | {cells[1]} | {at_least}{ratio:.2f}{interval} times as fast |"
 
 
 def _reached(epochs):
-    """Their mean; where some are None, how many are not."""
+    """The mean; if some are None, how many are not."""
     known = [e for e in epochs if e is not None]
     if len(known) < len(epochs):
         return f"{len(known)} of {len(epochs)} runs"
-    return f"{statistics.mean_and_interval(known)[0]:.2f}"
+    return f"{intervals.mean_and_interval(known)[0]:.2f}"
 
 
 def draw(rows, path):

@@ -1,8 +1,8 @@
-"""A grid of training runs: each in a folder of its own, several at once, resumable.
+"""A grid of training runs: each in its own folder, several at once, resumable.
 
-Every run is an ordinary `inception-tf train` in a process of its own. What came of it is one line
-of a results file, from which alone figures and tables are drawn. A grid that was killed goes on
-where it stopped: finished runs are skipped by their line, unfinished ones by their checkpoint.
+Every run is an ordinary `inception-tf train` in its own process. Its result is one line of a
+results file, from which figures and tables are drawn. A grid that was killed resumes: finished
+runs are known by their line, unfinished ones resume from their checkpoint.
 """
 
 import dataclasses
@@ -22,11 +22,12 @@ from inception_tf.config import Config, field_groups
 from inception_tf.errors import InceptionError, NonFiniteError, UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime.progress import duration, log
+from inception_tf.runtime.provenance import versions
 
 RESULTS = Path(__file__).parent / "results"
 FLAGS = (
     Flag("quick", False, "the smallest grid that exercises everything; results are not kept"),
-    Flag("draw", False, "draw figures and tables from the results at hand, run nothing"),
+    Flag("draw", False, "draw figures and tables from existing results, run nothing"),
     Flag("jobs", 2, "runs at once; each gets its share of the cores", low=1, high=1000),
     Flag("folder", "", "where the runs go; empty: runs/experiments/NAME", path=True),
 )
@@ -39,8 +40,8 @@ class Run:
 
     name: of its folder, unique in the grid.
     config: what it trains; model_dir is set by the runner.
-    facts: what the experiment wants back with the results, JSON-able.
-    probe: what else it wants to know of the finished run: its folder -> JSON-able; None: nothing.
+    facts: what the experiment wants repeated in the results, JSON-able.
+    probe: measures the finished run: its folder -> JSON-able.
     """
 
     name: str
@@ -50,12 +51,12 @@ class Run:
 
 
 class RunFailed(InceptionError):
-    """A run ended in a way that is no result."""
+    """A run ended without a result."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a grid is run; from the flags every experiment shares."""
+    """How a grid is run, from the flags that all experiments share."""
 
     quick: bool
     draw: bool
@@ -66,10 +67,10 @@ class Settings:
 
     @classmethod
     def parse(cls, experiment, summary, argv):
-        """The Settings of `python -m experiments.EXPERIMENT --flags`; UsageError as ever."""
+        """The Settings of `python -m experiments.EXPERIMENT --flags`; raises UsageError."""
         arguments = flags.parse(experiment, summary, argv, FLAGS, fields=FIELDS)
         own = arguments.own
-        # Results of other data lie beside the committed ones, not over them.
+        # Results on other data are written next to the committed ones, not over them.
         given = {k: v for k, v in arguments.given.items() if k != "data_dir"}
         name = "_".join([experiment, *(re.sub(r"\W+", "-", str(v)) for v in given.values())])
         kind = f"{name}_quick" if own["quick"] else name
@@ -102,7 +103,7 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
 
 
 def begin(experiment, summary, argv):
-    """The Settings of an experiment; from here on SIGTERM ends what it started before itself."""
+    """The Settings of an experiment; from now on SIGTERM also ends the runs it started."""
     settings = Settings.parse(experiment, summary, argv)
     import_tensorflow()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -112,8 +113,7 @@ def begin(experiment, summary, argv):
 def run_grid(runs, settings):
     """Runs what has no line in the results yet; returns the rows of `runs`, in their order.
 
-    Raises:
-        RunFailed: a run ended with another code than 0 or 5 (non-finite, which is a result).
+    Raises: RunFailed when a run ends with another code than 0 or 5 (non-finite is a result).
     """
     rows = {row["name"]: row for row in read_rows(settings.results)}
     if settings.draw:
@@ -125,7 +125,7 @@ def run_grid(runs, settings):
     waiting = [run for run in runs if not _is_done(run, rows)]
     for number, (run, row) in enumerate(_results(waiting, settings), start=1):
         rows[run.name] = row
-        _write_rows(settings.results, rows)
+        write_rows(settings.results, rows.values())
         log.info("%d of %d  %s: %s in %s", number, len(waiting), run.name, row["outcome"],
                  duration(row["seconds"]))
     return [rows[run.name] for run in runs]
@@ -138,22 +138,23 @@ def read_rows(path):
 
 
 def finished(rows):
-    """Those of `rows` whose run came to its end, not to numbers that are not finite."""
+    """Those of `rows` whose run did not end non-finite."""
     return [row for row in rows if row["outcome"] == "finished"]
 
 
 def _is_done(run, rows):
-    """Whether a result of this very config is there; fields younger than it have defaults."""
+    """Whether there is a result of the same config; fields newer than it have defaults."""
     if run.name not in rows:
         return False
     return _plain(Config.from_json(json.dumps(rows[run.name]["config"]))) == _plain(run.config)
 
 
-def _write_rows(path, rows):
+def write_rows(path, rows):
+    """Writes a results file."""
     from inception_tf.runtime.files import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _results(runs, settings):
@@ -188,10 +189,10 @@ def _start(run, settings):
 
 
 def to_flags(config):
-    """The flags of `inception-tf train` that give `config`, whatever the default preset says."""
+    """The flags of `inception-tf train` that give `config`, whatever the default preset is."""
     values = {name: getattr(getattr(config, group), name)
               for name, group in field_groups().items() if name != "model_dir"}
-    # An empty word is every preset's own, and no path may be given as one.
+    # Empty is the default of every preset, and a path may not be given as an empty word.
     return [f"--{name}={_text(value)}" for name, value in values.items() if value != ""]
 
 
@@ -222,14 +223,7 @@ def _row(run, settings, code, seconds):
 
 
 def _plain(config):
-    """`config` as JSON gives it back, without the folder, which is no setting of the experiment."""
+    """`config` as JSON, without the folder, which is no setting of the experiment."""
     plain = json.loads(config.to_json())
     del plain["runtime"]["model_dir"]
     return plain
-
-
-def versions():
-    """Of what a result may depend on, JSON-able."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("tensorflow", "keras", "numpy")}

@@ -12,11 +12,11 @@ from PIL import Image
 from experiments import (
     averaging,
     crops,
+    intervals,
     optimizer,
     residual_scaling,
     residual_speedup,
     runner,
-    statistics,
 )
 from inception_tf.config import Config
 from inception_tf.errors import UsageError
@@ -38,21 +38,21 @@ def row(run, errors, **more):
 
 def test_interval_of_a_mean_is_students():
     # Two values around 2: t(0.975, 1) = 12.706, standard error 1.
-    mean, low, high = statistics.mean_and_interval([1.0, 3.0])
+    mean, low, high = intervals.mean_and_interval([1.0, 3.0])
     assert mean == 2.0 and high - mean == pytest.approx(12.706, abs=1e-3) == mean - low
-    assert math.isnan(statistics.mean_and_interval([1.0])[1])
-    assert statistics.text([5.0]) == "5.00"
+    assert math.isnan(intervals.mean_and_interval([1.0])[1])
+    assert intervals.text([5.0]) == "5.00"
 
 
 def test_ratio_of_pairs_ignores_what_pairs_share():
-    ratio, low, high = statistics.ratio_and_interval([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
+    ratio, low, high = intervals.ratio_and_interval([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
     assert ratio == low == high == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [
     (0.9, 1.0), (0.5, 1.5), (0.4, 2.0), (0.3, None)])
 def test_threshold_is_met_between_two_scorings(threshold, expected):
-    assert statistics.first_below([1, 2, 3], [0.6, 0.4, 0.35], threshold) == expected
+    assert intervals.first_below([1, 2, 3], [0.6, 0.4, 0.35], threshold) == expected
 
 
 @pytest.mark.parametrize(

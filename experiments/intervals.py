@@ -1,4 +1,4 @@
-"""Curves, thresholds and intervals: the few numbers all experiments are judged by."""
+"""Intervals, thresholds and curves: the numbers by which all experiments are judged."""
 
 import math
 
@@ -31,9 +31,9 @@ def ratio_and_interval(numerators, denominators):
 
 
 def first_below(xs, ys, threshold):
-    """The x at which the line through (xs, ys) first falls to `threshold`; None when it never does.
+    """The x at which the line through (xs, ys) first falls to `threshold`; None if it never does.
 
-    Between two points the line is straight; a curve that starts below gives its first x.
+    A curve that starts below gives its first x.
     """
     for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
         if y <= threshold:
