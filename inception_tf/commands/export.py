@@ -1,5 +1,6 @@
 """`inception-tf export`: a run's network as a SavedModel, or for another runtime."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 
@@ -36,16 +37,10 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")
     outputs.check_new_folder("export_dir", own["export_dir"])
     import_tensorflow()
-    from inception_tf.runtime.signals import StopSignals
-
-    with StopSignals() as stop, stop.at_once():
-        manifest = _export(arguments)
-    _show(manifest, own["export_dir"])
+    _show(_export(arguments), own["export_dir"])
 
 
 def _export(arguments):
-    import dataclasses
-
     from inception_tf.serving.classifier import open_run
     from inception_tf.serving.export import ExportRequest, export
 

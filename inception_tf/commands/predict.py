@@ -36,13 +36,11 @@ def main(argv: Sequence[str]) -> None:
     own = arguments.own
     _check(own, arguments.words)
     import_tensorflow()
-    from inception_tf.runtime.signals import StopSignals
     from inception_tf.serving.predictor import image_paths, open_predictor
 
     paths = image_paths(arguments.words)
-    with StopSignals() as stop, stop.at_once():
-        which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
-        bad = _predict(open_predictor(own["model"], which), paths, own)
+    which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
+    bad = _predict(open_predictor(own["model"], which), paths, own)
     if bad:
         raise DataError(f"{bad} of {len(paths)} pictures could not be read; each is named above")
 

@@ -33,7 +33,6 @@ from inception_tf.runs.folder import CHECKPOINTS, CONFIG, read_config
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.devices import Devices
 from inception_tf.runtime.provenance import file_facts, versions
-from inception_tf.runtime.signals import StopSignals
 
 log = logging.getLogger("inception_tf")
 
@@ -69,9 +68,8 @@ def _await_config(model_dir, request):
     path, deadline = Path(model_dir) / CONFIG, time.monotonic() + seconds
     if not path.is_file():
         log.info("waiting for %s (--startup_timeout_s=%g)", path, seconds)
-    with StopSignals() as stop, stop.at_once():
-        while not path.is_file() and time.monotonic() < deadline:
-            time.sleep(min(POLL_SECONDS, seconds))
+    while not path.is_file() and time.monotonic() < deadline:
+        time.sleep(min(POLL_SECONDS, seconds))
     return read_config(model_dir)
 
 
