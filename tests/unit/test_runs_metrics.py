@@ -1,5 +1,6 @@
-"""Metrics files that somebody edited or a disk damaged: refused with the place, or read whole."""
+"""Metrics files: written through failures; damaged ones are read whole or refused."""
 
+import errno
 import os
 
 import pytest
@@ -93,3 +94,35 @@ def test_rows_kept_when_a_run_resumes_are_the_same_bytes(path, resume_step, kept
     if kept:
         assert path.read_bytes() == (HEADER + "".join(ROWS[:kept])).encode()
     assert ("the last line is torn and was cut" in caplog.text) == (kept == 3)
+
+
+def test_metrics_after_the_resumed_step_and_cut_rows_are_dropped(tmp_path):
+    writer = MetricsWriter(tmp_path)
+    for step in (1, 2, 3):
+        writer.write(step, {"loss": step / 3})
+    writer.close()
+    with writer.path.open("a") as file:
+        file.write("4,0.")
+    resumed = MetricsWriter(tmp_path, resume_step=2)
+    resumed.write(3, {"loss": 0.5})
+    resumed.close()
+    assert read_metrics(writer.path) == [
+        {"step": 1, "loss": 1 / 3}, {"step": 2, "loss": 2 / 3}, {"step": 3, "loss": 0.5}]
+
+
+def test_f14_metrics_that_cannot_be_written_cost_one_warning_and_come_with_the_next(
+        tmp_path, caplog, monkeypatch):
+    writer = MetricsWriter(tmp_path)
+    writer.write(1, {"loss": 1.0})
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", _input_output_error)
+        writer.write(2, {"loss": 2.0})
+        assert caplog.text.count("training goes on") == 1
+    assert [row["step"] for row in read_metrics(writer.path)] == [1]
+    writer.write(3, {"loss": 3.0})
+    writer.close()
+    assert [row["step"] for row in read_metrics(writer.path)] == [1, 2, 3]
+
+
+def _input_output_error(descriptor):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

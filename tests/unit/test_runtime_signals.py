@@ -1,4 +1,4 @@
-"""Stop signals that the main thread cannot hear, and those of the first and the last moment."""
+"""Stop signals: when they are raised, also where the main thread cannot hear them."""
 
 import os
 import signal
@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from inception_tf.runtime.signals import Interrupted, StopSignals
 
 ROOT = Path(__file__).parents[2]
 # The main thread waits in native code that no signal interrupts, as TensorFlow does for a read.
@@ -138,3 +140,32 @@ def test_f64_process_whose_launcher_is_gone_ends_at_once():
     done = subprocess.run([sys.executable, "-m", "inception_tf", "inspect"], cwd=ROOT,
                           env=environment, capture_output=True)
     assert done.returncode == -signal.SIGKILL and done.stdout == b""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stop_signal_is_noted_and_raised_only_when_asked(number, code):
+    before = signal.getsignal(number)  # SIGINT is ignored in a shell's background
+    with StopSignals() as stop:
+        assert not stop.requested
+        os.kill(os.getpid(), number)
+        assert stop.requested
+        with pytest.raises(Interrupted) as caught:
+            stop.interrupt()
+    assert caught.value.exit_code == code
+    assert signal.getsignal(number) is before
+
+
+def test_stop_signal_before_there_is_anything_to_save_is_raised_where_it_comes():
+    with StopSignals() as stop, pytest.raises(Interrupted):
+        with stop.at_once():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("went on")
+
+
+def test_second_sigint_ends_the_process_at_once():
+    script = ("import os, signal\nfrom inception_tf.runtime.signals import StopSignals\n"
+              "with StopSignals():\n"
+              "    os.kill(os.getpid(), signal.SIGINT)\n    os.kill(os.getpid(), signal.SIGINT)\n"
+              "    print('still here')\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 130 and done.stdout == ""

@@ -1,54 +1,23 @@
-"""What every run stands on: signals, the lock, metrics files."""
+"""The lock of a run's folder: one process at a time, and a dead one's is taken over."""
 
 import errno
 import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.runs.folder import LOCK, locked
-from inception_tf.runs.metrics import MetricsWriter, read_metrics
-from inception_tf.runtime.hang import StallWatchdog
-from inception_tf.runtime.progress import StepProgress, duration
-from inception_tf.runtime.signals import Interrupted, StopSignals
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stop_signal_is_noted_and_raised_only_when_asked(number, code):
-    before = signal.getsignal(number)  # SIGINT is ignored in a shell's background
-    with StopSignals() as stop:
-        assert not stop.requested
-        os.kill(os.getpid(), number)
-        assert stop.requested
-        with pytest.raises(Interrupted) as caught:
-            stop.interrupt()
-    assert caught.value.exit_code == code
-    assert signal.getsignal(number) is before
-
-
-def test_stop_signal_before_there_is_anything_to_save_is_raised_where_it_comes():
-    with StopSignals() as stop, pytest.raises(Interrupted):
-        with stop.at_once():
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise AssertionError("went on")
-
-
-def test_second_sigint_ends_the_process_at_once():
-    script = ("import os, signal\nfrom inception_tf.runtime.signals import StopSignals\n"
-              "with StopSignals():\n"
-              "    os.kill(os.getpid(), signal.SIGINT)\n    os.kill(os.getpid(), signal.SIGINT)\n"
-              "    print('still here')\n")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 130 and done.stdout == ""
+def _fail(number):
+    raise OSError(number, os.strerror(number))
 
 
 def test_lock_of_a_living_process_refuses_a_second_and_ends_with_it(tmp_path):
@@ -179,77 +148,3 @@ def test_f60_lock_knows_when_its_folder_was_removed_moved_or_given_to_another(tm
             with locked(folder) as other, pytest.raises(StorageError):
                 lock.require_held()
         other.path.write_text("of a third")
-
-
-def test_metrics_after_the_resumed_step_and_cut_rows_are_dropped(tmp_path):
-    writer = MetricsWriter(tmp_path)
-    for step in (1, 2, 3):
-        writer.write(step, {"loss": step / 3})
-    writer.close()
-    with writer.path.open("a") as file:
-        file.write("4,0.")
-    resumed = MetricsWriter(tmp_path, resume_step=2)
-    resumed.write(3, {"loss": 0.5})
-    resumed.close()
-    assert read_metrics(writer.path) == [
-        {"step": 1, "loss": 1 / 3}, {"step": 2, "loss": 2 / 3}, {"step": 3, "loss": 0.5}]
-
-
-def test_f14_metrics_that_cannot_be_written_cost_one_warning_and_come_with_the_next(
-        tmp_path, caplog, monkeypatch):
-    writer = MetricsWriter(tmp_path)
-    writer.write(1, {"loss": 1.0})
-    with monkeypatch.context() as broken:
-        broken.setattr(os, "fsync", _input_output_error)
-        writer.write(2, {"loss": 2.0})
-        assert caplog.text.count("training goes on") == 1
-    assert [row["step"] for row in read_metrics(writer.path)] == [1]
-    writer.write(3, {"loss": 3.0})
-    writer.close()
-    assert [row["step"] for row in read_metrics(writer.path)] == [1, 2, 3]
-
-
-def _input_output_error(descriptor):
-    _fail(errno.EIO)
-
-
-def _fail(number):
-    raise OSError(number, os.strerror(number))
-
-
-def test_f39_nothing_completed_for_the_timeout_ends_with_stacks_and_code_7():
-    script = ("import time\nfrom inception_tf.runtime.hang import StallWatchdog\n"
-              "def read_a_batch_that_never_comes():\n    time.sleep(60)\n"
-              "with StallWatchdog(0.5) as watchdog:\n"
-              "    for item in watchdog.over(range(3)):\n        time.sleep(0.3)\n"
-              "    read_a_batch_that_never_comes()\n")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                          timeout=30)
-    assert done.returncode == 7, done.stderr
-    assert "read_a_batch_that_never_comes" in done.stderr
-    assert "--stall_timeout_s=0.5" in done.stderr
-
-
-def test_stall_timeout_of_zero_never_ends_a_run():
-    with StallWatchdog(0):
-        assert not any(t.name == "stall watchdog" for t in threading.enumerate())
-
-
-@pytest.mark.parametrize("seconds, text", [(12.3, "12s"), (245, "4m05s"), (11520, "3h12m"),
-                                           (183600, "2d03h")])
-def test_duration_reads_well(seconds, text):
-    assert duration(seconds) == text
-
-
-def test_progress_line_says_what_share_of_the_time_was_waiting_for_input(monkeypatch, caplog):
-    clock = iter([0.0, 1.0, 4.0, 10.0, 10.0, 20.0, 20.0])
-    monkeypatch.setattr("inception_tf.runtime.progress.time.monotonic", lambda: next(clock))
-    caplog.set_level("INFO", "inception_tf")
-    progress = StepProgress(100, 0, 8)
-    with progress.waiting():
-        pass
-    assert progress.report(10, {"loss": 1.0}) == 8.0
-    progress.report(20, {"loss": 1.0})
-    progress.close()
-    assert "30% waiting for input  8 images/s" in caplog.messages[0]
-    assert "waiting" not in caplog.messages[1]
