@@ -82,14 +82,3 @@ def test_help_lists_every_flag_by_group(capsys):
     text = capsys.readouterr().out
     for part in ("network:", "optimization:", "--net", "--[no]aux_head", "--model_dir", "--preset"):
         assert part in text
-
-
-def test_every_layer_with_weights_has_a_stage():
-    from inception_tf import nets
-    from inception_tf.networks import NETWORKS, STAGES, stage_of
-
-    for name in NETWORKS:
-        options = {"final_batch_norm": True} if "resnet" in name else {}
-        model = nets.build(name, width=0.05, repeats=(1, 1, 1), aux_head=True, **options)
-        found = {stage_of(layer.name) for layer in model.layers if layer.weights}
-        assert found == set(STAGES), name

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from inception_tf import nets
+from inception_tf.networks import STAGES, stage_of
 from tests.golden.inventory import facts_of
 
 SMALL = {"width": 0.1, "repeats": (1, 1, 1), "input_shape": (75, 75, 3), "classes": 5}
@@ -63,6 +64,13 @@ def test_repeats_set_the_blocks_of_each_stage(network):
     points = nets.endpoints(nets.build(network, **SMALL | {"repeats": (2, 5, 3)}))
     counts = [sum(f"_{stage}_" in name for name in points) for stage in "abc"]
     assert counts == [2, 5, 3]
+
+
+@pytest.mark.parametrize("network", nets.NETWORKS)
+def test_every_layer_with_weights_has_a_stage(network):
+    options = {"final_batch_norm": True} if network in RESIDUAL else {}
+    model = nets.build(network, aux_head=True, **options, **SMALL)
+    assert {stage_of(layer.name) for layer in model.layers if layer.weights} == set(STAGES)
 
 
 @pytest.mark.parametrize("network", RESIDUAL)
