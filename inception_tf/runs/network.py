@@ -60,7 +60,7 @@ def build_network(network: Network, num_classes: int, aux_head: bool | None = No
     }
     for name in ("residual_scales", "final_batch_norm"):
         if value := getattr(network, name):
-            if "resnet" not in network.net:
+            if not nets.spec_of(network.net).residual_scales:
                 raise UsageError(f"--{name}: {network.net} has no residual blocks")
             settings[name] = value
     size = network.image_size
