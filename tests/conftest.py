@@ -50,6 +50,14 @@ def pytest_sessionfinish(session):
         add_results(path, _fault_results)
 
 
+@pytest.fixture(autouse=True)
+def signals_given_back():
+    """A command that kept the stop signals would end the process of the tests at the next one."""
+    yield
+    signals = sys.modules.get("inception_tf.runtime.signals")
+    assert signals is None or signals.StopSignals.innermost is None
+
+
 @pytest.fixture
 def model_dir(tmp_path):
     """An empty place for one run, as the flag takes it."""

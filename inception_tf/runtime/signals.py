@@ -41,7 +41,7 @@ class StopSignals:
         self._listener.section = self
         if not self._outer:
             self._listener.open()
-            self.watch()
+        self.watch()  # inside another too: native code may have taken the signals since
         return self
 
     def __exit__(self, *exception: object) -> None:
