@@ -1,4 +1,4 @@
-"""Names of files and classes, escaped for terminals."""
+"""Names of files and classes, escaped for terminals; what errors say, in one line."""
 
 import re
 
@@ -16,6 +16,11 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def one_line(error: Exception) -> str:
-    """What an error says, in one line; its class where it says nothing."""
+    """All that an error says, in one line; its class where it says nothing."""
     return printable(" ".join(str(error).split()) or type(error).__name__)[:300]

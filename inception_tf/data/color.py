@@ -121,11 +121,6 @@ def recolored(pixels: tf.Tensor, amounts: dict[str, Any],
     return pixels
 
 
-def _brightened(pixels, delta):
-    """tf.image.adjust_brightness."""
-    return pixels + delta
-
-
 def _saturated(pixels, factor):
     """tf.image.adjust_saturation without HSV: each channel's distance from the largest scaled.
 
@@ -144,7 +139,7 @@ def _contrasted(pixels, factor):
     return (pixels - mean) * factor + mean
 
 
-_ON_CHANNELS = {"brightness": _brightened, "saturation": _saturated}
+_ON_CHANNELS = {"brightness": tf.add, "saturation": _saturated}
 
 
 def _on_hexcone(pixels, amounts, names):

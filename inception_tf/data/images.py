@@ -128,11 +128,6 @@ def _foreign(encoded):
     return f"{formats.unknown_format()} (starts with {encoded[:4].hex()})"
 
 
-def _tail(encoded, count):
-    length = tf.strings.length(encoded)
-    return tf.strings.substr(encoded, tf.maximum(length - count, 0), count)
-
-
 def _slice(pixels, window):
     y, x, height, width = tf.unstack(window)
     return pixels[y : y + height, x : x + width]
@@ -140,7 +135,8 @@ def _slice(pixels, window):
 
 def _is_whole(jpeg):
     """Whether the file ends with the marker of its end."""
-    return tf.equal(_tail(jpeg, 2), b"\xff\xd9")
+    start = tf.maximum(tf.strings.length(jpeg) - 2, 0)
+    return tf.equal(tf.strings.substr(jpeg, start, 2), b"\xff\xd9")
 
 
 def _jpeg_window(encoded, size, window, ratio=1):

@@ -16,6 +16,7 @@ from inception_tf.config import Data
 from inception_tf.data import shards, tfds_info
 from inception_tf.data.sources import Example, Source
 from inception_tf.errors import DataError, UsageError
+from inception_tf.text import first_line
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def find_builder(data: Data, file_format: str | None = None) -> Any:
     except tfds.core.DatasetNotFoundError:
         raise UsageError(_unknown_name(tfds, data.dataset)) from None
     except (OSError, ImportError, AssertionError, ValueError, RuntimeError) as error:
-        raise UsageError(f"--dataset={data.dataset}: {_first_line(error)}") from error
+        raise UsageError(f"--dataset={data.dataset}: {first_line(error):.200}") from error
     if not (there := existing_part(builder.data_dir)).is_dir():
         raise UsageError(f"--data_dir={data.data_dir or builder.data_dir_root}: {there} is no "
                          "folder")
@@ -114,7 +115,7 @@ class TfdsSource(Source):
             return Example(bytes(example["image"]), int(example["label"]), name)
         except Exception as error:  # TFDS and TensorFlow raise several
             raise DataError(f"{name} is not what {tfds_info.FEATURES} declares: "
-                            f"{_first_line(error)}") from None
+                            f"{first_line(error):.200}") from None
 
 
 def _instructions(builder, name, split):
@@ -130,7 +131,7 @@ def _instructions(builder, name, split):
     except (KeyError, ValueError, AssertionError) as error:
         known = ", ".join(f"{k} ({v.num_examples})" for k, v in splits.items()) or "none"
         raise UsageError(f"--dataset={name} has no split {split!r}; splits: {known} "
-                         f"[{_first_line(error)}]") from None
+                         f"[{first_line(error):.200}]") from None
 
 
 def _opener(builder):
@@ -182,7 +183,3 @@ def _unknown_name(tfds, name):
     near = difflib.get_close_matches(name.split(":")[0], known, n=5, cutoff=0.5)
     near = [n for n in (EMBEDDED, "folder", "imagenet2012") if n not in near] + near
     return f"unknown --dataset={name}; known are {', '.join(near)} and {len(known)} more of TFDS"
-
-
-def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -4,6 +4,7 @@ import json
 import os
 
 from inception_tf.errors import UsageError
+from inception_tf.text import first_line
 
 
 def require_tensorflow_backend() -> None:
@@ -31,9 +32,8 @@ def import_keras() -> None:
         import keras
     # For a value that it does not know, or of the wrong type.
     except (ValueError, AssertionError, AttributeError, TypeError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"Keras cannot start with the settings in {_path()} and in the variables "
-                         f"KERAS_...: {what}") from None
+                         f"KERAS_...: {first_line(error)}") from None
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")

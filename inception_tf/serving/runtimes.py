@@ -13,6 +13,7 @@ from inception_tf.errors import InceptionError, UsageError
 from inception_tf.serving.classifier import open_keras
 from inception_tf.serving.manifest import ExportManifest
 from inception_tf.serving.saved_model.operations import refuse_unknown_ops
+from inception_tf.text import one_line
 
 # Images [n, S, S, 3] float32 in [-1, 1] -> probabilities [n, K] float32.
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -43,9 +44,8 @@ def _one_line(folder):
     except (InceptionError, ImportError):
         raise
     except Exception as error:
-        cause = " ".join(str(error).split())[:300]
-        raise UsageError(
-            f"{folder} is damaged, export it again: its runtime says {cause}") from None
+        raise UsageError(f"{folder} is damaged, export it again: its runtime says "
+                         f"{one_line(error)}") from None
 
 
 def load(folder: Path, kind: str, first_class: int = 0) -> Probabilities:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from inception_tf.errors import UsageError
+from inception_tf.text import first_line
 
 
 class Refused(ValueError):
@@ -43,8 +44,8 @@ def read(stored, name):
         array = np.asarray(stored[name].read())
     # Each library has errors of its own for a damaged file.
     except Exception as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Refused(f"array {name} {stored[name].shape} is damaged: {what}") from None
+        raise Refused(f"array {name} {stored[name].shape} is damaged: "
+                      f"{first_line(error)}") from None
     if array.dtype.kind != "f" or array.shape != stored[name].shape:
         raise Refused(
             f"array {name} is {array.dtype} {array.shape}; floats of shape "

@@ -13,6 +13,7 @@ import zipfile
 from inception_tf.errors import UsageError
 from inception_tf.runtime.files import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
+from inception_tf.text import first_line
 from inception_tf.weights.arrays import Refused, Stored, check_sizes
 from inception_tf.weights.keras_file import check_stored, keras_arrays, open_archive
 from inception_tf.weights.table import AVERAGE
@@ -174,5 +175,4 @@ def _imported(package, path):
 
 
 def _unreadable(path, error):
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    return UsageError(f"{path}: refused, or damaged: {re.sub(_COLORS, '', first_line)}")
+    return UsageError(f"{path}: refused, or damaged: {re.sub(_COLORS, '', first_line(error))}")
