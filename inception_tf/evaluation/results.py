@@ -14,7 +14,7 @@ from inception_tf.evaluation.report.outcomes import outcomes_of
 from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.submission import read_class_ids, submission_text
 from inception_tf.runtime import outputs
-from inception_tf.runtime.provenance import file_facts, versions
+from inception_tf.runtime.provenance import path_and_sha256, versions
 
 
 def check_results(request: ScoringRequest, predictions: Sequence[str]) -> None:
@@ -139,8 +139,8 @@ def _provenance(members, request, excluded, counted):
         "num_excluded": int(excluded.sum()),
         "num_without_label": int((~counted & ~excluded).sum()),
         "num_classes": len(members[0].class_names),
-        "exclude": file_facts(request.exclude),
-        "labels": file_facts(request.labels),
+        "exclude": path_and_sha256(request.exclude),
+        "labels": path_and_sha256(request.labels),
         "assumptions": {str(number): paper.ASSUMPTIONS[number] for number in crops},
         "members": [{**{k: v for k, v in m.header.items() if k != "class_names"},
                      "predictions": str(m.path)} for m in members],

@@ -22,17 +22,17 @@ from typing import Any
 
 from inception_tf.config import Runtime
 from inception_tf.errors import CheckpointError, StorageError, UsageError
-from inception_tf.evaluation.inference import ViewStep, predict_split, view_step
+from inception_tf.evaluation.inference import ViewStep
 from inception_tf.evaluation.members import Member, member_of
 from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.results import score_files
-from inception_tf.evaluation.scoring import devices_for, header_of, open_split, passes_of, writer_of
+from inception_tf.evaluation.scoring import Scoring, devices_for, open_split
 from inception_tf.evaluation.watch_log import open_watch_log
 from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import CHECKPOINTS, CONFIG, read_config
 from inception_tf.runtime.cluster import read_cluster
 from inception_tf.runtime.devices import Devices
-from inception_tf.runtime.provenance import file_facts, versions
+from inception_tf.runtime.provenance import path_and_sha256, versions
 
 log = logging.getLogger("inception_tf")
 
@@ -161,9 +161,7 @@ class CheckpointScorer:
 
     def __init__(self, request: ScoringRequest, on: Devices, member: Member,
                  stack: contextlib.ExitStack):
-        self._request, self._on = request, on
-        self._source = open_split(member, request)
-        self._passes = passes_of(member, request, on)
+        self._scoring = Scoring(request, open_split(member, request), on)
         self._step: ViewStep | None = None
         self._count = 0
         self.how = self.how_scored(member)
@@ -172,9 +170,8 @@ class CheckpointScorer:
 
     def how_scored(self, member: Member) -> dict[str, Any]:
         """All that the scores of a Member depend on, but its weights."""
-        request = self._request
-        header = header_of(member, self._source, passes_of(member, request, self._on))
-        files = {name: (file_facts(getattr(request, name)) or {}).get("sha256")
+        header, request = self._scoring.header(member), self._scoring.request
+        files = {name: (path_and_sha256(getattr(request, name)) or {}).get("sha256")
                  for name in ("exclude", "labels")}
         return {**{k: v for k, v in header.items() if k not in _NOT_HOW}, **files}
 
@@ -186,10 +183,9 @@ class CheckpointScorer:
         """Scores a Member; the row that was logged."""
         with tempfile.TemporaryDirectory(prefix="inception_tf-") as scratch:
             path = str(Path(scratch) / "0.predictions")
-            with writer_of(path, member, self._source, self._request, self._on) as writer:
-                rate = predict_split(member, self._source, writer, self._passes, self._on,
-                                     self._step_with(member))
-            rows = score_files([path], self._request, rates=[rate])["rows"]
+            with self._scoring.writer(path, member) as writer:
+                rate = self._scoring.predict(member, writer, self._step_with(member))
+            rows = score_files([path], self._scoring.request, rates=[rate])["rows"]
         if not rows:
             raise UsageError("--watch: no image is left to be counted")
         numbers = {k: v for k, v in rows[0].items() if k not in ("networks", "models", "paper")}
@@ -208,7 +204,7 @@ class CheckpointScorer:
     def _step_with(self, member):
         """The ViewStep, built and traced once, with the weights of `member`."""
         if self._step is None:
-            self._step = view_step(member, self._source, self._passes, self._on)
+            self._step = self._scoring.step(member)
         else:
             self._step.load(member)
         return self._step

@@ -81,7 +81,7 @@ def save(root: str | os.PathLike, step: int, arrays: Mapping[str, np.ndarray],
     final = folder_of(root, step)
     if _is_whole(final):
         return final
-    if broken := non_finite(arrays):
+    if broken := not_finite(arrays):
         raise NonFiniteError(f"checkpoint of step {step} refused: {len(broken)} arrays hold values "
                              f"that are not finite, {broken[0]} is the first")
     try:
@@ -205,7 +205,7 @@ def load_checked(root: str | os.PathLike, step: int, check: Check | None = None)
     try:
         if check is not None:
             check(arrays, manifest)
-        if broken := non_finite(arrays):
+        if broken := not_finite(arrays):
             raise CheckpointError(f"{broken[0]} holds values that are not finite")
     except CheckpointError as error:
         raise CheckpointError(f"{folder_of(root, step)}: {error}") from None
@@ -224,7 +224,7 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def non_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
+def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Names of the arrays that hold NaN or infinity."""
     return [name for name, array in arrays.items()
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()]

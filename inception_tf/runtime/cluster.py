@@ -45,21 +45,21 @@ class Cluster:
                                  f"({self.workers[same]}, {address}): give each its own")
 
     @property
-    def is_chief(self):
+    def is_chief(self) -> bool:
         """Worker 0 is the only one that writes."""
         return self.index == 0
 
     @property
-    def peers(self):
+    def peers(self) -> tuple[str, ...]:
         """Addresses of the other workers."""
         return tuple(a for i, a in enumerate(self.workers) if i != self.index)
 
-    def part(self, batch_size):
+    def part(self, batch_size: int) -> tuple[int, int]:
         """The slots [low, high) of a batch over all workers that this one holds."""
         share = batch_size // len(self.workers)
         return self.index * share, (self.index + 1) * share
 
-    def tf_config(self):
+    def tf_config(self) -> str:
         """This cluster as TF_CONFIG's JSON text."""
         return json.dumps({"cluster": {"worker": list(self.workers)},
                            "task": {"type": "worker", "index": self.index}})

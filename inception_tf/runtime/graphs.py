@@ -1,6 +1,7 @@
 """How TensorFlow prepares a graph before it runs it for the first time."""
 
 import contextlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ SKIPPED = ("constant_folding", "dependency_optimization", "function_optimization
 
 
 @contextlib.contextmanager
-def lightly_optimized():
+def lightly_optimized() -> Iterator[None]:
     """Graphs first called inside get Grappler's arithmetic pass and none of `SKIPPED`.
 
     For the CPU's training step: that pass makes an update a few percent faster, the others make

@@ -16,6 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from inception_tf.errors import InceptionError
@@ -56,7 +57,8 @@ class Listener:
     patient = 0  # contexts of `patience` that are open
 
     def __init__(self):
-        self.received = self.exit_code = None
+        self.received: int | None = None
+        self.exit_code: int | None = None
         self.section: Any = None
         self.has_acted = self._is_deferred = False
         self._since = 0.0
@@ -64,7 +66,7 @@ class Listener:
         self._used = collections.deque()
         self._leaving = threading.RLock()
 
-    def open(self):
+    def open(self) -> None:
         self._handlers = {number: signal.getsignal(number) for number in WATCHED}
         self._stderr = os.dup(2)  # of its own: imports of TensorFlow divert descriptor 2
         self._reader, self._writer = os.pipe()
@@ -72,13 +74,13 @@ class Listener:
         self._outer_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         threading.Thread(target=self._listen, name="stop signals", daemon=True).start()
 
-    def close(self):
+    def close(self) -> None:
         signal.set_wakeup_fd(self._outer_wakeup)
         for number, handler in self._handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)  # None: set by native code
         os.close(self._writer)
 
-    def receive(self, number, frame):
+    def receive(self, number: int, frame: FrameType | None) -> None:
         """The handler: acts as the section says, once, and where that is heard.
 
         A signal that was sent twice may come here, or to the pipe, once.
@@ -92,12 +94,12 @@ class Listener:
             self.has_acted = True
             act()
 
-    def restart_clock(self):
+    def restart_clock(self) -> None:
         """Gives what comes now GRACE_SECONDS of its own, if the end has begun."""
         self._since = time.monotonic()
         os.write(self._writer, b"\0")
 
-    def leave(self, exit_code, text):
+    def leave(self, exit_code: int, text: str) -> None:
         """Ends the process with a line; who comes second waits for that."""
         with self._leaving, contextlib.suppress(OSError):
             line = "\n" * os.isatty(self._stderr) + f"error: {text}\n"

@@ -1,6 +1,7 @@
 """What memory there is, what a file may claim of it, and how freed memory is kept."""
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ MAX_HEADER_BYTES = 16 * 2**20
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> None:
     """Lets glibc's malloc reuse large blocks instead of returning each to the kernel.
 
     By default a block of 32 MiB or more is mapped anew for each batch, and smaller ones often:
@@ -59,7 +60,7 @@ def require_memory(num_bytes: int, what: str, advice: str) -> None:
                          f"{available / 2**30:,.1f} GiB are available: {advice}")
 
 
-def check_safetensors_header(path, error: type[InceptionError]) -> None:
+def check_safetensors_header(path: str | os.PathLike, error: type[InceptionError]) -> None:
     """Raises `error` when the header of a .safetensors file claims more than any of ours takes."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")

@@ -7,9 +7,10 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 
 from inception_tf.errors import PeerLostError, UsageError
-from inception_tf.runtime.cluster import host_and_port
+from inception_tf.runtime.cluster import Cluster, host_and_port
 from inception_tf.runtime.signals import keeper
 
 log = logging.getLogger("inception_tf")
@@ -18,13 +19,13 @@ log = logging.getLogger("inception_tf")
 CONNECT_SECONDS = 1.0
 
 
-def unreachable(addresses):
+def unreachable(addresses: Iterable[str]) -> list[str]:
     """Those of `addresses` ("host:port") where nobody accepts a connection."""
     return [address for address in addresses if not _accepts(address)]
 
 
 @contextlib.contextmanager
-def naming_lost_peers(peers):
+def naming_lost_peers(peers: Sequence[str]) -> Iterator[None]:
     """Turns a collective's failure into a PeerLostError that names the peers gone.
 
     With no `peers` errors pass unchanged.
@@ -43,7 +44,7 @@ def naming_lost_peers(peers):
         raise PeerLostError(f"lost the worker at {lost}: {reason:.160}") from error
 
 
-def await_peers(cluster, timeout_s):
+def await_peers(cluster: Cluster, timeout_s: float) -> None:
     """Returns when every worker of `cluster` answers at its address.
 
     To be called before the strategy is made: TensorFlow waits for a missing peer without
@@ -52,7 +53,7 @@ def await_peers(cluster, timeout_s):
     Raises:
         PeerLostError: some do not answer within `timeout_s` seconds; names them.
     """
-    missing = cluster.peers
+    missing: Sequence[str] = cluster.peers
     deadline = time.monotonic() + timeout_s
     with _listening(cluster):
         while missing := unreachable(missing):
@@ -87,7 +88,7 @@ def _accepts(address):
 
 
 @contextlib.contextmanager
-def forming(cluster, timeout_s):
+def forming(cluster: Cluster, timeout_s: float) -> Iterator[None]:
     """Context in which TensorFlow forms `cluster`, once all of its workers answer.
 
     Ends the process with PeerLostError's code where that takes more than `timeout_s` seconds

@@ -9,14 +9,14 @@ from inception_tf.runtime.files import sha256_of
 PACKAGES = ("inception_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
-def file_facts(path):
+def path_and_sha256(path: str) -> dict[str, str] | None:
     """Path and sha256 of a file that the user named; None without one."""
     if not path:
         return None
     return {"path": path, "sha256": sha256_of(path)}
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Python's version, and that of each of PACKAGES that is installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:

@@ -1,12 +1,13 @@
 """Learning curves as one picture, drawn from the metrics files alone."""
 
 import gc
+import os
 from pathlib import Path
 
 from inception_tf.runs.metrics import read_metrics
 
 
-def draw_curves(model_dir, title):
+def draw_curves(model_dir: str | os.PathLike, title: str) -> Path:
     """Writes MODEL_DIR/curves.png: error against epochs, and the training loss.
 
     Reads train/metrics.csv and validation/metrics.csv of `model_dir`; returns the

@@ -1,28 +1,33 @@
 """After a loss or gradient that is not finite: who it was, and whether training goes on."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from inception_tf.config import Execution
+from inception_tf.data.sources import Source
 from inception_tf.errors import NonFiniteError
 from inception_tf.runtime.devices import split_batches
-from inception_tf.training.replica import PARTS
+from inception_tf.training.replica import PARTS, Batch
+from inception_tf.training.step import TrainStep
 
 log = logging.getLogger("inception_tf")
 # Names in one message.
 MAX_NAMED = 5
 
 
-def report(train_step, batches, step, source, execution):
+def report(train_step: TrainStep, batches: Sequence[Batch], step: int, source: Source,
+           execution: Execution) -> None:
     """Warns of the update of `step` that was not applied, or ends the run.
 
     Args:
-        train_step: TrainStep that found it.
+        train_step: that found it.
         batches: the update's batches of this worker, with the records' `index`.
         step: completed updates before it.
-        source: data.sources.Source of the records.
-        execution: config.Execution.
+        source: of the records.
+        execution: the run's settings.
 
     Raises:
         NonFiniteError: updates are not skipped, or more than `max_skipped_steps` were.
@@ -43,7 +48,7 @@ def report(train_step, batches, step, source, execution):
     log.warning("%s. Skipped, %d so far", text, skipped)
 
 
-def culprits(train_step, batches):
+def culprits(train_step: TrainStep, batches: Sequence[Batch]) -> tuple[list[int], list[str]]:
     """(record indices, names): examples whose own loss, and tensors that are not finite.
 
     Computed again from the state the update started from, on every worker's own examples.

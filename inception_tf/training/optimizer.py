@@ -1,4 +1,4 @@
-"""TF1's optimizers, update by update (traps: Keras' RMSprop starts its slot at zero).
+"""TF1's optimizers, update by update: Keras' RMSprop starts its slot at zero.
 
 RMSProp of [P] in TF1's arithmetic, which PyTorch and Keras 3 do not share:
 
@@ -7,7 +7,12 @@ RMSProp of [P] in TF1's arithmetic, which PyTorch and Keras 3 do not share:
     w   <- w - mom
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import tensorflow as tf
+
+from inception_tf.config import Optimization
 
 SLOTS = {
     "rmsprop": {"mean_square": tf.ones, "momentum": tf.zeros},
@@ -16,7 +21,8 @@ SLOTS = {
 }
 
 
-def make_slots(optimization, variables):
+def make_slots(optimization: Optimization, variables: Sequence[Any],
+               ) -> dict[str, list[tf.Variable]]:
     """Slot name -> one tf.Variable per variable, at TF1's initial value.
 
     Call it in the strategy's scope; `variables` are Keras or tf variables.
@@ -28,7 +34,7 @@ def make_slots(optimization, variables):
     }
 
 
-def make_update(optimization):
+def make_update(optimization: Optimization) -> Callable[..., None]:
     """Function that updates one variable and its slots in place with TF1's fused kernel.
 
     Its arguments: a tf.Variable on this device; slot name -> tf.Variable of its shape; the
@@ -51,7 +57,7 @@ def make_update(optimization):
     return rmsprop if optimization.optimizer.startswith("rmsprop") else with_momentum
 
 
-def apply_average(shadow, variable, share):
+def apply_average(shadow: tf.Variable, variable: tf.Variable, share: tf.Tensor) -> None:
     """shadow <- shadow - share (shadow - variable), TF1's order of operations.
 
     `share` is 1 - decay.
@@ -60,7 +66,7 @@ def apply_average(shadow, variable, share):
         var=shadow.handle, alpha=share, delta=shadow - variable)
 
 
-def clip_scale(norm, clip_norm):
+def clip_scale(norm: tf.Tensor, clip_norm: float) -> tf.Tensor:
     """Factor that limits a gradient of global norm `norm` to `clip_norm`; 1 when 0 (off)."""
     if not clip_norm:
         return tf.ones_like(norm)
@@ -83,17 +89,17 @@ class LossScale:
         self._updates = tf.Variable(0, dtype=tf.int64, trainable=False, name="updates_at_scale")
         self.variables = {"loss_scale": self._scale, "updates_at_loss_scale": self._updates}
 
-    def value(self):
+    def value(self) -> tf.Tensor:
         """Factor of the loss: float32 scalar, a power of two."""
         return tf.convert_to_tensor(self._scale)
 
-    def after_finite_update(self):
+    def after_finite_update(self) -> None:
         """Counts one update, and doubles the scale when it is time."""
         doubles = self._updates + 1 >= STEPS_TO_DOUBLE
         self._scale.assign(tf.where(doubles, self._scale * 2.0, self._scale))
         self._updates.assign(tf.where(doubles, tf.constant(0, tf.int64), self._updates + 1))
 
-    def after_overflow(self):
+    def after_overflow(self) -> None:
         """Halves the scale; the update was not applied."""
         self._scale.assign(self._scale / 2.0)
         self._updates.assign(0)

@@ -6,6 +6,8 @@ when nothing would be saved. A pass costs its forward pass once more, but for th
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,14 +25,15 @@ class Rematerialized:
         model: a network of ours; it keeps its weights.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         points = [tensor for name, tensor in endpoints(model).items() if stage_of(name) in STAGES]
         ends = itertools.pairwise([model.input, *points])
         self._segments = [keras.Model(start, end) for start, end in ends]
         self._rest = keras.Model(points[-1], model.output)
         self._model = model
 
-    def stateless_call(self, trainable, others, images, training):
+    def stateless_call(self, trainable: Sequence[tf.Tensor], others: Sequence[tf.Tensor],
+                       images: tf.Tensor, training: bool) -> tuple[Any, list[tf.Tensor]]:
         """(outputs, values of the non-trainable variables afterwards), as keras.Model's.
 
         Args:

@@ -2,18 +2,23 @@
 
 The model is called without side effects (`stateless_call`): batch statistics come back as
 values, and dropout's seed is given in, a function of (seed, step, pass, replica): no state to
-save, and replicas draw different masks (traps: under MirroredStrategy Keras gives all the same).
+save, and replicas draw different masks (under MirroredStrategy Keras gives all the same).
 """
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
+from inception_tf.config import Execution, Optimization
 from inception_tf.data.color import finished
 from inception_tf.training.losses import cross_entropy
 from inception_tf.training.remat import Rematerialized
-from inception_tf.training.state import is_seed
+from inception_tf.training.state import TrainState, is_seed
 
 # What a replica takes of a batch (data/batches.py).
 PARTS = ("image", "label", "weight", "draws")
+Batch = dict[str, tf.Tensor]
 
 
 class ReplicaPass:
@@ -21,16 +26,17 @@ class ReplicaPass:
 
     Args:
         model: network giving logits, or [logits, aux_logits].
-        state: TrainState of that model.
-        optimization: config.Optimization with the losses' constants.
-        seed: int, of dropout.
+        state: of that model.
+        optimization: has the losses' constants.
+        seed: of dropout.
         num_replicas: of all workers.
-        execution: config.Execution; under `xla` loss and gradients are compiled, what follows
+        execution: under `xla` loss and gradients are compiled, what follows
             them (collectives, TF1's kernels) is not.
         color: form of the distortion of images that come as bytes.
     """
 
-    def __init__(self, model, state, optimization, seed, num_replicas, execution, color="none"):
+    def __init__(self, model: keras.Model, state: TrainState, optimization: Optimization,
+                 seed: int, num_replicas: int, execution: Execution, color: str = "none") -> None:
         self.model, self.state, self.optimization = model, state, optimization
         self.seed, self.num_replicas, self.color = seed, num_replicas, color
         self._network = Rematerialized(model) if execution.remat else model
@@ -38,7 +44,9 @@ class ReplicaPass:
         if execution.xla:
             self._compute = tf.function(self._gradients, jit_compile=True, autograph=False)
 
-    def __call__(self, batch, index, statistics, loss_scale=1.0):
+    def __call__(self, batch: Batch, index: int | tf.Tensor, statistics: Sequence[tf.Tensor],
+                 loss_scale: float | tf.Tensor = 1.0,
+                 ) -> tuple[list[tf.Tensor], list[tf.Tensor], dict[str, tf.Tensor]]:
         """(gradients, statistics after the pass, sums) of this replica's examples.
 
         Args:
@@ -54,7 +62,7 @@ class ReplicaPass:
         sums = {name: tf.reduce_sum(v * batch["weight"]) for name, v in per_example.items()}
         return gradients, self._statistics_of(changed), sums
 
-    def finite(self, batch, index):
+    def finite(self, batch: Batch, index: int) -> tuple[tf.Tensor, tf.Tensor]:
         """(per example [n], per gradient and statistic [m]): whether each is finite."""
         weights = [tf.convert_to_tensor(v.value) for v in self.state.trainable]
         statistics = [tf.convert_to_tensor(v.value) for v in self.state.statistics]
@@ -70,12 +78,12 @@ class ReplicaPass:
             tape.watch(weights)
             outputs, changed = self._network.stateless_call(
                 weights, others, images, training=True)
-            values = self.per_example(outputs, labels)
+            values = self._per_example(outputs, labels)
             total = tf.reduce_sum(values["loss"] * example_weights)
             loss = total / self.optimization.global_batch * loss_scale
         return tape.gradient(loss, weights), changed, values
 
-    def per_example(self, outputs, labels):
+    def _per_example(self, outputs, labels):
         """loss (with the auxiliary head's), cross_entropy, error, and a one to count: [n] each."""
         heads = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         logits = tf.cast(heads[0], tf.float32)

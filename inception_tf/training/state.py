@@ -1,8 +1,12 @@
 """Everything a run is, as named arrays: weights, slots, averages, step."""
 
+from collections.abc import Mapping
+
+import keras
 import numpy as np
 import tensorflow as tf
 
+from inception_tf.config import Optimization
 from inception_tf.errors import CheckpointError, UsageError
 from inception_tf.runs.checkpoint import PREFIXES
 from inception_tf.training.optimizer import LossScale, make_slots
@@ -25,7 +29,8 @@ class TrainState:
     by (seed, step, replica), so it has none (step.py).
     """
 
-    def __init__(self, strategy, model, optimization, precision="float32"):
+    def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model,
+                 optimization: Optimization, precision: str = "float32") -> None:
         if not model.trainable_variables:
             raise UsageError("--freeze leaves nothing to train: name fewer stages")
         with strategy.scope():
@@ -40,15 +45,15 @@ class TrainState:
             self.ema = [tf.Variable(v.value, trainable=False, name="ema") for v in self.weights]
 
     @property
-    def weights(self):
+    def weights(self) -> list[keras.Variable]:
         """What a network needs for scoring: trainable variables, then statistics."""
         return self.trainable + self.statistics
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """Name -> numpy array of every variable, for a checkpoint."""
         return {name: np.asarray(v) for name, v in self._named().items()}
 
-    def load(self, arrays):
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Sets every variable from `arrays`.
 
         Raises:
@@ -58,9 +63,9 @@ class TrainState:
         for name, variable in self._named().items():
             variable.assign(arrays[name])
 
-    def check(self, arrays):
+    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
         """CheckpointError unless `arrays` has the name and shape of every variable, no more."""
-        check_complete(self._named(), arrays)
+        _check_complete(self._named(), arrays)
 
     def _named(self):
         paths = [v.path for v in self.weights]
@@ -73,12 +78,12 @@ class TrainState:
                         for path, v in zip(paths, variables, strict=False)}
 
 
-def is_seed(variable):
+def is_seed(variable: keras.Variable) -> bool:
     """True of the state of a Keras seed generator (dropout)."""
     return variable.path.endswith("seed_generator_state")
 
 
-def check_complete(named, arrays):
+def _check_complete(named, arrays):
     """CheckpointError unless `arrays` has exactly the names and shapes of `named`."""
     missing, extra = named.keys() - arrays.keys(), arrays.keys() - named.keys()
     if missing or extra:

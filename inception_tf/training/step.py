@@ -9,14 +9,21 @@
 An update is applied as a whole or not at all.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 
+from inception_tf.config import Execution
 from inception_tf.networks import stage_of
 from inception_tf.runtime.devices import local, same_on_replicas, split_batches
 from inception_tf.runtime.graphs import lightly_optimized
 from inception_tf.training.losses import is_decayed, weight_decay_loss
 from inception_tf.training.optimizer import apply_average, clip_scale, make_update
-from inception_tf.training.replica import PARTS, ReplicaPass
+from inception_tf.training.replica import PARTS, Batch, ReplicaPass
+from inception_tf.training.schedule import Schedule
+from inception_tf.training.state import TrainState
 
 # What an update reports, in the order of its row of numbers.
 METRICS = ("loss", "cross_entropy", "error", "grad_norm", "learning_rate", "is_finite", "stop")
@@ -26,16 +33,17 @@ class TrainStep:
     """Callable that turns the state of step t into that of t + 1.
 
     Args:
-        strategy: tf.distribute strategy the state lives in.
+        strategy: that the state lives in.
         model: network giving logits, or [logits, aux_logits].
-        state: TrainState of that model.
-        schedule: Schedule of learning rate and averaging.
-        seed: int, of dropout.
-        execution: config.Execution.
+        state: of that model.
+        schedule: of learning rate and averaging.
+        seed: of dropout.
+        execution: the run's settings.
         color: form of the distortion of images that come as bytes.
     """
 
-    def __init__(self, strategy, model, state, schedule, seed, execution, color="none"):
+    def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model, state: TrainState,
+                 schedule: Schedule, seed: int, execution: Execution, color: str = "none") -> None:
         self.strategy, self.state, self.schedule = strategy, state, schedule
         self.optimization, self.execution = schedule.optimization, execution
         self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
@@ -43,7 +51,7 @@ class TrainStep:
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
 
-    def __call__(self, batches, stop=False):
+    def __call__(self, batches: Sequence[Batch], stop: bool = False) -> dict[str, Any]:
         """One update from a list of batches that together are the global batch.
 
         Args:
@@ -58,7 +66,8 @@ class TrainStep:
         """
         return self._run([batches], stop)[0]
 
-    def several(self, steps, stop=False):
+    def several(self, steps: Sequence[Sequence[Batch]], stop: bool = False,
+                ) -> list[dict[str, Any]]:
         """Up to `steps_per_call` updates in one call, with the same bits as one by one.
 
         Returns one dict an update, as `__call__`; they end with one that was not finite,

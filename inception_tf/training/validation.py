@@ -1,32 +1,42 @@
 """Top-1 and top-5 error over a split, every image exactly once, on any number of devices."""
 
+from collections.abc import Callable, Iterable, Mapping
+
+import keras
 import tensorflow as tf
 
 from inception_tf.errors import DataError, NonFiniteError
 from inception_tf.runtime.devices import same_on_replicas, split_batch
-from inception_tf.training.state import is_seed
+from inception_tf.runtime.signals import StopSignals
+from inception_tf.training.replica import Batch
+from inception_tf.training.state import TrainState, is_seed
+
+# Images [n, S, S, 3] -> logits [n, K].
+Logits = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Scorer:
     """Scores one or more sets of weights in one pass over the images.
 
     Args:
-        strategy: tf.distribute strategy.
+        strategy: of the devices.
         predict: name -> function of float32 images [n, S, S, 3] giving logits [n, K];
             called in replica context.
     """
 
-    def __init__(self, strategy, predict):
+    def __init__(self, strategy: tf.distribute.Strategy,
+                 predict: Mapping[str, Logits]) -> None:
         self.strategy, self.predict = strategy, predict
         self._sums = tf.function(self._batch_sums, autograph=False)
 
-    def score(self, stream, num_examples, stop=None):
+    def score(self, stream: Iterable[Batch], num_examples: int,
+              stop: StopSignals | None = None) -> dict[str, dict[str, float]]:
         """Error rates over `stream`, which holds `num_examples` images and padding.
 
         Args:
             stream: batches of image, label, weight; weight 0 marks padding.
             num_examples: images that must be counted.
-            stop: a signals.StopSignals; a signal to any worker stops all of them.
+            stop: a signal to any worker stops all of them.
 
         Returns:
             name -> {"top1_error", "top5_error", "cross_entropy": shares and nats,
@@ -42,7 +52,7 @@ class Scorer:
             part = split_batch(self.strategy, {k: batch[k] for k in ("image", "label", "weight")})
             asked = tf.constant(float(stop.requested)) if stop else tf.constant(0.0)
             sums, stopped = self._sums(part, same_on_replicas(self.strategy, asked))
-            if stopped:
+            if stop and stopped:
                 stop.interrupt()
             for name, values in sums.items():
                 totals[name] += values.numpy().astype("float64")
@@ -55,11 +65,11 @@ class Scorer:
         return sums, self.strategy.reduce("SUM", asked, axis=None) > 0
 
     def _replica_sums(self, batch):
-        return {name: score_sums(predict(batch["image"]), batch["label"], batch["weight"])
+        return {name: _score_sums(predict(batch["image"]), batch["label"], batch["weight"])
                 for name, predict in self.predict.items()}
 
 
-def score_sums(logits, labels, weights):
+def _score_sums(logits, labels, weights):
     """Weighted [count, top-1 errors, top-5 errors, cross-entropy, non-finite examples].
 
     A tie is ranked by class index, so a dead network's equal logits are no hit.
@@ -96,7 +106,7 @@ def _rates(name, sums, num_examples):
     }
 
 
-def logits_of(model, state):
+def logits_of(model: keras.Model, state: TrainState) -> dict[str, Logits]:
     """{"raw", "ema"} -> function of images [n, S, S, 3] giving the main head's logits [n, K]."""
     def raw(images):
         return _main_head(model(images, training=False))

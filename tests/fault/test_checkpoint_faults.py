@@ -62,7 +62,7 @@ def test_f08_kill_at_any_point_of_a_save_leaves_a_newest_step_that_is_whole(tmp_
         assert set(pool.map(try_point, range(1, points + 1))) == {1, 2, 3}
 
 
-@pytest.mark.parametrize("where, call", [(SAVE, 3), (FLUSH, 10), ("shutil:rmtree", 1)])
+@pytest.mark.parametrize("where, call", [(SAVE, 3), (FLUSH, 12), ("shutil:rmtree", 1)])
 def test_f08_run_killed_in_a_save_ends_with_the_same_bits(images, whole, tmp_path, where, call):
     assert train(images, tmp_path, kill=[where, call, signal.SIGKILL])[0] == -signal.SIGKILL
     printed = train_to_the_end(images, tmp_path)

@@ -39,7 +39,7 @@ def _stop_and_go_on(images, whole, folder, code, kill):
 
 
 @pytest.mark.parametrize("where, call", [(INPUT, 1), (TRACE, 1), (STEP, 3), (SCORE, 1),
-                                         (FLUSH, 6)])
+                                         (FLUSH, 8)])
 def test_f18_sigterm_saves_the_last_step_and_leaves_with_143(images, whole, tmp_path, where, call):
     _stop_and_go_on(images, whole, tmp_path, 143, [where, call, signal.SIGTERM])
 
@@ -62,7 +62,7 @@ def test_f19_second_sigint_in_a_save_ends_at_once_and_leaves_the_checkpoint_befo
 
     More than two, since those that come while the main thread is in native code count as one.
     """
-    code, printed = train(images, tmp_path, kill=[FLUSH, 6, [signal.SIGINT] * 10])
+    code, printed = train(images, tmp_path, kill=[FLUSH, 8, [signal.SIGINT] * 10])
     assert code == 130 and "stopped by" not in printed, printed
     assert steps(tmp_path) == [1] and newest(tmp_path)[1]["step"] == 1
     assert "taken over" in train_to_the_end(images, tmp_path)
@@ -149,4 +149,4 @@ def test_f32_learning_rate_beyond_all_bounds_ends_with_5_before_anything_broken_
     assert len(trace(tmp_path)) <= 5
     for step in steps(tmp_path):
         arrays, _ = checkpoint.load(tmp_path / "run" / "checkpoints", step)
-        assert not checkpoint.non_finite(arrays)
+        assert not checkpoint.not_finite(arrays)

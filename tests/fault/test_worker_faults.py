@@ -83,7 +83,7 @@ def bereft(images, folder, terminated):
 @pytest.fixture(scope="module")
 def beheaded(images, folder, bereft):
     """The chief is killed between the second and the third of a save's four flushes."""
-    run = _run_two_with(images, folder, 0, [FLUSH, 3, signal.SIGKILL])
+    run = _run_two_with(images, folder, 0, [FLUSH, 5, signal.SIGKILL])
     run.half_written = list((folder / "run" / "checkpoints").glob(".tmp-*"))
     run.newest = newest(folder)[1]["step"]
     return run

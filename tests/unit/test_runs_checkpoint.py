@@ -70,7 +70,7 @@ def test_f10_all_damaged_raises_and_deletes_nothing(tmp_path):
 def test_f33_non_finite_arrays_with_valid_hashes_are_skipped(tmp_path, monkeypatch):
     _save(tmp_path, 1)
     with monkeypatch.context() as careless:
-        careless.setattr(checkpoint, "non_finite", lambda arrays: [])
+        careless.setattr(checkpoint, "not_finite", lambda arrays: [])
         _save(tmp_path, 2, np.nan)
     warnings = []
     assert checkpoint.load_newest(tmp_path, warnings.append)[1]["step"] == 1
