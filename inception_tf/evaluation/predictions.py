@@ -1,4 +1,4 @@
-"""An earlier home of `inception_tf.open_predictions`, kept for programs that import it from here."""
+"""An earlier home of `inception_tf.open_predictions`: imports from here keep working."""
 
 from inception_tf.evaluation.predictions_file import open_predictions
 

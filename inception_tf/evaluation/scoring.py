@@ -15,7 +15,13 @@ from inception_tf.data.sources import Source
 from inception_tf.data.views import protocol_of
 from inception_tf.errors import StorageError, UsageError
 from inception_tf.evaluation import targets
-from inception_tf.evaluation.inference import Passes, plan_passes, predict_split
+from inception_tf.evaluation.inference import (
+    Passes,
+    ViewStep,
+    plan_passes,
+    predict_split,
+    view_step,
+)
 from inception_tf.evaluation.members import Member, load_members, refuse_other_classes
 from inception_tf.evaluation.predictions_file import PredictionsWriter, predictions_writer
 from inception_tf.evaluation.predictions_header import id_bytes_for
@@ -24,6 +30,68 @@ from inception_tf.evaluation.results import check_results, score_files
 from inception_tf.evaluation.submission import read_class_ids
 from inception_tf.runtime.devices import Devices, devices
 from inception_tf.runtime.provenance import versions
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """What the networks of one request have in common.
+
+    request: what is asked for.
+    source: the split, from `open_split`.
+    on: the devices, from `devices_for`.
+    """
+
+    request: ScoringRequest
+    source: Source
+    on: Devices
+
+    def passes(self, member: Member) -> Passes:
+        """How a network gets its images."""
+        protocol = protocol_of(self.request.crops, self.request.scales,
+                               member.config.network.image_size)
+        return plan_passes(self.request.batch_size, self.on.number, protocol)
+
+    def header(self, member: Member) -> dict[str, Any]:
+        """What identifies the predictions of a network: predictions_header.IDENTITY."""
+        passes = self.passes(member)
+        return {
+            "dataset": self.source.name,
+            "split": self.source.split,
+            "data_fingerprint": self.source.fingerprint,
+            "num_examples": self.source.num_examples,
+            "class_names": list(member.class_names),
+            "network": member.config.network.net,
+            "weights": member.weights,
+            "checkpoint_sha256": member.checkpoint_sha256,
+            "protocol": dataclasses.asdict(passes.protocol),
+            "preprocessing": dataclasses.asdict(member.preprocessing),
+            "images_per_pass": passes.images,
+            "views_per_pass": passes.views,
+        }
+
+    def writer(self, path: str, member: Member,
+               ) -> contextlib.AbstractContextManager[PredictionsWriter | None]:
+        """Context of a network's PredictionsWriter; of None on workers that are not the chief."""
+        if not self.on.cluster.is_chief:
+            return contextlib.nullcontext()
+        about = {
+            "model_dir": member.model_dir,
+            "step": member.manifest["step"],
+            "config": dataclasses.asdict(member.config.replace(**self.request.given)),
+            "command": list(self.request.command),
+            "versions": versions(),
+        }
+        return predictions_writer(
+            path, {**self.header(member), **id_bytes_for(self.source), "about": about})
+
+    def step(self, member: Member) -> ViewStep:
+        """The compiled network."""
+        return view_step(member, self.source, self.passes(member), self.on)
+
+    def predict(self, member: Member, writer: PredictionsWriter | None,
+                step: ViewStep | None = None) -> float | None:
+        """Completes the predictions of a network: inference.predict_split."""
+        return predict_split(member, self.source, writer, self.passes(member), self.on, step)
 
 
 def score_networks(request: ScoringRequest,
@@ -49,7 +117,7 @@ def score_networks(request: ScoringRequest,
         if on.cluster.is_chief:
             check_results(request, request.predictions)
         with _predictions_paths(request) as paths:
-            rates = _predict_all(paths, members, source, request, on)
+            rates = _predict_all(paths, members, Scoring(request, source, on))
             if not on.cluster.is_chief:
                 return None
             return score_files(paths, request, show, rates)
@@ -75,67 +143,14 @@ def devices_for(request: ScoringRequest, config: Config) -> Iterator[Devices]:
         yield on
 
 
-def passes_of(member: Member, request: ScoringRequest, on: Devices) -> Passes:
-    """How one network gets its images."""
-    protocol = protocol_of(request.crops, request.scales, member.config.network.image_size)
-    return plan_passes(request.batch_size, on.number, protocol)
-
-
-def header_of(member: Member, source: Source, passes: Passes) -> dict[str, Any]:
-    """What a predictions file of `member` says of itself."""
-    return {
-        "dataset": source.name,
-        "split": source.split,
-        "data_fingerprint": source.fingerprint,
-        "num_examples": source.num_examples,
-        "class_names": list(member.class_names),
-        "network": member.config.network.net,
-        "weights": member.weights,
-        "checkpoint_sha256": member.checkpoint_sha256,
-        "protocol": dataclasses.asdict(passes.protocol),
-        "preprocessing": dataclasses.asdict(member.preprocessing),
-        "images_per_pass": passes.images,
-        "views_per_pass": passes.views,
-    }
-
-
-def writer_of(path: str, member: Member, source: Source, request: ScoringRequest, on: Devices,
-              ) -> contextlib.AbstractContextManager[PredictionsWriter | None]:
-    """Context of the PredictionsWriter of one network; of None on workers that are not the chief.
-
-    Args:
-        path: of the file.
-        member: the network.
-        source: the split.
-        request: what is asked for, for the file's readers.
-        on: what computes it.
-    """
-    if not on.cluster.is_chief:
-        return contextlib.nullcontext()
-    return predictions_writer(path, {
-        **header_of(member, source, passes_of(member, request, on)), **id_bytes_for(source),
-        "about": _about(member, request)})
-
-
-def _predict_all(paths, members, source, request, on):
+def _predict_all(paths, members, scoring):
     """Completes every member's file; images per second of each."""
     # All of them are opened before the first is worked on: the last may be another run's.
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(writer_of(path, member, source, request, on))
+        writers = [stack.enter_context(scoring.writer(path, member))
                    for member, path in zip(members, paths, strict=True)]
-        return [predict_split(member, source, writer, passes_of(member, request, on), on)
+        return [scoring.predict(member, writer)
                 for member, writer in zip(members, writers, strict=True)]
-
-
-def _about(member, request):
-    """What a predictions file tells its readers beyond what identifies it."""
-    return {
-        "model_dir": member.model_dir,
-        "step": member.manifest["step"],
-        "config": dataclasses.asdict(member.config.replace(**request.given)),
-        "command": list(request.command),
-        "versions": versions(),
-    }
 
 
 @contextlib.contextmanager
