@@ -9,7 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from inception_tf.nets.layers import LayerOptions, batch_norm, conv_bn, layer_options, number
+from inception_tf.nets.layers import (
+    LayerOptions,
+    Tensor,
+    batch_norm,
+    conv_bn,
+    layer_options,
+    number,
+)
 from inception_tf.weights.keras_file import load_weights_file
 from inception_tf.weights.published import load_imagenet
 
@@ -21,7 +28,7 @@ IMAGE_SIZE = 299
 AUX_GRID = 17
 
 WeightsPath = str | os.PathLike | None
-Body = Callable[[keras.KerasTensor], tuple[keras.KerasTensor, keras.KerasTensor]]
+Body = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Top:
             raise ValueError("aux_head=True is a second classifier: it needs include_top=True")
 
 
-def dropped(share):
+def dropped(share: Any) -> float:
     """`share` as a float that Dropout takes; raises ValueError for any other."""
     return number(share, lambda v: 0 <= v < 1, "dropout is the share dropped, in [0, 1)")
 
@@ -216,7 +223,7 @@ def _checked(shape):
     return shape
 
 
-def outputs_of(features, aux_features, top):
+def outputs_of(features: Tensor, aux_features: Tensor, top: Top) -> Tensor | list[Tensor]:
     """Output tensors of a network: one, or [main, auxiliary] with an auxiliary head."""
     if not top.include_top:
         return _pooled(features, top.pooling)
@@ -226,7 +233,7 @@ def outputs_of(features, aux_features, top):
     return [main, aux_classifier(aux_features, top)]
 
 
-def classifier(x, top):
+def classifier(x: Tensor, top: Top) -> Tensor:
     """Average pooling, dropout, softmax (top of Figures 9 and 15).
 
     With `final_batch_norm` the layer before the pool is normalised, which section 3.3 found
@@ -247,7 +254,7 @@ def classifier(x, top):
     return _activation(x, top.activation, "predictions")
 
 
-def aux_classifier(x, top):
+def aux_classifier(x: Tensor, top: Top) -> Tensor:
     """Auxiliary classifier on the 17x17 grid, as released (TF-slim; not in the paper).
 
     Any other grid is resized to 17x17 first, so its weights have one shape for all

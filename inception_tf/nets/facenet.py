@@ -10,7 +10,7 @@ import keras
 
 from inception_tf.nets.assembly import WeightsPath, count, dropped, image_input, model_of
 from inception_tf.nets.inception_resnet_v1 import SPECS, body, inception_resnet_c
-from inception_tf.nets.layers import LayerOptions, batch_norm, layer_options
+from inception_tf.nets.layers import LayerOptions, Tensor, batch_norm, layer_options
 
 # facenet aligns faces to this size [F].
 FACE_SIZE = 160
@@ -49,7 +49,7 @@ def FacenetInceptionResNetV1(
         return model_of(image, x, weights, name)
 
 
-def embedding(x, size, dropout, kernel_initializer):
+def embedding(x: Tensor, size: int, dropout: float, kernel_initializer: str | dict) -> Tensor:
     """Average pool, dropout, a dense layer with batch norm, length one [F].
 
     Shape: [N, H, W, C] -> [N, size].

@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 import keras
 
 from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
-from inception_tf.nets.layers import LayerOptions, concat, conv_bn, conv_linear, scaled_residual
+from inception_tf.nets.layers import (
+    LayerOptions,
+    Tensor,
+    concat,
+    conv_bn,
+    conv_linear,
+    scaled_residual,
+)
 from inception_tf.nets.modules import reduction_a, reduction_b_resnet_v1, stem_resnet_v1
 
 SPECS = {"inception_resnet_v1": Spec(
@@ -61,7 +68,7 @@ def InceptionResNetV1(
         input_tensor=input_tensor, input_shape=input_shape, weights=weights, name=name)
 
 
-def body(x, repeats, scales):
+def body(x: Tensor, repeats: Sequence[int], scales: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Inception-ResNet-v1 without its classifier (Figure 15).
 
     Shape: [N, 299, 299, 3] -> [N, 8, 8, 1792], and [N, 17, 17, 896] for the aux head.
@@ -84,7 +91,7 @@ def body(x, repeats, scales):
     return x, grid17
 
 
-def inception_resnet_a(x, scale, name):
+def inception_resnet_a(x: Tensor, scale: float, name: str) -> Tensor:
     """Inception-ResNet-A, 35x35 grid of Inception-ResNet-v1 (Figure 10).
 
     Shape: [N, 35, 35, 256] -> [N, 35, 35, 256].
@@ -103,7 +110,7 @@ def inception_resnet_a(x, scale, name):
     return scaled_residual(x, residual, scale, name=name)
 
 
-def inception_resnet_b(x, scale, name):
+def inception_resnet_b(x: Tensor, scale: float, name: str) -> Tensor:
     """Inception-ResNet-B, 17x17 grid of Inception-ResNet-v1 (Figure 11).
 
     Shape: [N, 17, 17, 896] -> [N, 17, 17, 896].
@@ -119,7 +126,7 @@ def inception_resnet_b(x, scale, name):
     return scaled_residual(x, residual, scale, name=name)
 
 
-def inception_resnet_c(x, scale, name, relu=True):
+def inception_resnet_c(x: Tensor, scale: float, name: str, relu: bool = True) -> Tensor:
     """Inception-ResNet-C, 8x8 grid of Inception-ResNet-v1 (Figure 13).
 
     Shape: [N, 8, 8, 1792] -> [N, 8, 8, 1792].

@@ -14,6 +14,7 @@ import keras
 from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
 from inception_tf.nets.layers import (
     LayerOptions,
+    Tensor,
     avg_pool,
     concat,
     conv_bn,
@@ -116,7 +117,9 @@ _REDUCTIONS_B = {12: reduction_b_resnet_v1, 18: reduction_b_resnet_v2}
 InceptionResNetV2Released = functools.partial(InceptionResNetV2, variant="released")
 
 
-def body_paper(x, repeats, scales, reduction_b=reduction_b_resnet_v2):
+def body_paper(x: Tensor, repeats: Sequence[int], scales: Sequence[float],
+               reduction_b: Callable[[Tensor], Tensor] = reduction_b_resnet_v2
+               ) -> tuple[Tensor, Tensor]:
     """The paper's Inception-ResNet-v2 without its classifier (Figure 15).
 
     Shape: [N, 299, 299, 3] -> [N, 8, 8, 2144], and [N, 17, 17, 1152] for the aux head.
@@ -139,7 +142,8 @@ def body_paper(x, repeats, scales, reduction_b=reduction_b_resnet_v2):
     return x, grid17
 
 
-def body_released(x, repeats, scales):
+def body_released(x: Tensor, repeats: Sequence[int], scales: Sequence[float]
+                  ) -> tuple[Tensor, Tensor]:
     """The released Inception-ResNet-v2 without its classifier (TF-slim).
 
     Shape: [N, 299, 299, 3] -> [N, 8, 8, 1536], and [N, 17, 17, 1088] for the aux head.
@@ -165,7 +169,7 @@ def body_released(x, repeats, scales):
     return conv_bn(x, 1536, 1, name="conv_7b"), grid17
 
 
-def mixed_5b(x, name="mixed_5b"):
+def mixed_5b(x: Tensor, name: str = "mixed_5b") -> Tensor:
     """Widens the 35x35 grid before the blocks of the released variant (TF-slim).
 
     Shape: [N, 35, 35, 192] -> [N, 35, 35, 320].
@@ -184,7 +188,7 @@ def mixed_5b(x, name="mixed_5b"):
     return concat([one, short, long, pool], name=name)
 
 
-def inception_resnet_a(x, scale, name):
+def inception_resnet_a(x: Tensor, scale: float, name: str) -> Tensor:
     """Inception-ResNet-A, 35x35 grid of Inception-ResNet-v2 (Figure 16).
 
     Shape: [N, 35, 35, 384] -> the same (released: 320 channels).
@@ -203,7 +207,7 @@ def inception_resnet_a(x, scale, name):
     return scaled_residual(x, residual, scale, name=name)
 
 
-def inception_resnet_b(x, scale, name):
+def inception_resnet_b(x: Tensor, scale: float, name: str) -> Tensor:
     """Inception-ResNet-B, 17x17 grid of Inception-ResNet-v2 (Figure 17).
 
     The figure prints 1154 for the linear layer; its shortcut has 1152.
@@ -221,7 +225,7 @@ def inception_resnet_b(x, scale, name):
     return scaled_residual(x, residual, scale, name=name)
 
 
-def inception_resnet_c(x, scale, name, relu=True):
+def inception_resnet_c(x: Tensor, scale: float, name: str, relu: bool = True) -> Tensor:
     """Inception-ResNet-C, 8x8 grid of Inception-ResNet-v2 (Figure 19).
 
     The figure prints 2048 for the linear layer; its shortcut has 2144.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
-from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, max_pool
+from inception_tf.nets.layers import LayerOptions, Tensor, avg_pool, concat, conv_bn, max_pool
 from inception_tf.nets.modules import stem_v3
 
 
@@ -68,7 +68,7 @@ def InceptionV3(
         input_tensor=input_tensor, input_shape=input_shape, weights=weights, name=name)
 
 
-def body(x, repeats):
+def body(x: Tensor, repeats: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Inception-v3 without its classifier (TF-slim; Table 1 of 1512.00567).
 
     Shape: [N, 299, 299, 3] -> [N, 8, 8, 2048], and [N, 17, 17, 768] for the aux head.
@@ -90,7 +90,7 @@ def body(x, repeats):
     return x, grid17
 
 
-def inception_a(x, pool_filters, name):
+def inception_a(x: Tensor, pool_filters: int, name: str) -> Tensor:
     """35x35 block, Mixed_5b to 5d (Figure 5 of 1512.00567, with one 5x5 kept).
 
     Shape: [N, 35, 35, C] -> [N, 35, 35, 224 + pool_filters].
@@ -109,7 +109,7 @@ def inception_a(x, pool_filters, name):
     return concat([one, short, long, pool], name=name)
 
 
-def reduction_a(x, name="reduction_a"):
+def reduction_a(x: Tensor, name: str = "reduction_a") -> Tensor:
     """35x35 to 17x17 grid, Mixed_6a (Figure 10 of 1512.00567).
 
     Shape: [N, 35, 35, 288] -> [N, 17, 17, 768].
@@ -124,7 +124,7 @@ def reduction_a(x, name="reduction_a"):
     return concat([short, long, pool], name=name)
 
 
-def inception_b(x, filters, name):
+def inception_b(x: Tensor, filters: int, name: str) -> Tensor:
     """17x17 block, Mixed_6b to 6e (Figure 6 of 1512.00567).
 
     Shape: [N, 17, 17, 768] -> [N, 17, 17, 768].
@@ -146,7 +146,7 @@ def inception_b(x, filters, name):
     return concat([one, short, long, pool], name=name)
 
 
-def reduction_b(x, name="reduction_b"):
+def reduction_b(x: Tensor, name: str = "reduction_b") -> Tensor:
     """17x17 to 8x8 grid, Mixed_7a (TF-slim; the form of Figure 10 of 1512.00567).
 
     Shape: [N, 17, 17, 768] -> [N, 8, 8, 1280].
@@ -163,7 +163,7 @@ def reduction_b(x, name="reduction_b"):
     return concat([short, long, pool], name=name)
 
 
-def inception_c(x, name):
+def inception_c(x: Tensor, name: str) -> Tensor:
     """8x8 block, Mixed_7b and 7c (Figure 7 of 1512.00567).
 
     Shape: [N, 8, 8, C] -> [N, 8, 8, 2048].

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from inception_tf.nets.assembly import Initializers, Spec, Top, WeightsPath, assemble, triple
-from inception_tf.nets.layers import LayerOptions, avg_pool, concat, conv_bn, kernel_pair
+from inception_tf.nets.layers import LayerOptions, Tensor, avg_pool, concat, conv_bn, kernel_pair
 from inception_tf.nets.modules import reduction_a, reduction_b_v4, stem_v4
 
 # TF-slim initializes the convolutions by its variance_scaling_initializer, and leaves the rest
@@ -79,7 +79,7 @@ def InceptionV4(
         input_tensor=input_tensor, input_shape=input_shape, weights=weights, name=name)
 
 
-def body(x, repeats):
+def body(x: Tensor, repeats: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Inception-v4 without its classifier (Figure 9).
 
     Shape: [N, 299, 299, 3] -> [N, 8, 8, 1536], and [N, 17, 17, 1024] for the aux head.
@@ -101,7 +101,7 @@ def body(x, repeats):
     return x, grid17
 
 
-def inception_a(x, name):
+def inception_a(x: Tensor, name: str) -> Tensor:
     """Inception-A, 35x35 grid of Inception-v4 (Figure 4).
 
     Shape: [N, 35, 35, 384] -> [N, 35, 35, 384].
@@ -120,7 +120,7 @@ def inception_a(x, name):
     return concat([one, short, long, pool], name=name)
 
 
-def inception_b(x, name):
+def inception_b(x: Tensor, name: str) -> Tensor:
     """Inception-B, 17x17 grid of Inception-v4 (Figure 5).
 
     The figure prints 1x7 twice in its short branch; the second is 7x1.
@@ -146,7 +146,7 @@ def inception_b(x, name):
     return concat([one, short, long, pool], name=name)
 
 
-def inception_c(x, name):
+def inception_c(x: Tensor, name: str) -> Tensor:
     """Inception-C, 8x8 grid of Inception-v4 (Figure 6).
 
     Shape: [N, 8, 8, 1536] -> [N, 8, 8, 1536].

@@ -12,12 +12,13 @@ import contextvars
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
+Tensor: TypeAlias = keras.KerasTensor
 # Keeps 1/sqrt(variance) finite; 1e-3 in TF-slim's inception_utils.
 BATCH_NORM_EPSILON = 1e-3
 
@@ -54,7 +55,7 @@ def number(value: Any, fits: Callable[[Any], bool], what: str) -> Any:
     return value
 
 
-_OPTIONS = contextvars.ContextVar("layer_options", default=LayerOptions())
+_OPTIONS = contextvars.ContextVar("layer_options", default=LayerOptions())  # noqa: B039 (frozen)
 
 
 @contextlib.contextmanager
@@ -83,7 +84,9 @@ def own_precision() -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def conv_bn(x, filters, kernel_size, strides=1, padding="same", *, name, kernel_initializer=None):
+def conv_bn(x: Tensor, filters: int, kernel_size: int | tuple[int, int], strides: int = 1,
+            padding: str = "same", *, name: str,
+            kernel_initializer: str | dict | None = None) -> Tensor:
     """Convolution without bias, batch norm, ReLU: the plain box of every figure.
 
     Makes the layers `name`, `name_bn` and `name_relu`.
@@ -102,7 +105,7 @@ def conv_bn(x, filters, kernel_size, strides=1, padding="same", *, name, kernel_
     return keras.layers.ReLU(name=f"{name}_relu")(batch_norm(x, name=f"{name}_bn"))
 
 
-def batch_norm(x, *, name):
+def batch_norm(x: Tensor, *, name: str) -> Tensor:
     """Batch norm with the settings all layers of a network share."""
     options = _OPTIONS.get()
     return keras.layers.BatchNormalization(
@@ -115,7 +118,7 @@ def batch_norm(x, *, name):
     )(x)
 
 
-def conv_linear(x, filters, *, name):
+def conv_linear(x: Tensor, filters: int, *, name: str) -> Tensor:
     """1x1 convolution with bias and nothing after it: the boxes marked "Linear".
 
     `filters` is taken as it is: it has to equal the width of the shortcut.
@@ -131,19 +134,19 @@ def conv_linear(x, filters, *, name):
     )(x)
 
 
-def max_pool(x, *, name):
+def max_pool(x: Tensor, *, name: str) -> Tensor:
     """3x3 max pooling of stride 2 without padding: every max-pool box there is."""
     return keras.layers.MaxPooling2D(3, strides=2, data_format="channels_last", name=name)(x)
 
 
-def avg_pool(x, *, name):
+def avg_pool(x: Tensor, *, name: str) -> Tensor:
     """3x3 average pooling of stride 1; padded cells do not count in the mean."""
     return keras.layers.AveragePooling2D(
         3, strides=1, padding="same", data_format="channels_last", name=name
     )(x)
 
 
-def concat(branches, *, name):
+def concat(branches: Sequence[Tensor], *, name: str) -> Tensor:
     """Filter concatenation, in the order of the released weights.
 
     1x1, short, long, pool; the reductions' convolutions before their pool.
@@ -151,7 +154,8 @@ def concat(branches, *, name):
     return keras.layers.Concatenate(axis=-1, name=name)(branches)
 
 
-def scaled_residual(x, residual, scale, *, name, relu=True):
+def scaled_residual(x: Tensor, residual: Tensor, scale: float, *, name: str,
+                    relu: bool = True) -> Tensor:
     """ReLU(x + scale * residual) (Figure 20); `relu=False` ends in the sum.
 
     The last layer, ReLU or sum, carries the block's `name`.
@@ -163,7 +167,7 @@ def scaled_residual(x, residual, scale, *, name, relu=True):
     return keras.layers.ReLU(name=name)(x)
 
 
-def kernel_pair(length):
+def kernel_pair(length: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """The two kernels whose order Figures 3, 5 and 6 and the released code disagree on.
 
     Released: [length, 1] then [1, length]; `kernel_order="figure"` swaps them. Filters

@@ -3,10 +3,10 @@
 Each step of a stem is an endpoint: `stem_1`, `stem_2`, ... and `stem`, the last.
 """
 
-from inception_tf.nets.layers import concat, conv_bn, kernel_pair, max_pool
+from inception_tf.nets.layers import Tensor, concat, conv_bn, kernel_pair, max_pool
 
 
-def stem_v4(x, name="stem"):
+def stem_v4(x: Tensor, name: str = "stem") -> Tensor:
     """Stem of Inception-v4 and of the paper's Inception-ResNet-v2 (Figure 3).
 
     Shape: [N, 299, 299, 3] -> [N, 35, 35, 384].
@@ -38,7 +38,7 @@ def stem_v4(x, name="stem"):
     return concat([conv, pool], name=name)
 
 
-def stem_v3(x, name="stem"):
+def stem_v3(x: Tensor, name: str = "stem") -> Tensor:
     """Stem of Inception-v3 and of the released Inception-ResNet-v2 (TF-slim).
 
     Shape: [N, 299, 299, 3] -> [N, 35, 35, 192].
@@ -52,7 +52,7 @@ def stem_v3(x, name="stem"):
     return max_pool(x, name=name)
 
 
-def stem_resnet_v1(x, name="stem"):
+def stem_resnet_v1(x: Tensor, name: str = "stem") -> Tensor:
     """Stem of Inception-ResNet-v1 (Figure 14).
 
     Shape: [N, 299, 299, 3] -> [N, 35, 35, 256].
@@ -66,7 +66,8 @@ def stem_resnet_v1(x, name="stem"):
     return conv_bn(x, 256, 3, strides=2, padding="valid", name=name)
 
 
-def reduction_a(x, *, k, l, m, n, name="reduction_a"):  # noqa: E741 (the paper's letter)
+def reduction_a(x: Tensor, *, k: int, l: int, m: int, n: int,  # noqa: E741 (the paper's letter)
+                name: str = "reduction_a") -> Tensor:
     """Reduction-A, 35x35 to 17x17 grid, of all networks of the paper (Figure 7).
 
     k, l, m, n are the filters of Table 1.
@@ -83,7 +84,7 @@ def reduction_a(x, *, k, l, m, n, name="reduction_a"):  # noqa: E741 (the paper'
     return concat([short, long, pool], name=name)
 
 
-def reduction_b_v4(x, name="reduction_b"):
+def reduction_b_v4(x: Tensor, name: str = "reduction_b") -> Tensor:
     """Reduction-B, 17x17 to 8x8 grid, of Inception-v4 (Figure 8).
 
     Shape: [N, 17, 17, 1024] -> [N, 8, 8, 1536].
@@ -100,7 +101,7 @@ def reduction_b_v4(x, name="reduction_b"):
     return concat([short, long, pool], name=name)
 
 
-def reduction_b_resnet_v1(x, name="reduction_b"):
+def reduction_b_resnet_v1(x: Tensor, name: str = "reduction_b") -> Tensor:
     """Reduction-B, 17x17 to 8x8 grid, of Inception-ResNet-v1 (Figure 12).
 
     Shape: [N, 17, 17, 896] -> [N, 8, 8, 1792].
@@ -119,7 +120,7 @@ def reduction_b_resnet_v1(x, name="reduction_b"):
     return concat([wide, short, long, pool], name=name)
 
 
-def reduction_b_resnet_v2(x, name="reduction_b"):
+def reduction_b_resnet_v2(x: Tensor, name: str = "reduction_b") -> Tensor:
     """Reduction-B, 17x17 to 8x8 grid, of Inception-ResNet-v2 (Figure 18).
 
     The figure's caption says v1; that of Figure 15 names it for v2.
