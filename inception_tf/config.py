@@ -20,6 +20,7 @@ from inception_tf.errors import UsageError
 from inception_tf.networks import NETWORKS, STAGES
 from inception_tf.presets import PRESETS
 
+
 @dataclass(frozen=True)
 class Network:
     """Which network, and its variations."""

@@ -1,5 +1,6 @@
 """What docs/ says of flags, functions and files is so."""
 
+import ast
 import dataclasses
 import re
 from pathlib import Path
@@ -7,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from inception_tf.config import GROUPS, Optimization, preset
+from tests import architecture
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+CODE = [path for folder in ("inception_tf", "tests", "benchmarks", "experiments")
+        for path in (ROOT / folder).rglob("*.py")] + list(ROOT.glob("*.py"))
+# How a line begins that names flags of ours.
+OURS = ("--", "inception-tf ", "train.py", "eval.py", "python train.py", "python eval.py",
+        *(f"python -m {name}" for name in ("inception_tf", "benchmarks", "experiments", "tests")))
+# Files of an example.
+INVENTED = {"nets/my_network.py", "weights/my_format.py"}
 
 
 def recipe():
@@ -58,5 +67,31 @@ def commands_in(page):
     code = " ".join(page.read_text().split("\\\n"))
     for span in re.findall(r"`([^`]+)`", code):
         for line in span.splitlines():
-            if line.strip().startswith(("--", "inception-tf ", "python ", "train.py", "eval.py")):
+            if line.strip().startswith(OURS):
                 yield line
+
+
+def names_in(source):
+    """Functions, classes and constants of a file, and methods as Class.method."""
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (ast.unparse(target) for target in targets)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+            yield from (f"{node.name}.{child.name}" for child in node.body
+                        if isinstance(child, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_named_in_pages_exist_and_define_what_is_named(page):
+    for file, _, name in re.findall(r"`([\w/]+\.py)(:([\w.]+))?`", page.read_text()):
+        found = [path for path in CODE if str(path).endswith(f"/{file}")]
+        assert found or file in INVENTED, file
+        assert not name or any(name in names_in(path.read_text()) for path in found), (file, name)
+
+
+def test_picture_of_the_floors_is_that_of_the_imports():
+    page = architecture.PAGE.read_text()
+    assert page == architecture.with_floors(page, architecture.picture()), (
+        "python -m tests.architecture draws it again")
