@@ -1,5 +1,6 @@
 """`inception-tf convert`: weights of TF-slim, facenet, Keras or timm into a file of ours."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from inception_tf.text import printable
 
 SOURCES = ("slim", "facenet", "keras", "timm")
 OWN = (
-    Flag("from", "slim", "where the weights come from", tuple(SOURCES)),
+    Flag("from", "slim", "where the weights come from", SOURCES),
     Flag("input", "", "the file, or the prefix of a TF-slim checkpoint (model.ckpt)",
          path=True),
     Flag("output", "", "X.keras, X.weights.h5 or the folder of a run, for eval, export and "
@@ -159,11 +160,9 @@ def _save(model, output, facts):
 
 
 def _summary(conversion, output):
-    counts = {}
-    for row in conversion.rows:
-        counts[row.state] = counts.get(row.state, 0) + 1
+    counts = collections.Counter(row.state for row in conversion.rows)
     gamma = " and a learned scale in batch norm (batch_norm_gamma=True)" * conversion.gamma
     kind = "numbers per face" if conversion.source == "facenet" else "classes"
     which = "moving averages" if conversion.averages else "weights as they are"
     return (f"{output}: {conversion.net} with {conversion.classes} {kind}{gamma}, {which}; "
-            f"{counts['used']} arrays used, {counts.get('ignored', 0)} ignored")
+            f"{counts['used']} arrays used, {counts['ignored']} ignored")
