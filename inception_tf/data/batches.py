@@ -70,8 +70,11 @@ def scoring_batches(source: Source, data: Data, *, preprocessing: Preprocessing,
                     part: tuple[int, int] | None = None) -> ExampleStream:
     """Every example once, in order, padded with weight 0 to whole batches.
 
-    Every part yields the same number of batches. Arguments, and what is yielded, as in
-    `training_batches`; the index of padding is -1.
+    Args:
+        preprocessing: how an image becomes the network's input.
+        source, data, num_classes, label_offset, batch_size, part: as in `training_batches`.
+
+    Yields dicts as `training_batches`, the same number for every part; the index of padding is -1.
     """
     size = preprocessing.image_size
     return _in_order(
@@ -85,8 +88,11 @@ def view_batches(source: Source, data: Data, *, preprocessing: Preprocessing, pr
                  part: tuple[int, int] | None = None) -> ExampleStream:
     """As `scoring_batches` from example `start` on, the plain views of an image from one decode.
 
-    The mirror images of `protocol` are for the device to make. Images are
-    [n, protocol.plain, S, S, 3]; a label that the split does not tell is -1. Memory in
+    Args:
+        protocol: which views; the device makes their mirror images.
+        source, data, preprocessing, batch_size, part: as in `scoring_batches`.
+
+    Images are [n, protocol.plain, S, S, 3]; a label that the split does not tell is -1. Memory in
     flight is bounded: 72 views at 299 are 77 MB an image.
     """
     shape = (protocol.plain, preprocessing.image_size, preprocessing.image_size, 3)

@@ -125,7 +125,7 @@ def _identity(folder):
 
 
 def skipped_words(skipped: collections.Counter[str]) -> str:
-    """"; skipped 3: 2 .txt, 1 hidden", the most frequent first; "" where nothing was."""
+    """Such as "; skipped 3: 2 .txt, 1 hidden", the most frequent first; "" for nothing."""
     if not skipped:
         return ""
     ranked = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))

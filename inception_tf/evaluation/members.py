@@ -82,7 +82,12 @@ def load_members(model_dirs: Sequence[str], weights: str, given: dict[str, Any],
 
 def refuse_other_classes(ours: Sequence[str], theirs: Sequence[str], our_name: str,
                          their_name: str) -> None:
-    """Raises UsageError, with both names, when two lists of class names differ."""
+    """Raises UsageError when two lists of class names differ.
+
+    Args:
+        ours, theirs: the class names.
+        our_name, their_name: what the message calls the lists.
+    """
     if len(ours) != len(theirs):
         raise UsageError(f"{our_name} has {len(ours)} classes, {their_name} has {len(theirs)}")
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):

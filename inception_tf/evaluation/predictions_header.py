@@ -88,7 +88,13 @@ def header_line(header: dict[str, Any]) -> bytes:
 
 def refuse_other(found: dict[str, Any], wanted: dict[str, Any], what: str,
                  keys: Sequence[str]) -> None:
-    """Raises UsageError naming the first of `keys` in which two headers differ, of `what`."""
+    """Raises UsageError naming the first key in which two headers differ.
+
+    Args:
+        found, wanted: the headers.
+        what: what the message calls the first.
+        keys: which are compared.
+    """
     for key in keys:
         if found.get(key) != wanted.get(key):
             raise UsageError(f"{what}: {key} is {_brief(found.get(key))}, not "

@@ -114,7 +114,7 @@ def triple(given: Iterable | None, default: tuple, what: str) -> tuple:
 
 
 def assemble(body: Body, layers: LayerOptions, top: Top, *,
-             input_tensor: keras.KerasTensor | None, input_shape: Sequence[int | None] | None,
+             input_tensor: Tensor | None, input_shape: Sequence[int | None] | None,
              weights: WeightsPath, name: str) -> keras.Model:
     """The whole network, from the image to the outputs.
 
@@ -130,9 +130,8 @@ def assemble(body: Body, layers: LayerOptions, top: Top, *,
         return model_of(image, outputs_of(features, aux_features, top), weights, name)
 
 
-def model_of(image: keras.KerasTensor, outputs: Any, weights: WeightsPath,
-             name: str) -> keras.Model:
-    """The keras.Model from where `image` comes from to `outputs`, with `weights` when given."""
+def model_of(image: Tensor, outputs: Any, weights: WeightsPath, name: str) -> keras.Model:
+    """The model from where `image` comes from to `outputs`, with `weights` unless None."""
     # A list of one input would make Keras warn at every call with a plain tensor.
     sources = keras.utils.get_source_inputs(image)
     _tell_apart(image, outputs, name)
@@ -166,8 +165,8 @@ def _tell_apart(image, outputs, name):
             layer.name = f"{name}_{layer.name}"
 
 
-def image_input(input_tensor: keras.KerasTensor | None, input_shape: Sequence[int | None] | None,
-                include_top: bool) -> keras.KerasTensor:
+def image_input(input_tensor: Tensor | None, input_shape: Sequence[int | None] | None,
+                include_top: bool) -> Tensor:
     """The symbolic image a network starts from, validated.
 
     Without a shape: 299x299 with a classifier, any size without.
@@ -180,9 +179,8 @@ def image_input(input_tensor: keras.KerasTensor | None, input_shape: Sequence[in
         shape = _checked((side, side, 3) if input_shape is None else input_shape)
         return keras.Input(shape, dtype="float32", name="image")
     if not keras.utils.is_keras_tensor(input_tensor):
-        raise ValueError(
-            f"input_tensor must be a Keras tensor (from keras.Input), got {type(input_tensor)}"
-        )
+        raise ValueError("input_tensor must be a Keras tensor (from keras.Input), got "
+                         f"{type(input_tensor)}")
     _checked(input_tensor.shape[1:])
     return input_tensor
 
@@ -216,10 +214,8 @@ def _checked(shape):
     for side in (height, width):
         if side is not None and not (
                 isinstance(side, (int, np.integer)) and side >= MIN_IMAGE_SIZE):
-            raise ValueError(
-                f"images must be at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} (height, width, "
-                f"channels last, whole numbers), got {shape}"
-            )
+            raise ValueError(f"images must be at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} (height, "
+                             f"width, channels last, whole numbers), got {shape}")
     return shape
 
 
@@ -263,13 +259,10 @@ def aux_classifier(x: Tensor, top: Top) -> Tensor:
     Shape: [N, H, W, C] -> [N, classes].
     """
     x = _aux_grid(x)
-    x = keras.layers.AveragePooling2D(
-        5, strides=3, data_format="channels_last", name="aux_pool"
-    )(x)  # 5x5
-    x = conv_bn(x, 128, 1, name="aux_1x1")
-    x = conv_bn(
-        x, 768, 5, padding="valid", kernel_initializer=top.initializers.aux_conv, name="aux_5x5"
-    )  # 1x1
+    x = keras.layers.AveragePooling2D(5, strides=3, data_format="channels_last", name="aux_pool")(x)
+    x = conv_bn(x, 128, 1, name="aux_1x1")  # 5x5
+    x = conv_bn(x, 768, 5, padding="valid", name="aux_5x5",
+                kernel_initializer=top.initializers.aux_conv)  # 1x1
     x = keras.layers.Flatten(data_format="channels_last", name="aux_pre_logits")(x)
     x = keras.layers.Dense(
         top.classes, kernel_initializer=top.initializers.aux_logits, dtype="float32",

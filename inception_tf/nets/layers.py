@@ -89,7 +89,11 @@ def conv_bn(x: Tensor, filters: int, kernel_size: int | tuple[int, int], strides
             kernel_initializer: str | dict | None = None) -> Tensor:
     """Convolution without bias, batch norm, ReLU: the plain box of every figure.
 
-    Makes the layers `name`, `name_bn` and `name_relu`.
+    Args:
+        x: its input.
+        filters, kernel_size, strides, padding: of the convolution; `width` multiplies the filters.
+        name: the layers are `name`, `name_bn` and `name_relu`.
+        kernel_initializer: None takes the network's.
     """
     options = _OPTIONS.get()
     x = keras.layers.Conv2D(
@@ -156,9 +160,12 @@ def concat(branches: Sequence[Tensor], *, name: str) -> Tensor:
 
 def scaled_residual(x: Tensor, residual: Tensor, scale: float, *, name: str,
                     relu: bool = True) -> Tensor:
-    """ReLU(x + scale * residual) (Figure 20); `relu=False` ends in the sum.
+    """ReLU(x + scale * residual) (Figure 20).
 
-    The last layer, ReLU or sum, carries the block's `name`.
+    Args:
+        x, residual, scale: as above.
+        name: of the last layer, ReLU or sum: the block's.
+        relu: False ends in the sum.
     """
     residual = keras.layers.Rescaling(scale, name=f"{name}_scale")(residual)
     if not relu:

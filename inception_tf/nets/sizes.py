@@ -9,8 +9,12 @@ def num_parameters(name: str, repeats: Sequence[int] = (), width: float = 1.0,
                    classes: int = 1000) -> int:
     """Numbers in the weights of a network without auxiliary head, to a few per cent.
 
-    Filters grow with `width`, kernels with its square. Below a width of 0.1 rounding makes them
-    larger than this.
+    Args:
+        name: in NETWORKS.
+        repeats: blocks of each part; empty: the figure's.
+        width: filters grow with it, kernels with its square. Below 0.1 rounding makes them larger
+            than this.
+        classes: outputs of the classifier.
     """
     spec = nets.spec_of(name)
     blocks = sum(number * weights for number, weights in zip(

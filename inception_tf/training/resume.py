@@ -58,7 +58,7 @@ def refuse_other_run(config: Config) -> None:
 
 
 def _first_difference(old, new):
-    """"--seed=0, now 1" of a setting that would change the numbers; None when all agree."""
+    """Such as "--seed=0, now 1": a setting that would change the numbers; None if all agree."""
     for name, group in field_groups().items():
         before, now = (getattr(getattr(c, group), name) for c in (old, new))
         if before != now and name not in CHANGEABLE:

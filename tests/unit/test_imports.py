@@ -44,7 +44,7 @@ ROOMED = MODULES.keys() - {"inception_tf"}
 
 
 def room_of(name):
-    """"inception_tf.data.order" -> "data", "inception_tf.flags" -> "flags"."""
+    """`inception_tf.data.order` -> "data", `inception_tf.flags` -> "flags"."""
     return [*name.split("."), "__init__"][1]
 
 
