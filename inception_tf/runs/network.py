@@ -190,7 +190,12 @@ def load_model(model_dir: str | os.PathLike, weights: str = "ema", which: str = 
 def load_run(model_dir: str | os.PathLike, weights: str, which: str,
              names: tuple[str, str] = ("--model_dir", "--checkpoint"),
              ) -> tuple[keras.Model, Config, dict[str, Any]]:
-    """As `load_model`; `names` are what the user calls `model_dir` and `which`."""
+    """As `load_model`, with what messages need.
+
+    Args:
+        model_dir, weights, which: as in `load_model`.
+        names: what the user calls `model_dir` and `which`.
+    """
     config = read_config(model_dir, names[0])
     arrays, manifest = load_chosen(checkpoints_of(model_dir), which, names[1])
     num_classes = len(manifest["class_names"])
