@@ -1,5 +1,4 @@
-"""Weights from elsewhere: what each variable of ours is called in TF-slim, Keras and timm.
+"""Files of weights <-> named arrays; no builder is known here.
 
-The tables need no TensorFlow and no torch; they turn named arrays into named arrays,
-which `assign` puts into a network.
+The tables of other projects' names need no Keras, TensorFlow or torch.
 """

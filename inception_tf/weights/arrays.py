@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Stored:
     read: Callable
 
 
-def check_sizes(stored, num_bytes, path):
+def check_sizes(stored: Mapping[str, Stored], num_bytes: int, path: str) -> None:
     """Refuse shapes that cannot be in a file of `num_bytes`, before they are allocated.
 
     Raises: Refused for more than one element per byte.
@@ -35,7 +36,7 @@ def check_sizes(stored, num_bytes, path):
             )
 
 
-def read(stored, name):
+def read(stored: Mapping[str, Stored], name: str) -> np.ndarray:
     """The float32 numbers of array `name`.
 
     Raises: Refused when it cannot be read, holds no floats, or not finite ones.
@@ -57,8 +58,8 @@ def read(stored, name):
     return array
 
 
-def assign(model, arrays):
-    """Set every weight of `model` from `arrays` (variable path -> array).
+def assign(model: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Set every weight of `model` (a keras.Model) from `arrays` (variable path -> array).
 
     Raises: UsageError when a weight is missing, left over, or of another shape; the
     model is then untouched.

@@ -41,13 +41,13 @@ class Facts:
     class_names: tuple[str, ...] = ()
     origin: dict = dataclasses.field(default_factory=dict)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """JSON text that `from_json` reads."""
         return json.dumps({"config": self.config.to_json(),
                            "class_names": list(self.class_names), "origin": self.origin})
 
     @classmethod
-    def from_json(cls, text, source):
+    def from_json(cls, text: str, source: str) -> "Facts":
         """The Facts of `to_json`'s text; UsageError when it is none."""
         values = strict_json.parse(text, _Stored, f"{source}: what it says of itself")
         config = Config.from_json(values["config"], source)
@@ -60,9 +60,9 @@ class _Stored(TypedDict):
     origin: dict[str, Any]
 
 
-def write_facts(path, facts):
+def write_facts(path: str | os.PathLike, facts: Facts) -> None:
     """Adds `facts` to a .keras or .weights.h5 file that has none."""
-    text = facts.to_json()
+    path, text = os.fspath(path), facts.to_json()
     if path.endswith(".keras"):
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(MEMBER, text)
@@ -72,7 +72,7 @@ def write_facts(path, facts):
             file.attrs[ATTRIBUTE.format(number)] = text[start:start + _PIECE]
 
 
-def read_facts(path):
+def read_facts(path: str) -> Facts | None:
     """The Facts of a .keras or .weights.h5 file, None where it has none.
 
     Raises: UsageError for a file that is missing or damaged.

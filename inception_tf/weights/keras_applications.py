@@ -16,7 +16,7 @@ from inception_tf.weights.table import Table
 _RESIDUAL_BLOCKS = (("a", "block35", 10), ("b", "block17", 20), ("c", "block8", 10))
 
 
-def named_layers(network):
+def named_layers(network: str) -> dict[str, str]:
     """Our layer -> Keras' layer, for the convolutions and the dense layer Keras names."""
     layers = {"logits": "predictions"}
     if network == "inception_resnet_v2_released":
@@ -27,7 +27,7 @@ def named_layers(network):
     return layers
 
 
-def numbered_layers(network):
+def numbered_layers(network: str) -> list[str]:
     """Our convolutions that Keras only numbers, in its order; it has no auxiliary head."""
     named = named_layers(network)
     return [layer for layer in slim.scopes(network)
@@ -35,8 +35,7 @@ def numbered_layers(network):
 
 
 def _names(network, stored):
-    """The numbering starts anywhere: "conv2d" in a fresh session of Keras 3, "conv2d_1" in Keras 2.
-    """
+    """A fresh session starts at "conv2d" in Keras 3, at "conv2d_1" in Keras 2, others anywhere."""
     layers = named_layers(network)
     layers["logits"] = _classifier(stored, layers["logits"])
     norms = {"conv_7b": "conv_7b_bn"} if "conv_7b" in layers else {}

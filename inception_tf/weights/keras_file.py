@@ -8,6 +8,7 @@ under `model_weights`. A model inside a model adds a level to each.
 import os
 import re
 import zipfile
+from typing import Any
 
 import h5py
 
@@ -21,8 +22,8 @@ _MAX_CONFIG_BYTES = 16 * 2**20
 _MAX_OBJECTS = 100_000
 
 
-def keras_arrays(path):
-    """"layer/variable" -> Stored, of a .keras, .weights.h5 or .h5 file.
+def keras_arrays(path: str) -> dict[str, Stored]:
+    """Names "layer/variable" -> Stored, of a .keras, .weights.h5 or .h5 file.
 
     Raises: Refused for a file that is damaged, that holds code (a Lambda layer), or
         whose arrays lie elsewhere (links, external or virtual storage) or nowhere.
@@ -47,7 +48,7 @@ def keras_arrays(path):
     return stored
 
 
-def model_name(path):
+def model_name(path: str) -> str:
     """What the model is called in a file of Keras 3 that `keras_arrays` takes; else "?"."""
     with h5py.File(_hdf5_of(path), "r") as file:
         return str(file["vars"].attrs.get("name", "?")) if "vars" in file else "?"
@@ -63,7 +64,7 @@ def _hdf5_of(path):
     return archive.open(_WEIGHTS)
 
 
-def open_archive(path):
+def open_archive(path: str) -> zipfile.ZipFile:
     """The ZipFile at `path`; Refused when its list of files alone is too large to read."""
     with open(path, "rb") as file:
         # Python's own search for the end record of either format; it has no public name.
@@ -73,7 +74,7 @@ def open_archive(path):
     return zipfile.ZipFile(path)
 
 
-def read_member(path, archive, name, max_bytes):
+def read_member(path: str, archive: zipfile.ZipFile, name: str, max_bytes: int) -> str:
     """Text of a member that is stored as it is; Refused when it is compressed or larger."""
     check_stored(path, archive, name)
     if archive.getinfo(name).file_size > max_bytes:
@@ -81,7 +82,7 @@ def read_member(path, archive, name, max_bytes):
     return archive.read(name).decode()
 
 
-def check_stored(path, archive, name):
+def check_stored(path: str, archive: zipfile.ZipFile, name: str) -> None:
     """Refuses a compressed member: what expands can exhaust the memory."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise Refused(f"{path}: {name} is compressed, which Keras does not do")
@@ -134,7 +135,7 @@ def _check_plain(path, name, dataset):
 
 
 def _name(key, dataset):
-    """"layer/variable" of a dataset; the state of training (optimizer, metrics) keeps its key."""
+    """Name "layer/variable" of a dataset; state of training (optimizer, metrics) keeps its key."""
     parts = key.removeprefix("model_weights/").split("/")
     if key.startswith("optimizer") or parts[0] != "layers" and "vars" in parts:
         return key
@@ -161,7 +162,7 @@ def _variable(group, index):
 ENDINGS = (".keras", ".h5")
 
 
-def load_weights_file(model, path):
+def load_weights_file(model: Any, path: str | os.PathLike) -> None:
     """Load a `.keras`, `.weights.h5` or `.h5` file of the same network into `model`.
 
     A network without classifier takes the body of a whole one. Layers that the user put around

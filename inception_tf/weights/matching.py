@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class Conversion:
         """Arguments of Preprocessing with which the published weights were scored."""
         return self._format.networks[self.net]
 
-    def model(self):
+    def model(self) -> Any:
         """The network with its weights.
 
         Raises: UsageError for an array that is missing, left over, of another shape,

@@ -14,7 +14,7 @@ from inception_tf.errors import UsageError
 from inception_tf.runtime.files import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
 from inception_tf.text import first_line
-from inception_tf.weights.arrays import Refused, Stored, check_sizes
+from inception_tf.weights.arrays import Stored, check_sizes
 from inception_tf.weights.keras_file import check_stored, keras_arrays, open_archive
 from inception_tf.weights.table import AVERAGE
 
@@ -101,7 +101,7 @@ def _safetensors(path):
         name: Stored(
             tuple(file.get_slice(name).get_shape()), lambda name=name: file.get_tensor(name)
         )
-        for name in file.keys()  # noqa: SIM118 (no mapping)
+        for name in file.keys()  # it cannot be iterated itself
     }
 
 

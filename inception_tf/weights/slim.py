@@ -30,143 +30,103 @@ _STEM_V4 = {
     "stem_6_3x3": "Mixed_5a/Branch_0/Conv2d_1a_3x3",
 }
 
-_V3_A = {
-    "1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_5x5": "Branch_1/Conv2d_0b_5x5",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_3x3_1": "Branch_2/Conv2d_0b_3x3",
-    "long_3x3_2": "Branch_2/Conv2d_0c_3x3",
-    "pool_1x1": "Branch_3/Conv2d_0b_1x1",
-}
+
+def _branches(*branches):
+    """Our layer -> scope in a block, of the branches in slim's order: layer -> kernel's scope."""
+    return {layer: f"Branch_{number}/Conv2d_{scope}"
+            for number, branch in enumerate(branches) for layer, scope in branch.items()}
+
+
+_V3_A = _branches(
+    {"1x1": "0a_1x1"},
+    {"short_1x1": "0a_1x1", "short_5x5": "0b_5x5"},
+    {"long_1x1": "0a_1x1", "long_3x3_1": "0b_3x3", "long_3x3_2": "0c_3x3"},
+    {"pool_1x1": "0b_1x1"},
+)
 # Mixed_5c alone names its second branch like this.
 _V3_A_5C = _V3_A | {
     "short_1x1": "Branch_1/Conv2d_0b_1x1",
     "short_5x5": "Branch_1/Conv_1_0c_5x5",
 }
 # Slim calls these 3x3 convolutions 1x1.
-_V3_REDUCTION_A = {
-    "short_3x3": "Branch_0/Conv2d_1a_1x1",
-    "long_1x1": "Branch_1/Conv2d_0a_1x1",
-    "long_3x3_1": "Branch_1/Conv2d_0b_3x3",
-    "long_3x3_2": "Branch_1/Conv2d_1a_1x1",
-}
-_V3_B = {
-    "1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_1x7": "Branch_1/Conv2d_0b_1x7",
-    "short_7x1": "Branch_1/Conv2d_0c_7x1",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_7x1_1": "Branch_2/Conv2d_0b_7x1",
-    "long_1x7_1": "Branch_2/Conv2d_0c_1x7",
-    "long_7x1_2": "Branch_2/Conv2d_0d_7x1",
-    "long_1x7_2": "Branch_2/Conv2d_0e_1x7",
-    "pool_1x1": "Branch_3/Conv2d_0b_1x1",
-}
-_REDUCTION_B = {
-    "short_1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_3x3": "Branch_0/Conv2d_1a_3x3",
-    "long_1x1": "Branch_1/Conv2d_0a_1x1",
-    "long_1x7": "Branch_1/Conv2d_0b_1x7",
-    "long_7x1": "Branch_1/Conv2d_0c_7x1",
-    "long_3x3": "Branch_1/Conv2d_1a_3x3",
-}
-_V3_C = {
-    "1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_1x3": "Branch_1/Conv2d_0b_1x3",
-    "short_3x1": "Branch_1/Conv2d_0c_3x1",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_3x3": "Branch_2/Conv2d_0b_3x3",
-    "long_1x3": "Branch_2/Conv2d_0c_1x3",
-    "long_3x1": "Branch_2/Conv2d_0d_3x1",
-    "pool_1x1": "Branch_3/Conv2d_0b_1x1",
-}
+_V3_REDUCTION_A = _branches(
+    {"short_3x3": "1a_1x1"},
+    {"long_1x1": "0a_1x1", "long_3x3_1": "0b_3x3", "long_3x3_2": "1a_1x1"},
+)
+_V3_B = _branches(
+    {"1x1": "0a_1x1"},
+    {"short_1x1": "0a_1x1", "short_1x7": "0b_1x7", "short_7x1": "0c_7x1"},
+    {"long_1x1": "0a_1x1", "long_7x1_1": "0b_7x1", "long_1x7_1": "0c_1x7",
+     "long_7x1_2": "0d_7x1", "long_1x7_2": "0e_1x7"},
+    {"pool_1x1": "0b_1x1"},
+)
+_REDUCTION_B = _branches(
+    {"short_1x1": "0a_1x1", "short_3x3": "1a_3x3"},
+    {"long_1x1": "0a_1x1", "long_1x7": "0b_1x7", "long_7x1": "0c_7x1", "long_3x3": "1a_3x3"},
+)
+_V3_C = _branches(
+    {"1x1": "0a_1x1"},
+    {"short_1x1": "0a_1x1", "short_1x3": "0b_1x3", "short_3x1": "0c_3x1"},
+    {"long_1x1": "0a_1x1", "long_3x3": "0b_3x3", "long_1x3": "0c_1x3", "long_3x1": "0d_3x1"},
+    {"pool_1x1": "0b_1x1"},
+)
 # Mixed_7b has 0b twice, Mixed_7c does not.
 _V3_C_7B = _V3_C | {"short_3x1": "Branch_1/Conv2d_0b_3x1"}
 
-_V4_A = {
-    "1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_3x3": "Branch_1/Conv2d_0b_3x3",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_3x3_1": "Branch_2/Conv2d_0b_3x3",
-    "long_3x3_2": "Branch_2/Conv2d_0c_3x3",
-    "pool_1x1": "Branch_3/Conv2d_0b_1x1",
-}
-REDUCTION_A = {
-    "short_3x3": "Branch_0/Conv2d_1a_3x3",
-    "long_1x1": "Branch_1/Conv2d_0a_1x1",
-    "long_3x3_1": "Branch_1/Conv2d_0b_3x3",
-    "long_3x3_2": "Branch_1/Conv2d_1a_3x3",
-}
-_V4_B = {
-    "1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_1x7": "Branch_1/Conv2d_0b_1x7",
-    "short_7x1": "Branch_1/Conv2d_0c_7x1",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_7_1": "Branch_2/Conv2d_0b_7x1",
-    "long_7_2": "Branch_2/Conv2d_0c_1x7",
-    "long_7_3": "Branch_2/Conv2d_0d_7x1",
-    "long_7_4": "Branch_2/Conv2d_0e_1x7",
-    "pool_1x1": "Branch_3/Conv2d_0b_1x1",
-}
-_V4_C = {
-    "1x1": "Branch_0/Conv2d_0a_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_1x3": "Branch_1/Conv2d_0b_1x3",
-    "short_3x1": "Branch_1/Conv2d_0c_3x1",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_3_1": "Branch_2/Conv2d_0b_3x1",
-    "long_3_2": "Branch_2/Conv2d_0c_1x3",
-    "long_1x3": "Branch_2/Conv2d_0d_1x3",
-    "long_3x1": "Branch_2/Conv2d_0e_3x1",
-    "pool_1x1": "Branch_3/Conv2d_0b_1x1",
-}
+_V4_A = _branches(
+    {"1x1": "0a_1x1"},
+    {"short_1x1": "0a_1x1", "short_3x3": "0b_3x3"},
+    {"long_1x1": "0a_1x1", "long_3x3_1": "0b_3x3", "long_3x3_2": "0c_3x3"},
+    {"pool_1x1": "0b_1x1"},
+)
+REDUCTION_A = _branches(
+    {"short_3x3": "1a_3x3"},
+    {"long_1x1": "0a_1x1", "long_3x3_1": "0b_3x3", "long_3x3_2": "1a_3x3"},
+)
+_V4_B = _branches(
+    {"1x1": "0a_1x1"},
+    {"short_1x1": "0a_1x1", "short_1x7": "0b_1x7", "short_7x1": "0c_7x1"},
+    {"long_1x1": "0a_1x1", "long_7_1": "0b_7x1", "long_7_2": "0c_1x7", "long_7_3": "0d_7x1",
+     "long_7_4": "0e_1x7"},
+    {"pool_1x1": "0b_1x1"},
+)
+_V4_C = _branches(
+    {"1x1": "0a_1x1"},
+    {"short_1x1": "0a_1x1", "short_1x3": "0b_1x3", "short_3x1": "0c_3x1"},
+    {"long_1x1": "0a_1x1", "long_3_1": "0b_3x1", "long_3_2": "0c_1x3", "long_1x3": "0d_1x3",
+     "long_3x1": "0e_3x1"},
+    {"pool_1x1": "0b_1x1"},
+)
 
 _MIXED_5B = _V3_A | {"1x1": "Branch_0/Conv2d_1x1"}
-BLOCK35 = {
-    "1x1": "Branch_0/Conv2d_1x1",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_3x3": "Branch_1/Conv2d_0b_3x3",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_3x3_1": "Branch_2/Conv2d_0b_3x3",
-    "long_3x3_2": "Branch_2/Conv2d_0c_3x3",
-    "linear": "Conv2d_1x1",
-}
-BLOCK17 = {
-    "1x1": "Branch_0/Conv2d_1x1",
-    "long_1x1": "Branch_1/Conv2d_0a_1x1",
-    "long_1x7": "Branch_1/Conv2d_0b_1x7",
-    "long_7x1": "Branch_1/Conv2d_0c_7x1",
-    "linear": "Conv2d_1x1",
-}
-MIXED_7A = {
-    "wide_1x1": "Branch_0/Conv2d_0a_1x1",
-    "wide_3x3": "Branch_0/Conv2d_1a_3x3",
-    "short_1x1": "Branch_1/Conv2d_0a_1x1",
-    "short_3x3": "Branch_1/Conv2d_1a_3x3",
-    "long_1x1": "Branch_2/Conv2d_0a_1x1",
-    "long_3x3_1": "Branch_2/Conv2d_0b_3x3",
-    "long_3x3_2": "Branch_2/Conv2d_1a_3x3",
-}
-BLOCK8 = {
-    "1x1": "Branch_0/Conv2d_1x1",
-    "long_1x1": "Branch_1/Conv2d_0a_1x1",
-    "long_1x3": "Branch_1/Conv2d_0b_1x3",
-    "long_3x1": "Branch_1/Conv2d_0c_3x1",
-    "linear": "Conv2d_1x1",
-}
+BLOCK35 = _branches(
+    {"1x1": "1x1"},
+    {"short_1x1": "0a_1x1", "short_3x3": "0b_3x3"},
+    {"long_1x1": "0a_1x1", "long_3x3_1": "0b_3x3", "long_3x3_2": "0c_3x3"},
+) | {"linear": "Conv2d_1x1"}
+BLOCK17 = _branches(
+    {"1x1": "1x1"},
+    {"long_1x1": "0a_1x1", "long_1x7": "0b_1x7", "long_7x1": "0c_7x1"},
+) | {"linear": "Conv2d_1x1"}
+MIXED_7A = _branches(
+    {"wide_1x1": "0a_1x1", "wide_3x3": "1a_3x3"},
+    {"short_1x1": "0a_1x1", "short_3x3": "1a_3x3"},
+    {"long_1x1": "0a_1x1", "long_3x3_1": "0b_3x3", "long_3x3_2": "1a_3x3"},
+)
+BLOCK8 = _branches(
+    {"1x1": "1x1"},
+    {"long_1x1": "0a_1x1", "long_1x3": "0b_1x3", "long_3x1": "0c_3x1"},
+) | {"linear": "Conv2d_1x1"}
 
 
-def scopes(network):
+def scopes(network: str) -> dict[str, str]:
     """Our layer with a kernel -> slim's scope, in slim's order of building."""
-    return {
-        "inception_v3": _v3,
-        "inception_v4": _v4,
-        "inception_resnet_v2_released": _resnet_v2,
-    }[network]()
+    root, layers = {
+        "inception_v3": ("InceptionV3", _v3),
+        "inception_v4": ("InceptionV4", _v4),
+        "inception_resnet_v2_released": ("InceptionResnetV2", _resnet_v2),
+    }[network]
+    return {layer: f"{root}/{scope}" for layer, scope in layers().items()}
 
 
 def _v3():
@@ -179,13 +139,12 @@ def _v3():
     layers |= block("reduction_b", "Mixed_7a/", _REDUCTION_B)
     layers |= block("inception_c_1", "Mixed_7b/", _V3_C_7B)
     layers |= block("inception_c_2", "Mixed_7c/", _V3_C)
-    layers |= {
+    return layers | {
         "aux_1x1": "AuxLogits/Conv2d_1b_1x1",
         "aux_5x5": "AuxLogits/Conv2d_2a_5x5",
         "aux_logits": "AuxLogits/Conv2d_2b_1x1",
         "logits": "Logits/Conv2d_1c_1x1",
     }
-    return _prefixed("InceptionV3", layers)
 
 
 def _v4():
@@ -195,13 +154,12 @@ def _v4():
     layers |= blocks("inception_b", "Mixed_6{}/", "bcdefgh", _V4_B)
     layers |= block("reduction_b", "Mixed_7a/", _REDUCTION_B)
     layers |= blocks("inception_c", "Mixed_7{}/", "bcd", _V4_C)
-    layers |= {
+    return layers | {
         "aux_1x1": "AuxLogits/Conv2d_1b_1x1",
         "aux_5x5": "AuxLogits/Conv2d_2a",
         "aux_logits": "AuxLogits/Aux_logits",
         "logits": "Logits/Logits",
     }
-    return _prefixed("InceptionV4", layers)
 
 
 def _resnet_v2():
@@ -220,11 +178,7 @@ def _resnet_v2():
         "aux_logits": "AuxLogits/Logits",
         "logits": "Logits/Logits",
     }
-    return _prefixed("InceptionResnetV2", layers)
-
-
-def _prefixed(root, layers):
-    return {layer: f"{root}/{scope}" for layer, scope in layers.items()}
+    return layers
 
 
 def _stored_shape(network, path, shape):

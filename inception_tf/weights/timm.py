@@ -22,41 +22,24 @@ _STEM_V4 = {
     "stem_5_long_3x3": "features.4.branch1.3",
     "stem_6_3x3": "features.5.conv",
 }
-_V4_A = {
-    "1x1": "branch0",
-    "short_1x1": "branch1.0",
-    "short_3x3": "branch1.1",
-    "long_1x1": "branch2.0",
-    "long_3x3_1": "branch2.1",
-    "long_3x3_2": "branch2.2",
-    "pool_1x1": "branch3.1",
-}
-_REDUCTION_A = {
-    "short_3x3": "branch0",
-    "long_1x1": "branch1.0",
-    "long_3x3_1": "branch1.1",
-    "long_3x3_2": "branch1.2",
-}
-_V4_B = {
-    "1x1": "branch0",
-    "short_1x1": "branch1.0",
-    "short_1x7": "branch1.1",
-    "short_7x1": "branch1.2",
-    "long_1x1": "branch2.0",
-    "long_7_1": "branch2.1",
-    "long_7_2": "branch2.2",
-    "long_7_3": "branch2.3",
-    "long_7_4": "branch2.4",
-    "pool_1x1": "branch3.1",
-}
-_V4_REDUCTION_B = {
-    "short_1x1": "branch0.0",
-    "short_3x3": "branch0.1",
-    "long_1x1": "branch1.0",
-    "long_1x7": "branch1.1",
-    "long_7x1": "branch1.2",
-    "long_3x3": "branch1.3",
-}
+
+
+def _branches(*branches):
+    """Our layer -> module in a block, of the branches in timm's order; None: no weights there."""
+    return {layer: f"branch{number}.{place}" if len(branch) > 1 else f"branch{number}"
+            for number, branch in enumerate(branches)
+            for place, layer in enumerate(branch) if layer}
+
+
+_V4_A = _branches(
+    ["1x1"], ["short_1x1", "short_3x3"], ["long_1x1", "long_3x3_1", "long_3x3_2"],
+    [None, "pool_1x1"])
+_REDUCTION_A = _branches(["short_3x3"], ["long_1x1", "long_3x3_1", "long_3x3_2"])
+_V4_B = _branches(
+    ["1x1"], ["short_1x1", "short_1x7", "short_7x1"],
+    ["long_1x1", "long_7_1", "long_7_2", "long_7_3", "long_7_4"], [None, "pool_1x1"])
+_V4_REDUCTION_B = _branches(
+    ["short_1x1", "short_3x3"], ["long_1x1", "long_1x7", "long_7x1", "long_3x3"])
 _V4_C = {
     "1x1": "branch0",
     "short_1x1": "branch1_0",
@@ -77,51 +60,20 @@ _STEM_V3 = {
     "stem_5": "conv2d_3b",
     "stem_6": "conv2d_4a",
 }
-_MIXED_5B = {
-    "1x1": "branch0",
-    "short_1x1": "branch1.0",
-    "short_5x5": "branch1.1",
-    "long_1x1": "branch2.0",
-    "long_3x3_1": "branch2.1",
-    "long_3x3_2": "branch2.2",
-    "pool_1x1": "branch3.1",
-}
-_BLOCK35 = {
-    "1x1": "branch0",
-    "short_1x1": "branch1.0",
-    "short_3x3": "branch1.1",
-    "long_1x1": "branch2.0",
-    "long_3x3_1": "branch2.1",
-    "long_3x3_2": "branch2.2",
-    "linear": "conv2d",
-}
-_BLOCK17 = {
-    "1x1": "branch0",
-    "long_1x1": "branch1.0",
-    "long_1x7": "branch1.1",
-    "long_7x1": "branch1.2",
-    "linear": "conv2d",
-}
-_MIXED_7A = {
-    "wide_1x1": "branch0.0",
-    "wide_3x3": "branch0.1",
-    "short_1x1": "branch1.0",
-    "short_3x3": "branch1.1",
-    "long_1x1": "branch2.0",
-    "long_3x3_1": "branch2.1",
-    "long_3x3_2": "branch2.2",
-}
-_BLOCK8 = {
-    "1x1": "branch0",
-    "long_1x1": "branch1.0",
-    "long_1x3": "branch1.1",
-    "long_3x1": "branch1.2",
-    "linear": "conv2d",
-}
+_MIXED_5B = _branches(
+    ["1x1"], ["short_1x1", "short_5x5"], ["long_1x1", "long_3x3_1", "long_3x3_2"],
+    [None, "pool_1x1"])
+_BLOCK35 = _branches(
+    ["1x1"], ["short_1x1", "short_3x3"], ["long_1x1", "long_3x3_1", "long_3x3_2"],
+) | {"linear": "conv2d"}
+_BLOCK17 = _branches(["1x1"], ["long_1x1", "long_1x7", "long_7x1"]) | {"linear": "conv2d"}
+_MIXED_7A = _branches(
+    ["wide_1x1", "wide_3x3"], ["short_1x1", "short_3x3"], ["long_1x1", "long_3x3_1", "long_3x3_2"])
+_BLOCK8 = _branches(["1x1"], ["long_1x1", "long_1x3", "long_3x1"]) | {"linear": "conv2d"}
 
 
 def _names(network, stored):
-    """timm and Cadene differ in how they call the classifier."""
+    """timm and Cadene name the classifier differently."""
     layers = {"inception_v4": _v4, "inception_resnet_v2_released": _resnet_v2}[network]()
     called = [name for name in _CLASSIFIERS if f"{name}.weight" in stored]
     if len(called) == 1:
