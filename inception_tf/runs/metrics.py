@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import io
+import itertools
 import logging
 import os
 import re
@@ -91,11 +92,10 @@ def read_metrics(path: str | os.PathLike,
     Raises:
         UsageError: it is damaged; names the line and what is wrong there.
     """
-    rows: list[dict[str, float]] = []
-    for number, row in enumerate(_rows(path, columns), start=2):
-        if rows and row["step"] <= rows[-1]["step"]:
-            raise _damaged(path, number, f"step {row['step']:g} after {rows[-1]['step']:g}")
-        rows.append(row)
+    rows = list(_rows(path, columns))
+    for number, (before, row) in enumerate(itertools.pairwise(rows), start=3):
+        if row["step"] <= before["step"]:
+            raise _damaged(path, number, f"step {row['step']:g} after {before['step']:g}")
     return rows
 
 

@@ -73,11 +73,7 @@ class BackgroundSaver:
             raise self._error
 
     def finish(self) -> None:
-        """Returns when the last save is on disk, and what a killed run left too many is not.
-
-        Raises:
-            StorageError, NonFiniteError: it is not.
-        """
+        """As `wait`, and an error where the last save is not on disk."""
         self.wait()
         self.check()
         if self._error is not None:

@@ -34,7 +34,7 @@ def with_settings_carried(config: Config, given: Mapping[str, Any]) -> Config:
     """`config` with the network and the preprocessing that belong to its --init_from.
 
     `given` are the fields that were flags: they stay, and so do all where --init_from says
-    nothing of itself. A run that goes on takes them from its own config.json: the file it
+    nothing of itself. A run that resumes takes them from its own config.json: the file it
     started from may be gone.
 
     Raises: UsageError when --init_from cannot be read.
@@ -53,29 +53,13 @@ def with_settings_carried(config: Config, given: Mapping[str, Any]) -> Config:
 
 
 def _config_of(path, which):
-    """The Config that belongs to what --init_from names; None, with a warning, where there is
-    none.
-
-    Raises: UsageError when it is no run's folder and no file of Keras.
-    """
-    if os.path.isdir(path):
-        config = read_config(path, "--init_from")
-        return _without_false_claims(path, config, *_read_weights(path, which))
-    if not path.endswith(ENDINGS):
-        raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
-                         "folder")
-    _refuse_choice(path, which)
-    facts = read_facts(path)
-    if facts is None:
+    """The Config that belongs to what --init_from names; None, with a warning, without one."""
+    with usage_errors_of(Refused):
+        config, arrays, class_names = _read(path, which)
+    if config is None:
         log.warning("%s does not say which network it is, nor how its images were cut: flags "
                     "and presets decide", path)
         return None
-    with usage_errors_of(Refused):
-        return _without_false_claims(path, facts.config, *_read_weights(path, which))
-
-
-def _without_false_claims(path, config, arrays, class_names):
-    """`config`, once the arrays that come with it are known to be of such a network."""
     refuse_false_claims(config.network, len(class_names),
                         [array.shape for array in arrays.values()], path)
     return config
@@ -106,7 +90,7 @@ def start_from(path: str, model: keras.Model, class_names: Sequence[str],
     Raises: UsageError for weights of another network; the model is then untouched.
     """
     with usage_errors_of(Refused):
-        arrays, theirs = _read_weights(path, which)
+        _, arrays, theirs = _read(path, which)
         found, new = _matched(path, model, arrays, _why_new_head(theirs, class_names))
         numbers = {name: read(arrays, name) for name in found}
     for variable in model.weights:
@@ -123,32 +107,22 @@ def _own_config(config):
     return own if own.network.init_from == config.network.init_from else None
 
 
-def _read_weights(path, which):
-    """(name -> Stored, class names) of what --init_from names."""
+def _read(path, which):
+    """(Config or None, name -> Stored, class names or none) of what --init_from names."""
     if os.path.isdir(path):
-        return _read_run(path, which)
-    _refuse_choice(path, which)
-    return _read_file(path)
-
-
-def _refuse_choice(path, which):
+        config = read_config(path, "--init_from")
+        arrays, manifest = load_chosen(checkpoints_of(path), which, "--init_checkpoint")
+        prefix = checkpoint.PREFIXES["ema"]
+        stored = {name.removeprefix(prefix): Stored(array.shape, lambda array=array: array)
+                  for name, array in arrays.items() if name.startswith(prefix)}
+        return config, stored, manifest["class_names"]
+    if not path.endswith(ENDINGS):
+        raise UsageError(f"--init_from={path!r}: give a .keras or .weights.h5 file, or a run's "
+                         "folder")
     if which != NEWEST:
         raise UsageError(f"--init_checkpoint={which} has no use: --init_from={path} is one file")
-
-
-def _read_run(path, which):
-    """(name -> Stored, class names) of the averaged weights in a run's checkpoint."""
-    arrays, manifest = load_chosen(checkpoints_of(path), which, "--init_checkpoint")
-    prefix = checkpoint.PREFIXES["ema"]
-    stored = {name.removeprefix(prefix): Stored(array.shape, lambda array=array: array)
-              for name, array in arrays.items() if name.startswith(prefix)}
-    return stored, manifest["class_names"]
-
-
-def _read_file(path):
-    """(name -> Stored, class names) of a file; no names where it says nothing of itself."""
-    facts = read_facts(path)
-    return keras_arrays(path), facts.class_names if facts else ()
+    facts, stored = read_facts(path), keras_arrays(path)
+    return (facts.config, stored, facts.class_names) if facts else (None, stored, ())
 
 
 def _why_new_head(theirs, ours):

@@ -105,11 +105,7 @@ class Setup:
 
 
 def set_up(config: Config, on: Devices, profile: StepProfile) -> Setup:
-    """Everything that a run is, before its next update.
-
-    Raises:
-        InceptionError: settings, data, devices and the run's folder do not go together.
-    """
+    """The Setup; an InceptionError where settings, data, devices and folder do not agree."""
     plan = _plan(config, on)
     profile.require_within(plan.total)
     if on.cluster.is_chief:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import DataError, NonFiniteError
@@ -47,7 +48,7 @@ class Scorer:
             NonFiniteError: a logit is NaN or infinite.
             Interrupted: `stop` was asked for.
         """
-        totals = {name: 0.0 for name in self.predict}
+        totals = {name: np.zeros(5) for name in self.predict}
         for batch in stream:
             part = split_batch(self.strategy, {k: batch[k] for k in ("image", "label", "weight")})
             asked = tf.constant(float(stop.requested)) if stop else tf.constant(0.0)
@@ -55,7 +56,7 @@ class Scorer:
             if stop and stopped:
                 stop.interrupt()
             for name, values in sums.items():
-                totals[name] += values.numpy().astype("float64")
+                totals[name] += values.numpy()
         return {name: _rates(name, sums, num_examples) for name, sums in totals.items()}
 
     def _batch_sums(self, batch, asked):
@@ -92,9 +93,8 @@ def _score_sums(logits, labels, weights):
 
 
 def _rates(name, sums, num_examples):
-    if isinstance(sums, float) or round(sums[0]) != num_examples:
-        counted = 0 if isinstance(sums, float) else round(sums[0])
-        raise DataError(f"scored {counted} images of a split of {num_examples}")
+    if round(sums[0]) != num_examples:
+        raise DataError(f"scored {round(sums[0])} images of a split of {num_examples}")
     if sums[4]:
         raise NonFiniteError(f"{name} weights give logits that are not finite on "
                              f"{round(sums[4])} of {num_examples} images")
