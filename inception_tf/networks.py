@@ -27,5 +27,5 @@ STAGES = {
 
 
 def stage_of(name: str) -> str | None:
-    """Stage of a layer, endpoint or variable path of ours; None for any other name."""
+    """Stage of one of our layers, endpoints or variable paths; None for any other name."""
     return next((stage for stage, begin in STAGES.items() if re.match(begin, name)), None)

@@ -67,7 +67,7 @@ def parts(model: keras.Model, image_size: int | None = None) -> list[Part]:
     views = _views(model, shapes)
     rows = []
     for name, layers in layers_of_endpoints(model).items():
-        end = layers[-1].name  # the endpoint itself: layers stand behind what they read
+        end = layers[-1].name  # the endpoint itself: layers follow what they read
         field, strides = views.get(end, (None, None))
         counts = [parameters(layer) for layer in layers]
         rows.append(Part(

@@ -46,7 +46,7 @@ class Initializers:
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """Numbers of one network beside its figures.
+    """Numbers of one network that are not in its figures.
 
     Attributes:
         repeats: blocks of the stages A, B, C.
@@ -68,7 +68,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Top:
-    """What the caller wants to stand on the features."""
+    """What the caller wants on top of the features."""
 
     include_top: bool
     pooling: str | None
@@ -121,7 +121,7 @@ def assemble(body: Body, layers: LayerOptions, top: Top, *,
     Args:
         body: maps the image to (features, features for the auxiliary head).
         layers: what its convolutions have in common.
-        top: what stands on the features.
+        top: what follows the features.
         input_tensor, input_shape, weights, name: as in `InceptionV4`.
     """
     with layer_options(layers):
@@ -137,7 +137,7 @@ def model_of(image: Tensor, outputs: Any, weights: WeightsPath, name: str) -> ke
     _tell_apart(image, outputs, name)
     model = keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
     if weights is not None:
-        # The user's own layers before `image` are none of the file's.
+        # The file does not hold the user's own layers before `image`.
         own = keras.Model(image, outputs, name=name)
         if weights == "imagenet":
             load_imagenet(own)
@@ -147,7 +147,7 @@ def model_of(image: Tensor, outputs: Any, weights: WeightsPath, name: str) -> ke
 
 
 def _tell_apart(image, outputs, name):
-    """Puts `name` before the layers' names where another network of ours stands on `image`.
+    """Prefixes the layers with `name` if `image` already feeds another of our networks.
 
     One model can then hold both. The weights keep their own paths, by which they are loaded.
 
@@ -195,7 +195,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
         x: the pixels.
         data_format: as in keras.applications; every value gives the same.
 
-    Raises: ValueError for a `data_format` that is none of Keras'.
+    Raises: ValueError for a `data_format` that Keras does not have.
     """
     if data_format not in (None, "channels_last", "channels_first"):
         raise ValueError("data_format is None, 'channels_last' or 'channels_first', got "

@@ -34,7 +34,7 @@ def endpoints(model: keras.Model) -> dict[str, keras.KerasTensor]:
 def _outputs(model):
     """Name -> output of the layers, without what `assembly` put before the names.
 
-    Raises: ValueError when the model is none of ours.
+    Raises: ValueError when the model is not one of our networks.
     """
     layers = model.layers if isinstance(model, keras.Model) else []
     first = [layer.name for layer in layers if layer.name.endswith("stem_1")]
@@ -55,7 +55,7 @@ def feature_pyramid(model: keras.Model) -> keras.Model:
 
     Shape: at 299x299 grids of 147, 71, 35, 17 and 8.
 
-    Raises: ValueError for a model that is none of ours, or of which these grids were cut off.
+    Raises: ValueError for any other model, or one without these grids.
     """
     points = endpoints(model)
     names = list(points)

@@ -11,7 +11,7 @@ def num_parameters(name: str, repeats: Sequence[int] = (), width: float = 1.0,
 
     Args:
         name: in NETWORKS.
-        repeats: blocks of each part; empty: the figure's.
+        repeats: blocks of each stage A, B, C; empty: the figure's.
         width: filters grow with it, kernels with its square. Below 0.1 rounding makes them larger
             than this.
         classes: outputs of the classifier.

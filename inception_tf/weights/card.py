@@ -48,7 +48,7 @@ class Facts:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "Facts":
-        """The Facts of `to_json`'s text; UsageError when it is none."""
+        """The Facts of `to_json`'s text; UsageError for any other text."""
         values = strict_json.parse(text, _Stored, f"{source}: what it says of itself")
         config = Config.from_json(values["config"], source)
         return cls(config, tuple(values["class_names"]), values["origin"])

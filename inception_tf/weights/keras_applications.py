@@ -3,7 +3,7 @@
 Keras leaves most of its layers without a name of their own: `conv2d`, `conv2d_1`,
 ..., counted through the whole session. Their order is the order of construction,
 which is TF-slim's; so the n-th numbered convolution and the n-th numbered batch norm
-belong to the n-th convolution of ours that Keras does not name.
+belong to our n-th convolution that Keras does not name.
 """
 
 import re
@@ -12,7 +12,7 @@ from inception_tf.weights import slim
 from inception_tf.weights.readers import read_keras
 from inception_tf.weights.table import Table
 
-# Block of ours, of Keras, their number.
+# Our block, that of Keras, their number.
 _RESIDUAL_BLOCKS = (("a", "block35", 10), ("b", "block17", 20), ("c", "block8", 10))
 
 
@@ -56,7 +56,7 @@ def _names(network, stored):
 
 
 def _classifier(stored, usual):
-    """Name of the dense layer: Keras' own, or the only one, of whoever put it on a network."""
+    """Name of the dense layer: Keras' own, or the only one, if the user added it."""
     kernels = [name for name in stored if name.endswith("/kernel") and len(stored[name].shape) == 2]
     if len(kernels) == 1 and f"{usual}/kernel" not in stored:
         return kernels[0].removesuffix("/kernel")

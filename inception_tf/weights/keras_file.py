@@ -208,7 +208,7 @@ def _own_names(arrays):
 def _counts(stage, has_head):
     """Whether an array of a file has to be one of the network's.
 
-    What has no name of ours is the state of training, or of a model around the network.
+    Other names are of the state of training, or of a model around the network.
     """
     return stage is not None and (has_head or stage != "head")
 

@@ -1,4 +1,4 @@
-"""Weights of TF-slim, Keras or timm put into a network of ours, every array accounted for."""
+"""Weights of TF-slim, Keras or timm put into one of our networks, every array accounted for."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""weights="imagenet": published weights put into a network of ours."""
+"""weights="imagenet": published weights put into one of our networks."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ CLASSES = 1000
 class Published:
     """One file in Keras' cache folder.
 
-    source: whose names its arrays have.
+    source: project whose names its arrays have, a key of TABLES.
     name: of the file; further names are taken where the user has those.
     url: where it is published; "": to be fetched by the user (`advice` says from where).
     md5: of the file at `url`.
@@ -56,7 +56,7 @@ def load_imagenet(model: keras.Model) -> None:
     """Puts the published ImageNet weights of `model`'s network into it.
 
     Raises: ValueError when nobody published any for it, its classifier is not that of
-        ImageNet's 1000 classes, or the file is neither at hand nor to be had.
+        ImageNet's 1000 classes, or the file is neither in the cache nor downloadable.
     """
     net = _network_of(model)
     _check_heads(model)

@@ -18,7 +18,7 @@ from inception_tf.weights.arrays import Stored, check_sizes
 from inception_tf.weights.keras_file import check_stored, keras_arrays, open_archive
 from inception_tf.weights.table import AVERAGE
 
-# A checkpoint of timm has its arguments beside dicts of tensors; some files are a whole model.
+# A checkpoint of timm also holds its arguments; some files are a whole model.
 _MAKE_PLAIN = (
     "import sys, torch; s = torch.load(sys.argv[1], weights_only=False); "
     "d = {k: v for k, v in s.items() if isinstance(v, dict)} or s if isinstance(s, dict) "
@@ -131,7 +131,7 @@ def _torch(path):
 
 
 def _inside(saved, keys):
-    """The dict under one of `keys`, however often it is wrapped; `saved` where there is none."""
+    """The dict under one of `keys`, however often it is wrapped; `saved` if there is none."""
     inner = [saved[key] for key in keys
              if isinstance(saved, dict) and isinstance(saved.get(key), dict)]
     return _inside(inner[0], _STATE_DICT_KEYS) if inner else saved

@@ -26,7 +26,7 @@ class Table:
     """The weights of our networks in files of one format.
 
     Attributes:
-        networks: name of ours -> arguments of Preprocessing with which the published weights
+        networks: our name -> arguments of Preprocessing with which the published weights
             were scored, without the image size; {}: they give no classes.
         read: path of a file -> name -> Stored.
         names: network, arrays of the file -> (our variable path -> name in it), for every
