@@ -1,6 +1,6 @@
-"""Other formats than the SavedModel, written by Keras' own exporters.
+"""The formats of an export, and those that Keras' own exporters write.
 
-Each is compared with the network it was made from on the runtime that will run it:
+These are compared with the network they were made from on the runtime that will run them:
 answers, size, speed, and errors on the validation split.
 """
 
@@ -26,19 +26,19 @@ from inception_tf.serving.saved_model.folding import folded
 from inception_tf.weights.card import Facts, write_facts
 
 BATCH_SIZES = (1, 8)
-# Passes whose median is the speed.
 TIMED_PASSES = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """file: what is written. packages: import name -> name to install, of exporter and runtime."""
+    """file: what is written. packages: of exporter and runtime, import name -> name to install."""
 
     file: str
     packages: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 FORMATS = {
+    "savedmodel": Format("saved_model.pb"),
     "keras": Format("model.keras"),
     "onnx": Format("model.onnx", {"tf2onnx": "tf2onnx", "onnx": "onnx",
                                   "onnxruntime": "onnxruntime"}),
@@ -51,7 +51,7 @@ FORMATS = {
 class ExportRequest:
     """What to write.
 
-    format: "savedmodel", or a name in FORMATS.
+    format: a name in FORMATS.
     quantize: "none", "dynamic" or "int8"; the last two for LiteRT.
     calibration_images: training images that give int8 its ranges.
     check_images: images of the validation split on which both networks are scored.
@@ -70,21 +70,16 @@ class ExportRequest:
 
 def require(name: str) -> None:
     """Raises UsageError when a package that `name` needs is not installed."""
-    missing = [package for module, package in packages_of(name).items()
+    missing = [package for module, package in FORMATS[name].packages.items()
                if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(f"--format={name} needs {' and '.join(missing)}: pip install "
                          f"{' '.join(missing)}")
 
 
-def packages_of(name: str) -> dict[str, str]:
-    """Import name -> name to install, of what a format needs beside TensorFlow."""
-    return FORMATS[name].packages if name in FORMATS else {}
-
-
 def package_versions(name: str) -> dict[str, str]:
-    """Package -> version, of what a format needs beside TensorFlow."""
-    return {p: importlib.metadata.version(p) for p in packages_of(name).values()}
+    """Package -> version, of what a format needs in addition to TensorFlow."""
+    return {p: importlib.metadata.version(p) for p in FORMATS[name].packages.values()}
 
 
 def write_and_compare(classifier: Classifier, folder: Path,
@@ -100,7 +95,7 @@ def write_and_compare(classifier: Classifier, folder: Path,
         network = _with_probabilities(classifier)
         network(tf.zeros([1, *network.input.shape[1:]]))  # Keras exports only what was called
         with warnings.catch_warnings():
-            # Keras 3.15 asks NumPy for names that tf2onnx uses and NumPy 2 has not.
+            # Keras 3.15 asks NumPy for names that tf2onnx uses and NumPy 2 lacks.
             warnings.simplefilter("ignore", FutureWarning)
             network.export(str(path), format=request.format, verbose=False,
                            input_signature=[tf.TensorSpec(network.input.shape, name="images")],
@@ -109,7 +104,7 @@ def write_and_compare(classifier: Classifier, folder: Path,
 
 
 def _write_keras(classifier, path):
-    """The network as it is, not folded: for plain Keras, and to train on (--init_from)."""
+    """The network unfolded, for plain Keras and further training (--init_from)."""
     classifier.model.save(path)
     network = dataclasses.replace(classifier.network, aux_head=False, init_from="", freeze=())
     data = dataclasses.replace(classifier.data, data_dir="", manual_dir="")
@@ -123,12 +118,12 @@ def _with_probabilities(classifier):
     output = keras.layers.Softmax(name="softmax")(network.output)
     if classifier.first_class:
         output = output[:, classifier.first_class:]
-    # A name of its own: Keras lists the arguments of exported graphs by it.
+    # Keras names the arguments of exported graphs after the model.
     return keras.Model(network.input, output, name=classifier.network.net)
 
 
 def _quantization(classifier, request):
-    """Arguments of Keras' LiteRT exporter, which hands them to TensorFlow's converter."""
+    """Arguments for Keras' LiteRT exporter, which passes them to TensorFlow's converter."""
     if request.quantize == "none":
         return {}
     settings: dict[str, object] = {"optimizations": [tf.lite.Optimize.DEFAULT]}
@@ -171,7 +166,7 @@ def _size_of(folder):
 
 
 def _speed(run, images, batch_size):
-    """Images per second of whole passes, the median of a few."""
+    """Images per second, the median of TIMED_PASSES."""
     batch = np.resize(images, (batch_size, *images.shape[1:]))
     run(batch)
     seconds = []
@@ -183,7 +178,7 @@ def _speed(run, images, batch_size):
 
 
 def _accuracy(classifier, original, exported, count):
-    """Top-1 errors of both on the same validation images; why there are none otherwise."""
+    """Top-1 errors of both on the same validation images, or why there are none."""
     if not count:
         return {}
     records, why_none = comparison.examples(classifier, classifier.data.eval_split, count)
@@ -197,4 +192,4 @@ def _accuracy(classifier, original, exported, count):
         wrong["original"] += int((original(images).argmax(1) != labels).sum())
         wrong["exported"] += int((exported(images).argmax(1) != labels).sum())
     return {"accuracy_images": len(records),
-            "accuracy": {name: count / len(records) for name, count in wrong.items()}}
+            "accuracy": {name: number / len(records) for name, number in wrong.items()}}

@@ -13,7 +13,7 @@ from inception_tf.commands.shell import exit_code_of
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_run
 from inception_tf.serving.comparison import encoded_images
-from inception_tf.serving.formats import FORMATS, packages_of
+from inception_tf.serving.formats import FORMATS
 from inception_tf.serving.manifest import read_export_manifest
 from inception_tf.serving.saved_model.network import ServedNetwork
 from inception_tf.serving.saved_model.signatures import Signatures, save
@@ -49,7 +49,7 @@ def probabilities(classifier, crops):
 
 def needs(name):
     """Skips where the packages of a format are not installed."""
-    missing = [p for m, p in packages_of(name).items() if importlib.util.find_spec(m) is None]
+    missing = [p for m, p in FORMATS[name].packages.items() if importlib.util.find_spec(m) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
@@ -123,11 +123,11 @@ def test_other_formats_answer_as_the_network(run, classifier, tmp_path, kind, qu
     assert written < 1.6 * size * 4 * classifier.model.count_params()
 
 
-@pytest.mark.parametrize("name", [n for n in FORMATS if packages_of(n)])
+@pytest.mark.parametrize("name", [n for n in FORMATS if FORMATS[n].packages])
 def test_a_missing_package_is_named_before_anything_is_done(run, tmp_path, capsys, monkeypatch,
                                                             name):
     monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
     flags = [f"--model_dir={run}", f"--export_dir={tmp_path / 'x'}", f"--format={name}"]
     assert exit_code_of(main, flags) == 2
-    assert f"pip install {' '.join(packages_of(name).values())}" in capsys.readouterr().err
+    assert f"pip install {' '.join(FORMATS[name].packages.values())}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
