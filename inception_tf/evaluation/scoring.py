@@ -134,12 +134,14 @@ def open_split(member: Member, request: ScoringRequest) -> Source:
 
 
 @contextlib.contextmanager
-def devices_for(request: ScoringRequest, config: Config) -> Iterator[Devices]:
-    """Context of the Devices that `request`, or else the run of `config`, asks for."""
+def devices_for(request: ScoringRequest, config: Config,
+                stands: Callable[[], str] = str) -> Iterator[Devices]:
+    """The `devices`, with their watchdog, that `request`, or else the run of `config`, asks for."""
     runtime = config.replace(**request.given).runtime
     # Not the run's own: how long an update may take says nothing of a pass over 144 views.
     stall = request.given.get("stall_timeout_s", Runtime.stall_timeout_s)
-    with devices(runtime.strategy, runtime.startup_timeout_s, stall) as on, on.watchdog:
+    with (devices(runtime.strategy, runtime.startup_timeout_s, stall, stands) as on,
+          on.watchdog):
         yield on
 
 

@@ -57,8 +57,8 @@ def watch(request: ScoringRequest, show: Callable[[dict[str, Any]], None]) -> No
     (model_dir,) = request.model_dirs
     config = _await_config(model_dir, request)
     with contextlib.ExitStack() as stack:
-        on = stack.enter_context(devices_for(request, config))
-        on.stop.stands = lambda: "what was scored is on record, the same command resumes"
+        on = stack.enter_context(devices_for(
+            request, config, lambda: "what was scored is on record, the same command resumes"))
         Watch(request, on, show, stack).run()
 
 
