@@ -1,4 +1,4 @@
-"""absl flags <-> Config. No other module touches flags.
+"""absl flags <-> Config. No other module touches flags; that they are absl's is a requirement.
 
 Every field of the config's dataclasses is a flag of the same name; a command chooses groups of
 them and adds a few flags of its own. Each parse has its own FlagValues, so that commands can be

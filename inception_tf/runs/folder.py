@@ -1,4 +1,8 @@
-"""A run's folder: what its files are called, its config, and one writer at a time."""
+"""A run's folder: what its files are called, its config, and one writer at a time.
+
+The lock is our own: the native lock of the filelock package names no holder and does not refuse
+one that another host left.
+"""
 
 import contextlib
 import errno
