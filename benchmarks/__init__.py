@@ -1,1 +1,1 @@
-"""Speed and memory, measured beside a peer in the same run; results/ holds what was seen."""
+"""Speed and memory, against a peer in the same run; results are in results/."""

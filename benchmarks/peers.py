@@ -22,7 +22,7 @@ TORCHVISION = (
 def import_timm():
     """timm; where torchvision is not installed, with empty packages of that name.
 
-    timm asks for torchvision, which does not import beside every build of torch.
+    timm imports torchvision, which does not work with every build of torch.
 
     Raises: ImportError without timm or torch.
     """

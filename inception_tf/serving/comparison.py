@@ -1,4 +1,4 @@
-"""How far an exported network's answers lie from those of the network it was made from."""
+"""How far an exported network's answers are from those of the network it was made from."""
 
 import io
 import os

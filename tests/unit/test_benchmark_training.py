@@ -1,4 +1,4 @@
-"""The plumbing of the benchmark of training; its times are nobody's business here."""
+"""The benchmark of training runs; no time is asserted."""
 
 import io
 import json
