@@ -93,7 +93,7 @@ TARGETS = (
     Target("time of 144 crops of an image / of 144 passes of the network", "crops",
            lambda result: max(row["wall"]["ratio"] for row in result["cases"].values()), 1.1,
            at_least=False),
-    Target("time of going on at 95 % / at 0 % of an epoch", "resume",
+    Target("time of resuming at 95 % / at 0 % of an epoch", "resume",
            lambda result: max(row["ratio"] for row in result["formats"].values()), 1.1,
            at_least=False),
 )
