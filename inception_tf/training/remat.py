@@ -3,6 +3,10 @@
 Only what lies between two blocks is kept (gradient checkpointing, Chen et al. 2016, arXiv
 1604.06174). The last grid and the heads are not computed again: their backward pass comes first,
 when nothing would be saved. A pass costs its forward pass once more, but for them.
+
+`keras.remat` around a segment's `stateless_call` takes as much memory, but it orders the second
+pass by adding a zero to every input and weight: 1.62 against 1.41 CPU seconds an update
+(Inception-ResNet-v2, released, at 149 x 149, batch 4; medians of four updates).
 """
 
 import itertools
