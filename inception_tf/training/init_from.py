@@ -40,7 +40,7 @@ def with_settings_carried(config: Config, given: Mapping[str, Any]) -> Config:
     Raises: UsageError when --init_from cannot be read.
     """
     if not config.network.init_from:
-        if "init_checkpoint" in given:
+        if config.network.init_checkpoint != NEWEST:
             raise UsageError("--init_checkpoint has no use without --init_from=FOLDER")
         return config
     network = config.network
