@@ -58,7 +58,7 @@ def test_f19_two_sigterms_and_sigint_save_as_well(images, whole, tmp_path, signa
 
 def test_f19_second_sigint_in_a_save_ends_at_once_and_leaves_the_checkpoint_before(
         images, whole, tmp_path):
-    """The sixth flush is in the middle of the second save, which is then never whole.
+    """The eighth flush is in the middle of the second save, which is then never whole.
 
     More than two, since those that come while the main thread is in native code count as one.
     """
