@@ -44,12 +44,25 @@ def run(command: str, argv: Sequence[str]) -> NoReturn:
 
     stop = to_the_end()
     end_with_parent(os.environ)
-    from inception_tf.commands.shell import exit_code_of
+    try:
+        from inception_tf.commands.shell import exit_code_of
 
-    module = importlib.import_module(f"inception_tf.commands.{command}")
+        module = importlib.import_module(f"inception_tf.commands.{command}")
+    except ModuleNotFoundError as error:
+        _exit_without(error)
     code = exit_code_of(module.main, argv)
     stop.end_with(code)
     sys.exit(code)
+
+
+def _exit_without(error):
+    """Says what to install where a package that every command needs is missing."""
+    if error.name is None or error.name.split(".")[0] == "inception_tf":
+        raise error
+    print(f"error: {sys.executable} has no package {error.name!r}: run `pip install .` in the "
+          "repository, or start with .venv/bin/python after `make demo`",
+          file=sys.stderr)
+    sys.exit(2)
 
 
 def _open_missing_streams():
