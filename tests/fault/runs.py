@@ -18,6 +18,8 @@ from inception_tf.runtime.cluster import Cluster
 ROOT = Path(__file__).parents[2]
 STEP = "inception_tf.training.step:TrainStep.__call__"
 SCORE = "inception_tf.training.validation:Scorer.score"
+# When all images are scored, and the save before that had its time.
+REPORT = "inception_tf.training.records:FolderRecords.report"
 # A signal that asks a run to stop has ended it by then, in every phase.
 WITHIN_SECONDS = 30
 SAVE = "inception_tf.runs.checkpoint:save"

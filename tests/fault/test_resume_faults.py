@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.fault.runs import (
-    SCORE,
+    REPORT,
     STEP,
     assert_same_end,
     metrics,
@@ -57,7 +57,7 @@ def test_f04_crash_loop_ends_with_the_same_bits_and_leaves_no_more_than_is_kept(
 
 
 def test_f05_run_killed_in_its_last_scoring_makes_no_update_again(images, whole, tmp_path):
-    code, _ = train(images, tmp_path, kill=[SCORE, 2, signal.SIGKILL])
+    code, _ = train(images, tmp_path, kill=[REPORT, 2, signal.SIGKILL])
     assert code == -signal.SIGKILL and steps(tmp_path)[-1] == 6
     made = (tmp_path / "trace").read_text()
     train_to_the_end(images, tmp_path)
