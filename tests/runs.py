@@ -9,6 +9,9 @@ from inception_tf.config import preset
 from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import CHECKPOINTS
 from inception_tf.runs.network import build_network
+from tests.pictures import write_image_folder
+
+SERVED_CLASSES = [f"class_{i}" for i in range(5)]
 
 
 def write_run(folder, class_names, seed=0, prepare=None, **settings):
@@ -38,3 +41,10 @@ def randomize_statistics(model, seed=0):
             weight.assign(generator.normal(0, 0.3, weight.shape))
         elif weight.path.endswith(("gamma", "moving_variance")):
             weight.assign(generator.uniform(0.5, 2.0, weight.shape))
+
+
+def write_served_run(folder):
+    """FOLDER/run on pictures in FOLDER/images, with a background class and statistics to fold."""
+    write_image_folder(folder / "images", {"train": 12, "validation": 13})
+    return write_run(folder / "run", SERVED_CLASSES, prepare=randomize_statistics, dataset="folder",
+                     data_dir=str(folder / "images"), background_class=True)

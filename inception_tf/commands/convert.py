@@ -1,4 +1,4 @@
-"""`inception-tf convert`: weights of TF-slim, facenet, Keras or timm into a file of ours."""
+"""`inception-tf convert`: weights of TF-slim, facenet, Keras or timm into one of our files."""
 
 import collections
 import dataclasses
@@ -37,7 +37,7 @@ ENDINGS = (".weights.h5", ".keras")
 def main(argv: Sequence[str]) -> None:
     """Converts --input, prints what became of every array, writes --output."""
     arguments = flags.parse(
-        "convert", "Turns published weights into a network of ours.", argv, OWN,
+        "convert", "Turns published weights into one of our networks.", argv, OWN,
         fields=FIELDS)
     network = flags.config_from(arguments, Config()).network
     own = arguments.own

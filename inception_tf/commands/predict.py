@@ -17,7 +17,7 @@ from inception_tf.text import printable
 log = logging.getLogger("inception_tf")
 
 OWN = (
-    Flag("model", "", "a run's folder, an exported folder, or a .keras file of ours",
+    Flag("model", "", "a run's folder, an exported folder, or one of our .keras files",
          path=True),
     flags.CHECKPOINT,
     Flag("top", 5, "classes named per picture", low=1),

@@ -184,7 +184,7 @@ def load_first(root: str | os.PathLike, wanted: Sequence[int], warn: Warn,
     Args:
         root: folder of the checkpoints.
         wanted: steps, the one to try first first.
-        warn: is told why one was skipped.
+        warn: called with why one was skipped.
         check: may refuse one (arrays, manifest) with a CheckpointError.
 
     Raises:
@@ -231,7 +231,7 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint directory; CheckpointError when it is no manifest of ours."""
+    """The manifest of a checkpoint directory; CheckpointError when it is none of ours."""
     path = folder / MANIFEST
     manifest = strict_json.read(path, dict[str, Any], CheckpointError)
     if manifest.get("format") != FORMAT:

@@ -1,4 +1,4 @@
-"""Checkpoints written while training goes on: one thread, at most one in flight."""
+"""Checkpoints written while training continues: one thread, at most one in flight."""
 
 import contextlib
 import logging

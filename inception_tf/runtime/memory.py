@@ -22,7 +22,7 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 def keep_freed_memory() -> None:
     """Lets glibc's malloc reuse large blocks instead of returning each to the kernel.
 
-    By default a block of 32 MiB or more is mapped anew for each batch, and smaller ones often:
+    By default a block of 32 MiB or more is mapped again for each batch, and smaller ones often:
     the kernel then hands out zeroed pages one by one. For batches of 32 images of 299 x 299 that
     is 0.6 of 2.2 ms of processor time an image. Elsewhere than on glibc nothing is done.
     """

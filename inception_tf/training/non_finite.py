@@ -1,4 +1,4 @@
-"""After a loss or gradient that is not finite: who it was, and whether training goes on."""
+"""After a loss or gradient that is not finite: who it was, and whether training continues."""
 
 import logging
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ class Rematerialized:
     """Stands for a model in training; its `stateless_call` gives the same values and gradients.
 
     Args:
-        model: a network of ours; it keeps its weights.
+        model: one of our networks; it keeps its weights.
     """
 
     def __init__(self, model: keras.Model) -> None:

@@ -17,18 +17,12 @@ from inception_tf.serving.formats import FORMATS
 from inception_tf.serving.manifest import read_export_manifest
 from inception_tf.serving.saved_model.network import ServedNetwork
 from inception_tf.serving.saved_model.signatures import Signatures, save
-from tests.pictures import write_image_folder
-from tests.runs import randomize_statistics, write_run
-
-CLASSES = [f"class_{i}" for i in range(5)]
+from tests.runs import write_served_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served")
-    write_image_folder(folder / "images", {"train": 12, "validation": 13})
-    return write_run(folder / "run", CLASSES, prepare=randomize_statistics, dataset="folder",
-                     data_dir=str(folder / "images"), background_class=True)
+    return write_served_run(tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture(scope="module")
