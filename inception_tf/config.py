@@ -103,6 +103,8 @@ class Optimization:
     warmup_epochs: float = option(0.0, "warm-up before the schedule", low=0, high=MAX_EPOCHS)
     warmup_rate: float = option(0.0, "constant rate of the warm-up (did not help: section 3.3 "
                                 "[P]); 0: it grows linearly", low=0)
+    schedule: str = option("staircase", "how the learning rate falls: in steps [P], not at all, or "
+                           "as a cosine to 0 at --epochs", ("staircase", "constant", "cosine"))
     decay_rate: float = option(0.94, "factor of the staircase schedule [P]", low=0, high=1)
     decay_epochs: float = option(2.0, "epochs between two steps of it [P]", low=0.0001,
                                  high=MAX_EPOCHS)
@@ -147,7 +149,12 @@ class Execution:
 
     precision: str = option("float32", "type of activations; weights stay float32",
                             ("float32", "mixed_bfloat16", "mixed_float16"))
-    xla: bool = option(False, "compile forward and backward pass with XLA (half the speed on CPU)")
+    xla: str = option("auto", "compile updates with XLA; auto: on a GPU or TPU (on a CPU they "
+                      "take twice the time)", ("auto", "on", "off"))
+    deterministic: bool = option(False, "on a GPU: the same bits in every run, as on a CPU, "
+                                 "without XLA's forward and backward pass and so slower")
+    tf32: bool = option(True, "on a GPU: float32 convolutions and products by tensor cores, which "
+                        "take 10 bits of the mantissa")
     remat: bool = option(False, "compute activations inside blocks again for the backward pass "
                          "instead of keeping them: less memory, more time")
     steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
@@ -252,6 +259,8 @@ def _convert(value, kind, where):
         return tuple(_convert(v, element, where) for v in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value) if abs(value) < 2**1000 else float("inf")
+    if kind is str and isinstance(value, bool) and where.endswith(".xla"):
+        return "on" if value else "off"  # as runs before version 1.1 wrote it
     if type(value) is not kind:
         raise UsageError(f"{where} must be {kind.__name__}, got {value!r:.80}")
     return value

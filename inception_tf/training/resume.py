@@ -61,9 +61,14 @@ def _first_difference(old, new):
     """Such as "--seed=0, now 1": a setting that would change the numbers; None if all agree."""
     for name, group in field_groups().items():
         before, now = (getattr(getattr(c, group), name) for c in (old, new))
-        if before != now and name not in CHANGEABLE:
+        if before != now and name not in CHANGEABLE - _bound_by(new.optimization.schedule):
             return f"--{name}={_flag(before)}, now {_flag(now)}"
     return None
+
+
+def _bound_by(schedule):
+    """Settings that alter the learning rate under this schedule alone."""
+    return {"epochs"} if schedule == "cosine" else set()
 
 
 def _flag(value):

@@ -13,7 +13,9 @@ from inception_tf.config import Optimization
 
 @dataclass(frozen=True)
 class Schedule:
-    """The staircase of [P]: learning_rate x decay_rate every decay_epochs.
+    """How the learning rate falls: the staircase of [P], cosine, or not at all.
+
+    Source: cosine without restarts, down to 0: arXiv 1608.03983, equation 5.
 
     Args:
         optimization: the run's settings.
@@ -27,8 +29,7 @@ class Schedule:
         """Rate of the update that turns step `step` into `step + 1`: float32 scalar."""
         o = self.optimization
         images = tf.cast(step, tf.int64) * o.global_batch
-        stairs = images // max(1, round(o.decay_epochs * self.num_examples))
-        decayed = o.learning_rate * tf.pow(o.decay_rate, tf.cast(stairs, tf.float32))
+        decayed = self._decayed(images)
         warmup_images = round(o.warmup_epochs * self.num_examples)
         if not warmup_images:
             return decayed
@@ -36,6 +37,17 @@ class Schedule:
             return tf.where(images < warmup_images, o.warmup_rate, decayed)
         share = tf.cast(images + o.global_batch, tf.float32) / warmup_images
         return decayed * tf.minimum(share, 1.0)
+
+    def _decayed(self, images):
+        """Rate after `images` (int64), before any warm-up: float32, of the same shape."""
+        o = self.optimization
+        if o.schedule == "constant":
+            return o.learning_rate * tf.ones_like(images, tf.float32)
+        if o.schedule == "cosine":
+            share = tf.cast(images, tf.float32) / max(1.0, o.epochs * self.num_examples)
+            return o.learning_rate * 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(share, 1.0)))
+        stairs = images // max(1, round(o.decay_epochs * self.num_examples))
+        return o.learning_rate * tf.pow(o.decay_rate, tf.cast(stairs, tf.float32))
 
     def ema_decay(self, step: int | tf.Tensor | tf.Variable) -> tf.Tensor:
         """TF1's warm-up min(decay, (1 + n) / (10 + n)) after n = step + 1 updates [I]."""

@@ -60,6 +60,13 @@ def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, t
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+def test_schedule_is_that_of_the_updates(config, tmp_path):
+    train(config.replace(model_dir=str(tmp_path), schedule="cosine", epochs=0.4, max_steps=0,
+                         log_every_steps=1))
+    rates = [row["learning_rate"] for row in read_metrics(tmp_path / "train/metrics.csv")]
+    assert rates == pytest.approx([0.045, 0.0225])
+
+
 @pytest.mark.parametrize("where, kind", [("device", "uint8"), ("auto", "float32")])
 def test_color_on_decides_whether_bytes_cross_to_the_device(config, tmp_path, monkeypatch, where,
                                                             kind):

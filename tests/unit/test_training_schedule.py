@@ -1,5 +1,7 @@
 """Learning rate and batch plan: counted in images of the global batch."""
 
+import dataclasses
+
 import pytest
 import tensorflow as tf
 
@@ -48,6 +50,37 @@ def test_warmup_grows_linearly_and_then_leaves_the_schedule_alone():
     schedule = Schedule(o, 100)
     assert [round(float(schedule.learning_rate(s)), 5) for s in range(12)] == [
         0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0]
+
+
+def test_cosine_falls_from_the_rate_through_its_half_to_zero_at_the_last_epoch():
+    o = Optimization(global_batch=10, schedule="cosine", epochs=4.0, learning_rate=0.2)
+    rates = [float(Schedule(o, 100).learning_rate(step)) for step in (0, 10, 20, 30, 40, 99)]
+    assert rates == pytest.approx([0.2, 0.2 * (1 + 0.5**0.5) / 2, 0.1,
+                                   0.2 * (1 - 0.5**0.5) / 2, 0.0, 0.0], abs=1e-8)
+
+
+def test_cosine_of_a_run_cut_by_max_steps_is_that_of_its_epochs():
+    config = preset("tiny").replace(schedule="cosine", epochs=4.0)
+    rates = [float(Schedule(c.optimization, 80).learning_rate(7))
+             for c in (config, config.replace(max_steps=8))]
+    assert rates[0] == rates[1] > 0
+
+
+def test_constant_schedule_leaves_the_rate_as_it_is():
+    o = Optimization(global_batch=10, schedule="constant", learning_rate=0.3, decay_epochs=0.1)
+    rates = [float(Schedule(o, 100).learning_rate(step)) for step in (0, 3, 10**6)]
+    assert rates == pytest.approx([0.3] * 3)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_warmup_multiplies_every_schedule(schedule):
+    o = Optimization(global_batch=10, schedule=schedule, epochs=8.0)
+    plain = Schedule(o, 100)
+    warm = Schedule(dataclasses.replace(o, warmup_epochs=1.0), 100)
+    for step in range(12):
+        share = min(1.0, (step + 1) / 10)
+        assert float(warm.learning_rate(step)) == pytest.approx(
+            share * float(plain.learning_rate(step)), rel=1e-6)
 
 
 @pytest.mark.parametrize("step, decay", [(0, 2 / 11), (89, 91 / 100), (10**7, 0.9999)])
