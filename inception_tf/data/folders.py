@@ -43,7 +43,8 @@ class FolderSource(Source):
             _refuse_nothing_to_learn(self._folder, counts, skipped, data.allow_empty_classes)
         labels = {name: label for label, name in enumerate(classes)}
         self._files = [(os.path.join(name, path), labels[name]) for name, path, _ in sizes]
-        super().__init__("folder", split, len(self._files), map(_text, classes), sizes)
+        super().__init__("folder", split, len(self._files), map(_text, classes), sizes,
+                         root)
         _log_summary(self._folder, len(self._files), counts, skipped)
 
     def describe(self, index: int) -> str:

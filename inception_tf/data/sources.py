@@ -29,14 +29,16 @@ class Source(abc.ABC):
     num_examples: each is read by its index in [0, num_examples).
     class_names: in the order of labels.
     fingerprint: hex digest of what identifies the examples; a resumed run compares it.
+    place: the folder they lie in.
     """
 
     def __init__(self, name: str, split: str, num_examples: int, class_names: Iterable[str],
-                 identity: object):
+                 identity: object, place: str = ""):
         if num_examples < 1:
             raise DataError(f"--dataset={name}: split {split!r} has no examples")
         self.name = name
         self.split = split
+        self.place = place
         self.num_examples = num_examples
         self.class_names = tuple(class_names)
         parts = (name, split, num_examples, self.class_names, identity)

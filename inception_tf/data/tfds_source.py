@@ -98,6 +98,7 @@ class TfdsSource(Source):
         super().__init__(
             name, split, len(self._shards), self._features["label"].names,
             (builder.info.full_name, [_identity(i) for i in instructions]),
+            str(builder.data_path),
         )
 
     @property

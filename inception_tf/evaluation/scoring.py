@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.results import check_results, score_files
 from inception_tf.evaluation.submission import read_class_ids
 from inception_tf.runtime.devices import Devices, devices
+from inception_tf.runtime.hardware import device_names, unused_gpu
 from inception_tf.runtime.provenance import versions
+
+log = logging.getLogger("inception_tf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +120,7 @@ def score_networks(request: ScoringRequest,
     with devices_for(request, members[0].config) as on:
         if on.cluster.is_chief:
             check_results(request, request.predictions)
+            announce(members, source, on)
         with _predictions_paths(request) as paths:
             rates = _predict_all(paths, members, Scoring(request, source, on))
             if not on.cluster.is_chief:
@@ -131,6 +136,16 @@ def open_split(member: Member, request: ScoringRequest) -> Source:
     _refuse_unlabelled(request, source)
     _check_names(request, source)
     return source
+
+
+def announce(members: Sequence[Member], source: Source, on: Devices) -> None:
+    """Logs what is scored on what, and whether a GPU is left unused."""
+    networks = ", ".join(f"{m.model_dir} (step {m.manifest['step']})" for m in members)
+    log.info("scoring %s on %d images of %s (%s) in %s; devices: %s", networks,
+             source.num_examples, source.name, source.split, source.place,
+             device_names(on.strategy))
+    if warning := unused_gpu():
+        log.warning("warning: %s", warning)
 
 
 @contextlib.contextmanager

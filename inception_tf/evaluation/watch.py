@@ -26,7 +26,7 @@ from inception_tf.evaluation.inference import ViewStep
 from inception_tf.evaluation.members import Member, member_of
 from inception_tf.evaluation.request import ScoringRequest
 from inception_tf.evaluation.results import score_files
-from inception_tf.evaluation.scoring import Scoring, devices_for, open_split
+from inception_tf.evaluation.scoring import Scoring, announce, devices_for, open_split
 from inception_tf.evaluation.watch_log import open_watch_log
 from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import CHECKPOINTS, CONFIG, read_config
@@ -162,6 +162,7 @@ class CheckpointScorer:
     def __init__(self, request: ScoringRequest, on: Devices, member: Member,
                  stack: contextlib.ExitStack):
         self._scoring = Scoring(request, open_split(member, request), on)
+        announce([member], self._scoring.source, on)
         self._step: ViewStep | None = None
         self._count = 0
         self.how = self.how_scored(member)

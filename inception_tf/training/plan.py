@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import tensorflow as tf
+
 from inception_tf.config import Config
+from inception_tf.data.sources import Source
 from inception_tf.errors import UsageError
 from inception_tf.nets.sizes import image_bytes
 from inception_tf.runtime.devices import colors_on_device
 from inception_tf.runtime.memory import require_memory
 from inception_tf.training.schedule import Schedule
 
-BANNER_EPOCHS = (0, 10, 50, 100)
+# Steps of a warm-up at which the banner looks for the highest learning rate.
+_TRIED = 10_001
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,34 @@ class BatchPlan:
     def replica_batch(self) -> int:
         """Images of one pass on one replica."""
         return self.pass_batch // self.replicas
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, and on which data.
+
+    config: the run's.
+    batches: how its global batch is cut.
+    schedule: of learning rate and averaging.
+    source, held_out: the training and the validation split.
+    total: updates of the whole run.
+    """
+
+    config: Config
+    batches: BatchPlan
+    schedule: Schedule
+    source: Source
+    held_out: Source
+    total: int
+
+    def period(self, epochs: float) -> int:
+        """Updates between two things done every `epochs` epochs; 0: once, at the run's end."""
+        return max(1, self.schedule.steps(epochs)) if epochs else self.total
+
+    def labels(self) -> dict[str, int]:
+        """How a stream of batches makes its labels."""
+        return {"num_classes": self.source.num_classes,
+                "label_offset": int(self.config.network.background_class)}
 
 
 def plan_batches(global_batch: int, replica_batch: int, replicas: int) -> BatchPlan:
@@ -55,11 +88,11 @@ def check_execution(config: Config) -> None:
         UsageError: XLA with batch norm that is synchronized inside the compiled part, or with
             --remat.
     """
-    if config.execution.xla and config.execution.remat:
-        raise UsageError("--xla with --remat: XLA merges what is computed twice, so nothing would "
+    if config.execution.xla == "on" and config.execution.remat:
+        raise UsageError("--xla=on with --remat: XLA merges what is computed twice, so nothing would "
                          "be saved; drop one of the two")
-    if config.execution.xla and config.network.batch_norm == "synchronized":
-        raise UsageError("--xla with --batch_norm=synchronized: XLA compiles each replica's pass "
+    if config.execution.xla == "on" and config.network.batch_norm == "synchronized":
+        raise UsageError("--xla=on with --batch_norm=synchronized: XLA compiles each replica's pass "
                          "by itself, and there is no all-reduce inside it; drop one of the two")
 
 
@@ -89,28 +122,38 @@ def total_steps(config: Config, schedule: Schedule) -> int:
     return min(steps, config.runtime.max_steps) if config.runtime.max_steps else steps
 
 
-def banner(config: Config, batches: BatchPlan, schedule: Schedule, num_classes: int) -> str:
-    """The effective values of a run as a few lines of text.
-
-    Args:
-        config: the run's.
-        batches: its BatchPlan.
-        schedule: its Schedule.
-        num_classes: of its data.
-    """
-    rates = ", ".join(
-        f"{float(schedule.learning_rate(schedule.steps(epoch))):.4g} at {epoch}"
-        for epoch in BANNER_EPOCHS
-    )
-    n, o = config.network, config.optimization
+def banner(plan: Plan, devices: str) -> str:
+    """The effective values of a run as a few lines of text; `devices` are the names of its own."""
+    config, batches, schedule = plan.config, plan.batches, plan.schedule
+    n, o, d = config.network, config.optimization, config.data
     return "\n".join([
         f"network        {n.net} width {n.width:g} at {n.image_size}x{n.image_size}, "
-        f"{num_classes} classes",
-        f"data           {config.data.dataset}: {schedule.num_examples} images per epoch",
+        f"{plan.source.num_classes} classes",
+        f"data           {d.dataset}: {plan.source.num_examples} images per epoch "
+        f"({d.train_split}), {plan.held_out.num_examples} scored ({d.eval_split})",
+        f"data lies in   {plan.source.place}",
+        f"devices        {devices}",
+        f"precision      {config.execution.precision}",
+        f"seed           {config.runtime.seed}",
         f"global batch   {o.global_batch} = {batches.passes} passes x {batches.replicas} replicas "
         f"x {batches.replica_batch}",
         f"length         {o.epochs:g} epochs, {schedule.steps_per_epoch:.1f} steps per epoch, "
-        f"{total_steps(config, schedule)} steps",
-        f"optimizer      {o.optimizer}, learning rate {rates} epochs",
+        f"{plan.total} steps",
+        f"optimizer      {o.optimizer}",
+        f"learning rate  {o.schedule}: {_rates(schedule, plan.total)} epochs",
         f"model_dir      {config.runtime.model_dir}",
     ])
+
+
+def _rates(schedule, total):
+    """Such as "0.001 at epoch 0, 0.1 at 1 (peak), ...": the peak, and every quarter of the run."""
+    last = max(0, total - 1)
+    # The rate may rise only during the warm-up.
+    risen = min(last, schedule.steps(schedule.optimization.warmup_epochs))
+    rising = np.unique(np.linspace(0, risen, _TRIED, dtype=np.int64))
+    peak = int(rising[np.argmax(schedule.learning_rate(tf.constant(rising)))])
+    steps = sorted({peak, *(min(last, total * quarter // 4) for quarter in range(5))})
+    rates = schedule.learning_rate(tf.constant(steps, tf.int64)).numpy()
+    epochs = [f"{step / schedule.steps_per_epoch:.3g}" + " (peak)" * (step == peak)
+              for step in steps]
+    return ", ".join(f"{rate:.3g} at {epoch}" for rate, epoch in zip(rates, epochs, strict=True))

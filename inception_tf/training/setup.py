@@ -11,7 +11,6 @@ from inception_tf.config import Config
 from inception_tf.data.batches import scoring_batches, training_batches
 from inception_tf.data.open import open_source
 from inception_tf.data.prepare import prepare_in_passing
-from inception_tf.data.sources import Source
 from inception_tf.data.stream import ExampleStream
 from inception_tf.data.views import preprocessing_of
 from inception_tf.errors import UsageError
@@ -19,11 +18,12 @@ from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import checkpoints_of
 from inception_tf.runs.network import build_network, require_room_for_batch
 from inception_tf.runtime.devices import Devices, colors_on_device
+from inception_tf.runtime.hardware import device_names, slow_precision, unused_gpu
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.training import resume
 from inception_tf.training.init_from import start_new_run
 from inception_tf.training.plan import (
-    BatchPlan,
+    Plan,
     banner,
     plan_batches,
     require_room_for_updates,
@@ -35,34 +35,6 @@ from inception_tf.training.step import TrainStep
 from inception_tf.training.validation import Scorer, logits_of
 
 log = logging.getLogger("inception_tf")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do, and on which data.
-
-    config: the run's.
-    batches: how its global batch is cut.
-    schedule: of learning rate and averaging.
-    source, held_out: the training and the validation split.
-    total: updates of the whole run.
-    """
-
-    config: Config
-    batches: BatchPlan
-    schedule: Schedule
-    source: Source
-    held_out: Source
-    total: int
-
-    def period(self, epochs: float) -> int:
-        """Updates between two things done every `epochs` epochs; 0: once, at the run's end."""
-        return max(1, self.schedule.steps(epochs)) if epochs else self.total
-
-    def labels(self) -> dict[str, int]:
-        """How a stream of batches makes its labels."""
-        return {"num_classes": self.source.num_classes,
-                "label_offset": int(self.config.network.background_class)}
 
 
 @dataclass(frozen=True)
@@ -110,7 +82,7 @@ def set_up(config: Config, on: Devices, profile: StepProfile) -> Setup:
     profile.require_within(plan.total)
     if on.cluster.is_chief:
         resume.refuse_other_run(config)
-        log.info(banner(config, plan.batches, plan.schedule, plan.source.num_classes))
+        _announce(plan, on)
     model, state = _build(plan, on)
     update = TrainStep(on.strategy, model, state, plan.schedule, config.runtime.seed,
                        config.execution, config.data.color)
@@ -155,6 +127,14 @@ def _plan(config, on):
     total = total_steps(config, schedule)
     require_room_for_updates(config, batches, (high - low) / batches.pass_batch, total)
     return Plan(config, batches, schedule, source, held_out, total)
+
+
+def _announce(plan, on):
+    """Logs what the run will do, and what makes it slower than it need be."""
+    log.info(banner(plan, device_names(on.strategy)))
+    for warning in (unused_gpu(), slow_precision(plan.config.execution.precision, on.strategy)):
+        if warning:
+            log.warning("warning: %s", warning)
 
 
 def _open_data(data, on):

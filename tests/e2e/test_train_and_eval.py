@@ -172,14 +172,16 @@ def test_train_and_eval_scripts_print_what_a_user_needs(config, images, tmp_path
     done = _run("train.py", "--preset=tiny", "--max_steps=2", "--log_every_steps=1", *flags)
     assert done.returncode == 0, done.stderr
     for part in ("inception_resnet_v1", "40 images per epoch", "step 2/2", "images/s", "ETA",
-                 "validation on 13 images"):
+                 "validation on 13 images", f"data lies in   {images}", "devices        CPU, "):
         assert part in done.stderr
     scored = _run("eval.py", f"--model_dir={tmp_path / 'run'}", f"--output={tmp_path}/s.json")
     assert scored.returncode == 0, scored.stderr
     (row,) = json.loads((tmp_path / "s.json").read_text())["rows"]
     assert f"{100 * row['top1_error']:.2f} %" in scored.stdout
-    assert scored.stderr.endswith("validation: 13 images in 5 classes (2 to 3 each, median 3)\n")
-    assert len(scored.stderr.splitlines()) == 1  # beside what the data set holds, nothing
+    found, what = scored.stderr.splitlines()
+    assert found.endswith("validation: 13 images in 5 classes (2 to 3 each, median 3)")
+    assert what.startswith(f"scoring {tmp_path / 'run'} (step 2) on 13 images of folder "
+                           f"(validation) in {images}; devices: CPU, ")
 
 
 @pytest.mark.parametrize("words, message", [

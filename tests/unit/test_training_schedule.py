@@ -1,13 +1,14 @@
 """Learning rate and batch plan: counted in images of the global batch."""
 
 import dataclasses
+import types
 
 import pytest
 import tensorflow as tf
 
 from inception_tf.config import Optimization, preset
 from inception_tf.errors import UsageError
-from inception_tf.training.plan import banner, plan_batches, total_steps
+from inception_tf.training.plan import Plan, banner, plan_batches, total_steps
 from inception_tf.training.schedule import Schedule
 
 IMAGENET = 1_281_167
@@ -107,9 +108,34 @@ def test_total_steps_counts_a_last_partial_batch_and_max_steps_cuts():
     assert total_steps(config.replace(max_steps=3), schedule) == 3
 
 
+def shown(config, num_examples=6000):
+    """The banner of a run on data of that size."""
+    schedule = Schedule(config.optimization, num_examples)
+    source = types.SimpleNamespace(num_examples=num_examples, num_classes=20, place="/data/set")
+    plan = Plan(config, plan_batches(config.optimization.global_batch, 32, 1), schedule, source,
+                source, total_steps(config, schedule))
+    return banner(plan, "CPU, 2 cores")
+
+
 def test_banner_shows_effective_values():
-    config = preset("paper")
-    text = banner(config, plan_batches(640, 32, 4), Schedule(config.optimization, IMAGENET), 1000)
-    for part in ("640 = 5 passes x 4 replicas x 32", "1281167 images per epoch",
-                 "2001.8 steps per epoch", "0.045 at 0", "0.002", "inception_v4"):
+    text = shown(preset("paper").replace(seed=7, precision="mixed_bfloat16"), IMAGENET)
+    for part in ("640 = 20 passes x 1 replicas x 32", "1281167 images per epoch (train)",
+                 "2001.8 steps per epoch", "inception_v4", "CPU, 2 cores", "/data/set",
+                 "seed           7\n", "mixed_bfloat16"):
         assert part in text
+
+
+@pytest.mark.parametrize("settings, rates", [
+    # One epoch of warm-up, in the middle of which the rate falls; 187.5 updates an epoch.
+    ({}, "staircase: 2.67e-06 at 0, 0.00047 at 0.997 (peak), 0.000367 at 3, 0.000238 at 6, "
+         "0.000175 at 9, 0.00012 at 12"),
+    ({"warmup_epochs": 0.0, "max_steps": 188},
+     "staircase: 0.0005 at 0 (peak), 0.0005 at 0.251, 0.00047 at 0.501, 0.00047 at 0.752, "
+     "0.00047 at 0.997"),
+    ({"warmup_epochs": 0.0, "schedule": "cosine", "epochs": 0.16, "global_batch": 96,
+      "learning_rate": 1.0},
+     "cosine: 1 at 0 (peak), 0.905 at 0.032, 0.5 at 0.08, 0.206 at 0.112, 0.0245 at 0.144"),
+    ({"epochs": 0.0, "warmup_epochs": 0.0}, "staircase: 0.0005 at 0 (peak)"),
+], ids=["demo", "part of an epoch", "cosine", "no step"])
+def test_banner_shows_the_peak_of_the_learning_rate_and_every_quarter(settings, rates):
+    assert f"learning rate  {rates} epochs\n" in shown(preset("demo").replace(**settings))
