@@ -32,6 +32,10 @@ ALIASES = {
     "gpu": "strategy", "split": "eval_split", "lr_decay": "decay_rate",
 }
 
+# Fields of a command on a run's folder that are its own all the same.
+_NEVER_THE_RUNS = ("model_dir", "stall_timeout_s")
+_DEFAULTS = Config()
+
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
@@ -66,7 +70,8 @@ class Arguments:
 
 
 def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] = (),
-          fields: Sequence[str] = tuple(field_groups()), takes_words: bool = False) -> Arguments:
+          fields: Sequence[str] = tuple(field_groups()), takes_words: bool = False,
+          defaults: Config | None = _DEFAULTS) -> Arguments:
     """Arguments of `inception-tf COMMAND`.
 
     Args:
@@ -76,6 +81,8 @@ def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] =
         own: the command's own `Flag`s.
         fields: config fields that are flags of this command.
         takes_words: whether words that are no flags are allowed.
+        defaults: what `--help` shows as the fields' defaults; None: "the run's", whose settings
+            they are.
 
     Raises:
         UsageError: an unknown flag, a value of the wrong type, or a word that is no flag.
@@ -85,9 +92,12 @@ def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] =
     for group, kind in GROUPS.items():
         for field in dataclasses.fields(kind):
             if field.name in fields:
-                flag = Flag(field.name, field.default, **field.metadata)
+                default = getattr(getattr(defaults or _DEFAULTS, group), field.name)
+                flag = Flag(field.name, default, **field.metadata)
                 defined[flag.name] = flag
                 _define(values, group, flag, field.type)
+                if defaults is None and flag.name not in _NEVER_THE_RUNS:
+                    values[flag.name].default_as_str = "the run's"
     for flag in own:
         _define(values, command, flag, type(flag.default))
     _answer_questions(command, summary, argv, values)
@@ -131,8 +141,20 @@ def parse_run(command: str, summary: str, argv: Sequence[str],
         command, summary, argv, own: as in `parse`.
     """
     preset = Flag("preset", "demo", "where unset flags come from", tuple(config_module.PRESETS))
-    arguments = parse(command, summary, argv, (preset, *own))
-    return arguments, config_from(arguments, config_module.preset(arguments.own["preset"]))
+    name = _value_in(argv, preset, command)
+    base = config_module.preset(name)
+    arguments = parse(command, f"{summary} The defaults below are those of --preset={name}.", argv,
+                      (preset, *own), defaults=base)
+    return arguments, config_from(arguments, base)
+
+
+def _value_in(argv, flag, command):
+    """The value of one flag of the command line, whatever else that says."""
+    values = absl_flags.FlagValues()
+    values.set_gnu_getopt()
+    _define(values, command, flag, str)
+    _words(values, command, argv, known_only=True)
+    return values[flag.name].value
 
 
 def _answer_questions(command, summary, argv, values):
@@ -145,10 +167,10 @@ def _answer_questions(command, summary, argv, values):
         sys.exit(0)
 
 
-def _words(values, command, argv):
+def _words(values, command, argv, known_only=False):
     """Puts the flags of `argv` into `values`; the words that are left."""
     try:
-        return values([command, *argv])[1:]
+        return values([command, *argv], known_only)[1:]
     except absl_flags.UnrecognizedFlagError as error:
         raise UsageError(_unknown(error.flagname, list(values), command)) from None
     except (absl_flags.Error, UnicodeDecodeError) as error:

@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> None:
     """Averages checkpoints of --model_dir, measures batch statistics, writes --output_dir."""
     arguments = flags.parse(
         "average", "Averages a run's checkpoints, and recomputes batch statistics.", argv, OWN,
-        fields=FIELDS)
+        fields=FIELDS, defaults=None)
     own = arguments.own
     if not own["output_dir"]:
         raise UsageError("--output_dir: name the folder to write; it must not exist yet")

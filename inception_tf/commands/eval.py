@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     """Scores a checkpoint of each --model_dir, and their mean; prints a table."""
     arguments = flags.parse(
         "eval", "Scores trained networks (--model_dir=A,B,... is an ensemble); settings come from "
-        "their runs.", argv, OWN, fields=FIELDS)
+        "their runs.", argv, OWN, fields=FIELDS, defaults=None)
     _refuse_contradictions(arguments)
     import_tensorflow()
     result = _score(arguments, ("eval", *argv))

@@ -31,7 +31,7 @@ FIELDS = ("model_dir", "data_dir")
 def main(argv: Sequence[str]) -> None:
     """Writes a checkpoint of --model_dir to --export_dir and compares both."""
     arguments = flags.parse("export", "A run's network as a SavedModel, or for another runtime.",
-                            argv, OWN, fields=FIELDS)
+                            argv, OWN, fields=FIELDS, defaults=None)
     own = arguments.own
     if not own["export_dir"]:
         raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")

@@ -106,6 +106,47 @@ def test_unknown_flag_like_none_is_answered_with_help_and_one_of_others_with_tha
         flags.parse("export", "", ["--epochs=3"], fields=())
 
 
+def help_of(parse_words, capsys):
+    """Flag -> default, as the help has them; and its first line."""
+    with pytest.raises(SystemExit) as caught:
+        parse_words()
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    return dict(re.findall(r"--(?:\[no\])?(\w+):(?:.|\n(?!  --))*?\(default: (.*)\)", text)), text
+
+
+@pytest.mark.parametrize("words, name", [
+    (["--help"], "demo"), (["--preset=tiny", "--help"], "tiny"), (["--helpfull"], "demo"),
+    (["--seed", "3", "--nope", "--preset", "paper", "-h"], "paper"),
+])
+def test_help_shows_the_defaults_of_the_preset_that_applies(words, name, capsys):
+    from inception_tf.config import preset
+
+    shown, text = help_of(lambda: flags.parse_run("train", "Trains.", words), capsys)
+    config = preset(name)
+    assert text.startswith(f"Trains. The defaults below are those of --preset={name}.")
+    assert shown["net"] == f"'{config.network.net}'"
+    assert shown["epochs"] == f"'{config.optimization.epochs}'"
+    assert shown["image_size"] == f"'{config.network.image_size}'"
+    assert shown["aux_head"] == f"'{str(config.network.aux_head).lower()}'"
+
+
+def test_help_with_a_preset_that_is_none_names_those_there_are():
+    with pytest.raises(UsageError, match="--preset=x: value should be one of <demo.paper"):
+        flags.parse_run("train", "", ["--preset=x", "--help"])
+
+
+@pytest.mark.parametrize("command", ["eval", "average", "export"])
+def test_help_of_a_command_on_a_run_says_what_comes_from_the_run(command, capsys):
+    module = importlib.import_module(f"inception_tf.commands.{command}")
+    shown, _ = help_of(lambda: module.main(["--help"]), capsys)
+    assert shown["data_dir"] == "the run's"
+    assert shown["model_dir"] == "'runs/demo'"
+    if command == "eval":
+        assert shown["crop_fraction"] == "the run's" and shown["stall_timeout_s"] == "'600.0'"
+        assert shown["batch_size"] == "'32'"
+
+
 def test_version_is_printed_by_every_command(capsys):
     with pytest.raises(SystemExit) as caught:
         parse("--version")
