@@ -93,7 +93,7 @@ def measure(preset, settings, strategy, updates, rounds, cluster):
     one_bare = _bare_update(step, batches)
 
     def whole():
-        step.several([batches] * updates)
+        step.dispatch([batches] * updates).rows()
 
     def bare():
         for _ in range(updates):
@@ -129,8 +129,8 @@ def step_and_batches(preset_name, settings, strategy, cluster):
     strategy = make_strategy(strategy, cluster)
     classes = 1000 if preset_name == "paper" else 20
     with strategy.scope():
-        model = build_network(config.network, classes)
-    state = TrainState(strategy, model, config.optimization)
+        model = build_network(config.network, classes, precision=config.execution.precision)
+    state = TrainState(strategy, model, config.optimization, config.execution.precision)
     random = np.random.default_rng(cluster.index)
     count = config.optimization.global_batch // len(cluster.workers)
     size = config.network.image_size
@@ -153,7 +153,8 @@ def _bare_update(step, batches):
 
     def on_replica(batch):
         statistics = [tf.convert_to_tensor(v.value) for v in step.state.statistics]
-        gradients, changed, sums = step.replica_pass(batch, 0, statistics)
+        seed = step.replica_pass.seed_of(0, 0)
+        gradients, changed, sums = step.replica_pass(batch, seed, statistics)
         # Summed, so that nothing is pruned as unused.
         return tf.add_n([tf.reduce_sum(t[..., :1]) for t in gradients + changed]) + sums["loss"]
 

@@ -64,7 +64,7 @@ def _ours(preset, settings, calls=1):
 
     def run():
         for _ in range(calls):
-            step.several([batches] * updates)
+            step.dispatch([batches] * updates).rows()
 
     return run, calls * updates * step.optimization.global_batch
 

@@ -41,6 +41,8 @@ class Network:
     background_class: bool = option(False, "class 0 is background, labels start at 1 [S]")
     batch_norm_momentum: float = option(0.9997, "decay of batch statistics [S]", low=0, high=1)
     batch_norm_gamma: bool = option(False, "batch norm with a learned scale; [S] has none")
+    pool_counts_padding: bool = option(False, "inception_v3: average pools count padded cells, as "
+                                       "in torchvision and timm; [S] leaves them out")
     batch_norm: str = option("own", "statistics of each replica's images, of all replicas' images "
                              "(synchronized), or left as they are (frozen)",
                              ("own", "synchronized", "frozen"))
@@ -149,7 +151,12 @@ class Execution:
 
     precision: str = option("float32", "type of activations; weights stay float32",
                             ("float32", "mixed_bfloat16", "mixed_float16"))
-    xla: bool = option(False, "compile forward and backward pass with XLA (half the speed on CPU)")
+    xla: str = option("auto", "compile updates with XLA; auto: on a GPU or TPU (on a CPU they "
+                      "take twice the time)", ("auto", "on", "off"))
+    deterministic: bool = option(False, "on a GPU: the same bits in every run, as on a CPU, "
+                                 "without XLA's forward and backward pass and so slower")
+    tf32: bool = option(True, "on a GPU: float32 convolutions and products by tensor cores, which "
+                        "take 10 bits of the mantissa")
     remat: bool = option(False, "compute activations inside blocks again for the backward pass "
                          "instead of keeping them: less memory, more time")
     steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
@@ -254,6 +261,8 @@ def _convert(value, kind, where):
         return tuple(_convert(v, element, where) for v in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value) if abs(value) < 2**1000 else float("inf")
+    if kind is str and isinstance(value, bool) and where.endswith(".xla"):
+        return "on" if value else "auto"  # as configs had it before there was a choice
     if type(value) is not kind:
         raise UsageError(f"{where} must be {kind.__name__}, got {value!r:.80}")
     return value

@@ -56,6 +56,7 @@ class Manifest(TypedDict):
     data: NotRequired[dict[str, str]]
     machine: NotRequired[dict[str, str | int]]
     bad_examples: NotRequired[dict[str, str]]
+    unlogged: NotRequired[dict[str, float]]
     last_step: NotRequired[int]
     scores: NotRequired[dict[str, float]]
 

@@ -96,8 +96,12 @@ def make_strategy(kind: str = "auto", cluster: Cluster = ALONE,
 
 def colors_on_device(choice: str) -> bool:
     """Whether --color_on=`choice` means the device: "auto" does on a GPU or TPU."""
-    accelerated = any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
-    return choice == "device" or (choice == "auto" and accelerated)
+    return choice == "device" or (choice == "auto" and has_accelerator())
+
+
+def has_accelerator() -> bool:
+    """Whether TensorFlow has a GPU or TPU."""
+    return any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
 
 
 def split_batch(strategy: tf.distribute.Strategy, batch: Mapping[str, tf.Tensor]) -> Any:
@@ -110,21 +114,37 @@ def split_batches(strategy: tf.distribute.Strategy, steps: Sequence[Sequence[Any
                   names: Sequence[str]) -> Any:
     """Lists (one a step) of batches (one a pass) as parts [K, P, n, ...] of this worker's replicas.
 
-    The entries `names` of each batch [R n, ...] are taken, those that it has.
+    The entries `names` of each batch [R n, ...] are taken, those that it has. They are cut and
+    stacked on the host, then copied to the replica's device once: a GPU cannot stack bytes.
     """
     def part(context):
-        return {name: tf.stack([tf.stack([_own_part(strategy, context, batch[name])
-                                          for batch in step]) for step in steps])
-                for name in names if name in steps[0][0]}
+        own = {name: _stacked(strategy, context, steps, name)
+               for name in names if name in steps[0][0]}
+        with tf.device(strategy.extended.worker_devices[_place(strategy, context)]):
+            return {name: tf.identity(values) for name, values in own.items()}
 
     return strategy.experimental_distribute_values_from_function(part)
 
 
+def _stacked(strategy, context, steps, name):
+    with tf.device("CPU:0"):
+        parts = [[_own_part(strategy, context, batch[name]) for batch in step] for step in steps]
+        if len(steps) == len(steps[0]) == 1:  # no copy
+            return parts[0][0][tf.newaxis, tf.newaxis]
+        return tf.stack([tf.stack(step) for step in parts])
+
+
 def _own_part(strategy, context, values):
     """The share of this worker's `values` [R n, ...] that the replica of `context` holds."""
-    replicas = len(strategy.extended.worker_devices)
-    i = context.replica_id_in_sync_group % replicas
+    replicas, i = len(strategy.extended.worker_devices), _place(strategy, context)
+    if replicas == 1:
+        return values
     return values[i * len(values) // replicas:(i + 1) * len(values) // replicas]
+
+
+def _place(strategy, context):
+    """Number of the replica of `context` among this worker's."""
+    return context.replica_id_in_sync_group % len(strategy.extended.worker_devices)
 
 
 def same_on_replicas(strategy: tf.distribute.Strategy, value: tf.Tensor) -> Any:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from inception_tf.runtime.devices import has_accelerator
+
 # Grappler's passes that a first call pays for and no update is faster by.
 SKIPPED = ("constant_folding", "dependency_optimization", "function_optimization",
            "implementation_selector", "layout_optimizer", "loop_optimization", "remapping",
@@ -19,7 +21,7 @@ def lightly_optimized() -> Iterator[None]:
     the first call slower the larger the graph (docs/training.md has the figures). Where there is
     a GPU or TPU they choose layouts, and are left on.
     """
-    if any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")):
+    if has_accelerator():
         yield
         return
     before = tf.config.optimizer.get_experimental_options()

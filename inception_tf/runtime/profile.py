@@ -33,6 +33,10 @@ class StepProfile:
         """Steps from `step` to where the profile begins or ends next; infinite when never."""
         return min((edge - step for edge in self._edges if edge > step), default=math.inf)
 
+    def is_edge(self, step: int) -> bool:
+        """Whether the profile begins or ends after `step` completed steps."""
+        return step in self._edges
+
     def at(self, step: int) -> None:
         """To be called between steps, with how many are completed."""
         if self._edges and step == self._edges[0]:

@@ -16,6 +16,8 @@ log = logging.getLogger("inception_tf")
 
 # Share of the time from which on a progress line says that steps wait for input.
 SHOWN_WAIT = 0.02
+# A device that takes no longer than this to answer had nothing to do.
+AT_ONCE_SECONDS = 0.001
 
 
 def bar(iterable: Iterable[Any], total: int, unit: str, description: str) -> tqdm:
@@ -55,11 +57,22 @@ class StepProgress:
         self._bar.update(1)
 
     @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """What happens inside is waiting for input."""
+    def waiting(self, is_computing: bool = False) -> Iterator[None]:
+        """What happens inside is waiting for input; the device computes meanwhile, or waits too."""
         started = time.monotonic()
         yield
-        self._waited += time.monotonic() - started
+        waited = time.monotonic() - started
+        self._waited += 0.0 if is_computing else waited
+        self._waited_beside = waited if is_computing else 0.0
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """What happens inside is waiting for the device, unless that has waited for input."""
+        started = time.monotonic()
+        yield
+        if time.monotonic() - started < AT_ONCE_SECONDS:
+            self._waited += self._waited_beside
+        self._waited_beside = 0.0
 
     def report(self, step: int, values: Mapping[str, float]) -> float:
         """Logs `values` (name -> number) of `step`; returns images per second since last time."""
@@ -79,7 +92,8 @@ class StepProgress:
 
     def restart_clock(self, step: int) -> None:
         """Leaves what happened since the last report (scoring, saving) out of the rate."""
-        self._last, self._waited = (step, time.monotonic()), 0.0
+        self._last = (step, time.monotonic())
+        self._waited = self._waited_beside = 0.0
 
     def close(self) -> None:
         """Ends the bar."""

@@ -26,7 +26,8 @@ log = logging.getLogger("inception_tf")
 # What the weights decide of a run's config, unless flags say otherwise.
 CARRIED = (
     "net", "image_size", "width", "repeats", "residual_scales", "final_batch_norm", "aux_head",
-    "batch_norm_gamma", "crop_fraction", "interpolation", "pixel_centers", "antialias",
+    "batch_norm_gamma", "pool_counts_padding", "crop_fraction", "interpolation", "pixel_centers",
+    "antialias",
 )
 
 

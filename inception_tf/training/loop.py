@@ -8,14 +8,17 @@ from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import checkpoints_of, locked, make_folder
 from inception_tf.runs.metrics import metrics_of
 from inception_tf.runtime.cluster import read_cluster
-from inception_tf.runtime.devices import devices
+from inception_tf.runtime.devices import devices, has_accelerator
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.runtime.progress import StepProgress, bar
 from inception_tf.runtime.signals import Interrupted
 from inception_tf.training import non_finite
+from inception_tf.training.means import Means
 from inception_tf.training.plan import check_execution
 from inception_tf.training.records import Records, records_of
+from inception_tf.training.replica import Batch
 from inception_tf.training.setup import Setup, scoring_stream, set_up, training_stream
+from inception_tf.training.step import Call
 
 
 def train(config: Config) -> dict[str, float] | None:
@@ -50,14 +53,23 @@ def train(config: Config) -> dict[str, float] | None:
 class Run:
     """The loop over a Setup.
 
+    On a GPU one call is in flight while the next is prepared: the device never waits for Python.
+    Nothing is in flight where the state is looked at: at a save, a scoring, the run's end.
+
     step: updates completed.
     """
 
     def __init__(self, setup: Setup, records: Records) -> None:
         self.setup, self.records = setup, records
         self.plan, self.on, self.step = setup.plan, setup.on, setup.step
+        self._first, self._stopping = setup.step, False
         self._stream = training_stream(setup)
         self._scoring_stream = scoring_stream(setup)
+        self._taken_back: list[list[Batch]] = []
+        self._in_flight: Call | None = None
+        self._runs_ahead = has_accelerator()  # a CPU computes where it is called
+        self._means = Means(setup.unlogged)
+        self._skipped = int(setup.state.skipped.numpy())
         self._progress = StepProgress(self.plan.total, self.step, self.plan.batches.global_batch,
                                       is_quiet=not self.on.cluster.is_chief)
 
@@ -84,7 +96,7 @@ class Run:
             metrics = self._advance()
             if self._due(every.log_every_steps):
                 self._log(metrics)
-            if metrics["stop"]:
+            if self._stopping and not self._in_flight:
                 self.on.stop.interrupt()
             if save_due := self._due_epochs(every.checkpoint_every_epochs):
                 self.save()
@@ -97,44 +109,79 @@ class Run:
 
     def _advance(self):
         """The updates of one call, up to the next thing to do; the last one's metrics."""
-        self.setup.profile.at(self.step)
-        with self._progress.waiting():
-            steps = [[next(self._stream) for _ in range(self.plan.batches.passes)]
-                     for _ in range(self._call_length())]
-        rows = self.setup.update.several(steps, self.on.stop.requested)
-        for batches, metrics in zip(steps, rows, strict=False):
+        call = self._in_flight or self._dispatch(self.step)
+        end = self.step + len(call.steps)
+        self._in_flight = self._dispatch(end) if self._may_run_ahead(end) else None
+        with self._progress.computing():
+            rows = call.rows()
+        if any(metrics["held"] for metrics in rows):
+            self._take_back(call.steps[len(rows):])
+        for batches, metrics in zip(call.steps, rows, strict=False):
             if not metrics["is_finite"]:
-                non_finite.report(self.setup.update, batches, self.step, self.plan.source,
+                non_finite.report(metrics, self.setup.update, batches, self.step, self.plan.source,
                                   self.plan.config.execution)
+            self._skipped += not metrics["is_finite"]
+            self._means.add(metrics)
             self.step += 1
             self._progress.advance()
+        self._stopping |= metrics["stop"]
         self.on.watchdog.beat()
         self.records.check()
         return metrics
 
-    def _call_length(self):
+    def _dispatch(self, step):
+        """The Call of the updates from `step` up to the next thing to do."""
+        self.setup.profile.at(step)
+        with self._progress.waiting(is_computing=step > self.step):
+            steps = [self._next_step() for _ in range(self._call_length(step))]
+        return self.setup.update.dispatch(steps, self.on.stop.requested)
+
+    def _next_step(self):
+        if self._taken_back:
+            return self._taken_back.pop(0)
+        return [next(self._stream) for _ in range(self.plan.batches.passes)]
+
+    def _may_run_ahead(self, step):
+        """Whether the call that starts at `step` may be made before the one before it is read.
+
+        The answer is the same on all workers: a request to stop counts when all have heard of it.
+        """
+        every = self.plan.config.runtime
+        return (self._runs_ahead and self._first < self.step and step < self.plan.total
+                and not self._stopping and not self.setup.profile.is_edge(step)
+                and not any(step % self.plan.period(epochs) == 0 for epochs in
+                            (every.checkpoint_every_epochs, every.eval_every_epochs)))
+
+    def _take_back(self, steps):
+        """Has batches trained on again: `steps`, and those in flight, which change nothing."""
+        self._taken_back = [*steps, *(self._in_flight.steps if self._in_flight else ()),
+                            *self._taken_back]
+        if self._in_flight:
+            self._in_flight.rows()
+            self._in_flight = None
+
+    def _call_length(self, step):
         """Updates until something is due, `steps_per_call` at most."""
         every = self.plan.config.runtime
         periods = (every.log_every_steps, self.plan.period(every.eval_every_epochs),
                    self.plan.period(every.checkpoint_every_epochs))
-        return min(self.plan.config.execution.steps_per_call, self.plan.total - self.step,
-                   self.setup.profile.left(self.step), *(p - self.step % p for p in periods))
+        return min(self.plan.config.execution.steps_per_call, self.plan.total - step,
+                   self.setup.profile.left(step), *(p - step % p for p in periods))
 
     def _log(self, metrics):
-        values = {name: float(metrics[name]) for name in
-                  ("loss", "cross_entropy", "error", "learning_rate", "grad_norm")}
+        values = {**self._means.take(),
+                  **{name: float(metrics[name]) for name in ("learning_rate", "grad_norm")}}
         rate = self._progress.report(self.step, {
             "epoch": self.epoch, "loss": values["loss"], "lr": values["learning_rate"],
             "grad norm": values["grad_norm"]})
         self.records.log(self.step, {
             "epoch": self.epoch, **values, "images_per_second": rate,
-            "bad_examples": len(self._stream.bad_examples),
-            "skipped_steps": int(self.setup.state.skipped.numpy())})
+            "bad_examples": len(self._stream.bad_examples), "skipped_steps": self._skipped})
 
     def save(self) -> None:
         """Starts writing a checkpoint of this step."""
         self.records.save(self.step, self.setup.state,
-                          self.setup.entries(self._stream.bad_examples))
+                          self.setup.entries(self._stream.bad_examples, self._means.sums))
 
     def score(self) -> dict[str, float]:
         """Error rates of raw and averaged weights on the whole validation split."""

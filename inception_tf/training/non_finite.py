@@ -1,7 +1,8 @@
 """After a loss or gradient that is not finite: who it was, and whether training continues."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +19,13 @@ log = logging.getLogger("inception_tf")
 MAX_NAMED = 5
 
 
-def report(train_step: TrainStep, batches: Sequence[Batch], step: int, source: Source,
-           execution: Execution) -> None:
+def report(metrics: Mapping[str, Any], train_step: TrainStep, batches: Sequence[Batch], step: int,
+           source: Source, execution: Execution) -> None:
     """Warns of the update of `step` that was not applied, or ends the run.
 
     Args:
-        train_step: that found it.
+        metrics: that the update gave.
+        train_step: that found it; nothing of it is in flight.
         batches: the update's batches of this worker, with the records' `index`.
         step: completed updates before it.
         source: of the records.
@@ -32,13 +34,12 @@ def report(train_step: TrainStep, batches: Sequence[Batch], step: int, source: S
     Raises:
         NonFiniteError: updates are not skipped, or more than `max_skipped_steps` were.
     """
-    scale = train_step.state.loss_scale
-    if scale is not None and float(scale.value()) >= 1.0:
+    if not metrics["held"]:
         log.info("step %d overflowed float16 and was skipped: loss scale now %g", step,
-                 float(scale.value()))
+                 float(train_step.state.loss_scale.value()))
         return
     text = (f"loss or gradient is not finite at step {step}; nothing of it was applied. "
-            f"{_named(culprits(train_step, batches), source)}")
+            f"{_named(culprits(train_step, batches, step), source)}")
     if execution.on_non_finite == "stop":
         raise NonFiniteError(text)
     skipped = int(train_step.state.skipped.numpy())
@@ -48,7 +49,7 @@ def report(train_step: TrainStep, batches: Sequence[Batch], step: int, source: S
     log.warning("%s. Skipped, %d so far", text, skipped)
 
 
-def culprits(train_step: TrainStep, batches: Sequence[Batch]) -> tuple[list[int], list[str]]:
+def culprits(train_step: TrainStep, batches: Sequence[Batch], step: int) -> tuple[list[int], list[str]]:
     """(record indices, names): examples whose own loss, and tensors that are not finite.
 
     Computed again from the state the update started from, on every worker's own examples.
@@ -58,7 +59,9 @@ def culprits(train_step: TrainStep, batches: Sequence[Batch]) -> tuple[list[int]
     @tf.function(autograph=False)
     def look(parts):
         def on_replica(part):
-            return [train_step.replica_pass.finite({k: v[0, i] for k, v in part.items()}, i)
+            replica_pass = train_step.replica_pass
+            return [replica_pass.finite({k: v[0, i] for k, v in part.items()},
+                                        replica_pass.seed_of(step, i))
                     for i in range(len(batches))]
         return strategy.run(on_replica, args=(parts,))
 

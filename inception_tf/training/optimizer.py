@@ -57,6 +57,30 @@ def make_update(optimization: Optimization) -> Callable[..., None]:
     return rmsprop if optimization.optimizer.startswith("rmsprop") else with_momentum
 
 
+def updated(optimization: Optimization, value: tf.Tensor, slots: dict[str, tf.Tensor],
+            gradient: tf.Tensor, learning_rate: tf.Tensor,
+            ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """(value, slots) after an update: the kernels' arithmetic written out, for XLA.
+
+    Within rounding of `make_update`'s, not bit-equal: XLA fuses products and sums.
+
+    Args:
+        optimization: the optimizer and its constants.
+        value: of a variable.
+        slots: slot name -> tensor of its shape.
+        gradient: of its shape.
+        learning_rate: float32 scalar.
+    """
+    momentum = slots["momentum"] * optimization.momentum
+    if not optimization.optimizer.startswith("rmsprop"):
+        momentum += gradient
+        return value - learning_rate * momentum, {"momentum": momentum}
+    square = slots["mean_square"]
+    square += (tf.square(gradient) - square) * (1.0 - optimization.rmsprop_decay)
+    momentum += learning_rate * gradient / tf.sqrt(square + optimization.epsilon)
+    return value - momentum, {"mean_square": square, "momentum": momentum}
+
+
 def apply_average(shadow: tf.Variable, variable: tf.Variable, share: tf.Tensor) -> None:
     """shadow <- shadow - share (shadow - variable), TF1's order of operations.
 
@@ -81,10 +105,10 @@ STEPS_TO_DOUBLE = 2000
 class LossScale:
     """Halved at every overflow, doubled after STEPS_TO_DOUBLE updates without one.
 
-    Call it in the strategy's scope. `variables` (name -> variable) belong to a checkpoint.
+    Make it in the strategy's scope. `variables` (name -> variable) belong to a checkpoint.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._scale = tf.Variable(INITIAL, trainable=False, name="loss_scale")
         self._updates = tf.Variable(0, dtype=tf.int64, trainable=False, name="updates_at_scale")
         self.variables = {"loss_scale": self._scale, "updates_at_loss_scale": self._updates}
@@ -93,13 +117,11 @@ class LossScale:
         """Factor of the loss: float32 scalar, a power of two."""
         return tf.convert_to_tensor(self._scale)
 
-    def after_finite_update(self) -> None:
-        """Counts one update, and doubles the scale when it is time."""
-        doubles = self._updates + 1 >= STEPS_TO_DOUBLE
-        self._scale.assign(tf.where(doubles, self._scale * 2.0, self._scale))
-        self._updates.assign(tf.where(doubles, tf.constant(0, tf.int64), self._updates + 1))
-
-    def after_overflow(self) -> None:
-        """Halves the scale; the update was not applied."""
-        self._scale.assign(self._scale / 2.0)
-        self._updates.assign(0)
+    def after(self, is_finite: tf.Tensor) -> list[tuple[tf.Variable, tf.Tensor]]:
+        """Each variable with its value after an update: bool scalar, whether that was finite."""
+        scale, updates = (tf.convert_to_tensor(v) for v in self.variables.values())
+        doubles = updates + 1 >= STEPS_TO_DOUBLE
+        return [
+            (self._scale, tf.where(is_finite, tf.where(doubles, scale * 2.0, scale), scale / 2.0)),
+            (self._updates, tf.where(is_finite & ~doubles, updates + 1, tf.zeros_like(updates))),
+        ]

@@ -88,11 +88,11 @@ def check_execution(config: Config) -> None:
         UsageError: XLA with batch norm that is synchronized inside the compiled part, or with
             --remat.
     """
-    if config.execution.xla and config.execution.remat:
-        raise UsageError("--xla with --remat: XLA merges what is computed twice, so nothing would "
+    if config.execution.xla == "on" and config.execution.remat:
+        raise UsageError("--xla=on with --remat: XLA merges what is computed twice, so nothing would "
                          "be saved; drop one of the two")
-    if config.execution.xla and config.network.batch_norm == "synchronized":
-        raise UsageError("--xla with --batch_norm=synchronized: XLA compiles each replica's pass "
+    if config.execution.xla == "on" and config.network.batch_norm == "synchronized":
+        raise UsageError("--xla=on with --batch_norm=synchronized: XLA compiles each replica's pass "
                          "by itself, and there is no all-reduce inside it; drop one of the two")
 
 

@@ -50,6 +50,7 @@ class Setup:
     machine: what decides the last bits of a sum.
     step: updates completed.
     bad_examples: id -> reason of those that were met before.
+    unlogged: sums since the last line of the metrics (training/means.py).
     """
 
     plan: Plan
@@ -61,8 +62,10 @@ class Setup:
     machine: dict[str, str | int]
     step: int
     bad_examples: dict[str, str]
+    unlogged: dict[str, float]
 
-    def entries(self, bad_examples: Mapping[str, str]) -> dict[str, Any]:
+    def entries(self, bad_examples: Mapping[str, str],
+                unlogged: Mapping[str, float]) -> dict[str, Any]:
         """What the manifest of a checkpoint says of the run."""
         plan, source = self.plan, self.plan.source
         return {
@@ -73,6 +76,7 @@ class Setup:
             "data": {"name": source.name, "fingerprint": source.fingerprint},
             "machine": self.machine,
             "bad_examples": dict(bad_examples),
+            "unlogged": dict(unlogged),
         }
 
 
@@ -87,10 +91,12 @@ def set_up(config: Config, on: Devices, profile: StepProfile) -> Setup:
     update = TrainStep(on.strategy, model, state, plan.schedule, config.runtime.seed,
                        config.execution, config.data.color)
     machine = resume.machine_of(on)
-    step, bad_examples = _restore(plan, state, machine)
+    manifest = _restore(plan, state, machine)
+    step = manifest.get("step", 0)
     on.require_agreement("newest checkpoint (is --model_dir shared?)", step)
     scorer = Scorer(on.strategy, logits_of(model, state))
-    return Setup(plan, on, profile, state, update, scorer, machine, step, bad_examples)
+    return Setup(plan, on, profile, state, update, scorer, machine, step,
+                 manifest.get("bad_examples", {}), manifest.get("unlogged", {}))
 
 
 def training_stream(setup: Setup) -> ExampleStream:
@@ -159,7 +165,7 @@ def _build(plan, on):
 
 
 def _restore(plan, state, machine):
-    """(step, bad examples) of the newest valid checkpoint, which `state` then has."""
+    """The manifest of the newest valid checkpoint, which `state` then has; {} without one."""
     def check(arrays, manifest):
         resume.check(manifest, plan.config, plan.source)
         state.check(arrays)
@@ -167,9 +173,9 @@ def _restore(plan, state, machine):
     root = checkpoints_of(plan.config.runtime.model_dir)
     found = checkpoint.load_newest(root, log.warning, check)
     if found is None:
-        return 0, {}
+        return {}
     arrays, manifest = found
     state.load(arrays)
     log.info("going on from step %d in %s", manifest["step"], root)
     resume.warn_of_other_machine(manifest, machine)
-    return manifest["step"], manifest["bad_examples"]
+    return manifest

@@ -18,6 +18,8 @@ class TrainState:
     Attributes:
         step: int64 scalar variable, completed updates.
         skipped: int64 scalar variable, those of them that were not finite and not applied.
+        held: bool scalar variable: an update was not finite and nothing more is applied until
+            Python has looked. Of no checkpoint: none is made meanwhile.
         loss_scale: LossScale of float16, else None.
         trainable: the model's trainable Keras variables.
         statistics: its batch-norm moving means and variances, and whatever is frozen.
@@ -36,6 +38,7 @@ class TrainState:
         with strategy.scope():
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self.skipped = tf.Variable(0, dtype=tf.int64, trainable=False, name="skipped")
+            self.held = tf.Variable(False, trainable=False, name="held")
             self.loss_scale = LossScale() if precision == "mixed_float16" else None
             self.trainable = list(model.trainable_variables)
             self.statistics = [v for v in model.non_trainable_variables if not is_seed(v)]

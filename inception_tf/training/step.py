@@ -6,7 +6,8 @@
             non-finite numbers, then optimizer, averages and statistics at once
     ...     repeated `steps_per_call` times without a word to Python
 
-An update is applied as a whole or not at all.
+An update is applied as a whole or not at all. After one that was not finite the state is held:
+whatever is already on its way to the device changes nothing, until Python has read it all.
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,17 @@ from inception_tf.config import Execution
 from inception_tf.networks import stage_of
 from inception_tf.runtime.devices import local, same_on_replicas, split_batches
 from inception_tf.runtime.graphs import lightly_optimized
+from inception_tf.training.compilation import compilation_of
 from inception_tf.training.losses import is_decayed, weight_decay_loss
-from inception_tf.training.optimizer import apply_average, clip_scale, make_update
+from inception_tf.training.optimizer import apply_average, clip_scale, make_update, updated
 from inception_tf.training.replica import PARTS, Batch, ReplicaPass
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 
 # What an update reports, in the order of its row of numbers.
-METRICS = ("loss", "cross_entropy", "error", "grad_norm", "learning_rate", "is_finite", "stop")
+METRICS = ("loss", "cross_entropy", "error", "grad_norm", "learning_rate", "is_finite", "stop",
+           "tried", "held")
+FLAGS = ("is_finite", "stop", "tried", "held")
 
 
 class TrainStep:
@@ -46,10 +50,13 @@ class TrainStep:
                  schedule: Schedule, seed: int, execution: Execution, color: str = "none") -> None:
         self.strategy, self.state, self.schedule = strategy, state, schedule
         self.optimization, self.execution = schedule.optimization, execution
+        self.compilation = compilation_of(execution, model)
         self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
-                                        strategy.num_replicas_in_sync, execution, color)
+                                        strategy.num_replicas_in_sync, execution.remat,
+                                        self.compilation.passes, color)
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
+        self._in_flight, self._next_step = 0, 0
 
     def __call__(self, batches: Sequence[Batch], stop: bool = False) -> dict[str, Any]:
         """One update from a list of batches that together are the global batch.
@@ -62,60 +69,79 @@ class TrainStep:
         Returns:
             dict: loss (with auxiliary loss and weight decay), cross_entropy, error (top-1
             share on the distorted images), grad_norm (before clipping), learning_rate,
-            is_finite (False: nothing was applied), stop (of any worker).
+            is_finite (False: nothing was applied), stop (of any worker), held (see `dispatch`).
         """
-        return self._run([batches], stop)[0]
+        return self.dispatch([batches], stop).rows()[0]
 
-    def several(self, steps: Sequence[Sequence[Batch]], stop: bool = False,
-                ) -> list[dict[str, Any]]:
-        """Up to `steps_per_call` updates in one call, with the same bits as one by one.
+    def dispatch(self, steps: Sequence[Sequence[Batch]], stop: bool = False) -> "Call":
+        """Up to `steps_per_call` updates, with the same bits as one by one.
 
-        Returns one dict an update, as `__call__`; they end with one that was not finite,
-        unless such updates are skipped.
+        On a GPU this returns before they are made. More may be dispatched before their
+        rows are read; after an update that is "held" these change nothing.
         """
-        return [self(steps[0], stop)] if len(steps) == 1 else self._run(steps, stop)
-
-    def _run(self, steps, stop):
+        first = self._next_step if self._in_flight else int(self.state.step.numpy())
         stop = same_on_replicas(self.strategy, tf.constant(float(stop)))
         # Always as many as traced for: another number would be another graph.
         padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
         batches = split_batches(self.strategy, [*steps, *padding], PARTS)
         with lightly_optimized():
-            rows, done = self._call(batches, tf.constant(len(steps)), stop)
-        return [_metrics(row) for row in rows.numpy()[:int(done)]]
+            rows = self._call(batches, tf.constant(first, tf.int64), tf.constant(len(steps)), stop)
+        self._next_step = first + len(steps)
+        self._in_flight += 1
+        return Call(self, steps, rows)
 
-    def _updates(self, batches, count, stop):
-        """([K, metrics] float32, number of updates tried) of `batches` [K, P, n, ...]."""
+    def read(self, rows: tf.Tensor) -> list[dict[str, Any]]:
+        """The metrics of the updates of a call that were tried, when they are made."""
+        found = [_metrics(row) for row in rows.numpy()]
+        self._in_flight -= 1
+        if not self._in_flight and bool(self.state.held.numpy()):
+            self.state.held.assign(False)
+        return [row for row in found if row.pop("tried")]
+
+    def _updates(self, batches, first, count, stop):
+        """[K, metrics] float32: the first `count` updates of `batches` [K, P, n, ...]."""
         def one(i):
             batch = self.strategy.run(lambda b: {k: v[i] for k, v in b.items()}, args=(batches,))
-            return self._update(self._totals(batch), stop)
+            return self._update(batch, first + tf.cast(i, tf.int64), stop)
 
         if self.execution.steps_per_call == 1:
-            return one(0)[tf.newaxis], tf.constant(1)
+            return one(0)[tf.newaxis]
         rows = tf.TensorArray(tf.float32, self.execution.steps_per_call,
                               element_shape=[len(METRICS)])
-        goes_on = tf.constant(True)
+        _, rows = tf.while_loop(lambda i, rows: i < count,
+                                lambda i, rows: (i + 1, rows.write(i, one(i))),
+                                (tf.constant(0), rows))
+        return rows.stack()
 
-        def body(i, goes_on, rows):
-            row = one(i)
-            finite = tf.cast(row[METRICS.index("is_finite")], tf.bool)
-            return i + 1, finite | self._skips, rows.write(i, row)
+    def _update(self, batches, step, stop):
+        """One update of `batches` [P, n, ...]; METRICS as a row of float32."""
+        if local(self.strategy, batches["label"]).shape[0] == 1:
+            rows = self.strategy.run(self._whole, args=(batches, step, stop))
+        else:
+            totals = self._totals(batches, step)
+            rows = self.strategy.run(self._finish, args=(*totals, step, stop))
+        return local(self.strategy, rows)
 
-        done, _, rows = tf.while_loop(lambda i, goes_on, rows: (i < count) & goes_on, body,
-                                      (tf.constant(0), goes_on, rows))
-        return rows.stack(), done
+    def _whole(self, batches, step, stop):
+        """An update of one pass, on a replica."""
+        seed = self.replica_pass.seed_of(step, 0)
+        batch = {name: values[0] for name, values in batches.items()}
 
-    def _totals(self, batches):
+        def run(batch, seed, step, stop):
+            return self._finish(*self._pass(batch, seed, self._statistics()), step, stop)
+
+        if self.compilation.passes and self.strategy.num_replicas_in_sync == 1:
+            run = _compiled(run)
+        return run(batch, seed, step, stop)
+
+    def _totals(self, batches, step):
         """(gradients, statistics, sums) of each replica, added up over its passes [P, n, ...]."""
         passes = local(self.strategy, batches["label"]).shape[0]
-        one = lambda b, i: {k: v[i] for k, v in b.items()}  # noqa: E731
-        if passes == 1:
-            return self.strategy.run(lambda b: self._pass(one(b, 0), 0, self._statistics()),
-                                     args=(batches,))
 
-        def add(batch, i, totals):
+        def add(batches, i, totals):
             gradients, statistics, sums = totals
-            new = self._pass(one(batch, i), i, statistics)
+            batch = {name: values[i] for name, values in batches.items()}
+            new = self._pass(batch, self.replica_pass.seed_of(step, i), statistics)
             added = tf.nest.map_structure(tf.add, (gradients, sums), (new[0], new[2]))
             return added[0], new[1], added[1]
 
@@ -125,8 +151,8 @@ class TrainStep:
         first = (tf.constant(0), self.strategy.run(self._nothing_yet))
         return tf.while_loop(lambda i, totals: i < passes, body, first)[1]
 
-    def _pass(self, batch, index, statistics):
-        return self.replica_pass(batch, index, statistics, self._loss_scale())
+    def _pass(self, batch, seed, statistics):
+        return self.replica_pass(batch, seed, statistics, self._loss_scale())
 
     def _statistics(self):
         return [tf.convert_to_tensor(v.value) for v in self.state.statistics]
@@ -136,41 +162,39 @@ class TrainStep:
         names = ("loss", "cross_entropy", "error", "examples")
         return zeros, self._statistics(), {name: tf.zeros([]) for name in names}
 
-    def _update(self, totals, stop):
-        """Applies what the replicas found, if it is finite; METRICS as a row of float32."""
-        gradients, statistics, metrics = self.strategy.run(
-            self._replica_sum, args=(*totals, stop))
-        metrics = {name: local(self.strategy, v) for name, v in metrics.items()}
-        rate = tf.cast(self.schedule.learning_rate(self.state.step), tf.float32)
-        tf.cond(
-            metrics["is_finite"],
-            lambda: self._apply(gradients, statistics, rate),
-            self._pass_over,
-        )
-        metrics["learning_rate"] = rate
-        return tf.stack([tf.cast(metrics[name], tf.float32) for name in METRICS])
+    def _finish(self, gradients, statistics, sums, step, stop):
+        """From what a replica found to its new variables; METRICS as a row of float32."""
+        found = self._over_replicas(gradients, statistics, {**sums, "stop": stop})
+        commit = _compiled(self._commit) if self.compilation.update else self._commit
+        return commit(*found, step)
 
-    def _replica_sum(self, gradients, statistics, sums, stop):
-        """Global gradients (decayed and clipped), mean statistics and metrics, on each replica."""
+    def _over_replicas(self, gradients, statistics, sums):
+        """Sums of gradients and of sums, means of statistics, over the replicas."""
         context = tf.distribute.get_replica_context()
-        sums = {**sums, "stop": stop}
-        if context.num_replicas_in_sync > 1:
-            # Arguments of a tf.function have no device; all_reduce takes its destination from it.
-            gradients, statistics, sums = tf.nest.map_structure(
-                tf.identity, (gradients, statistics, sums))
-            gradients = context.all_reduce("SUM", gradients)
-            statistics = context.all_reduce("MEAN", statistics)
-            sums = context.all_reduce("SUM", sums)
+        if context.num_replicas_in_sync == 1:
+            return gradients, statistics, sums
+        # Arguments of a tf.function have no device; all_reduce takes its destination from it.
+        gradients, statistics, sums = tf.nest.map_structure(
+            tf.identity, (gradients, statistics, sums))
+        return (context.all_reduce("SUM", gradients), context.all_reduce("MEAN", statistics),
+                context.all_reduce("SUM", sums))
+
+    def _commit(self, gradients, statistics, sums, step):
+        """Decay, clip, look, and apply if all is finite; METRICS as a row of float32."""
         gradients, decay_loss = self._with_weight_decay(self._unscaled(gradients))
         norm = tf.linalg.global_norm(gradients)
         scale = clip_scale(norm, self.optimization.clip_norm)
-        stop, count = sums.pop("stop"), tf.maximum(sums.pop("examples"), 1.0)
-        metrics = {name: value / count for name, value in sums.items()}
-        metrics["stop"] = stop > 0
+        stop, count = sums["stop"], tf.maximum(sums["examples"], 1.0)
+        metrics = {name: sums[name] / count for name in ("loss", "cross_entropy", "error")}
         metrics["loss"] += decay_loss
-        metrics["grad_norm"] = norm
-        metrics["is_finite"] = _all_finite([metrics["loss"], norm, *statistics])
-        return [g * scale for g in gradients], statistics, metrics
+        is_finite = _all_finite([metrics["loss"], norm, *statistics])
+        tried = ~tf.convert_to_tensor(self.state.held)
+        rate = tf.cast(self.schedule.learning_rate(step), tf.float32)
+        metrics |= {"grad_norm": norm, "learning_rate": rate, "is_finite": is_finite,
+                    "stop": stop > 0, "tried": tried, "held": tried & self._is_held(is_finite)}
+        self._apply(is_finite & tried, [g * scale for g in gradients], statistics, rate, step)
+        _write(tried, self._counts(is_finite, metrics["held"]))
+        return tf.stack([tf.cast(metrics[name], tf.float32) for name in METRICS])
 
     def _with_weight_decay(self, gradients):
         decay = self.optimization.weight_decay
@@ -183,41 +207,78 @@ class TrainStep:
         return [g + decay * kernels[i] if i in kernels else g
                 for i, g in enumerate(gradients)], loss
 
-    def _apply(self, gradients, statistics, rate):
-        """Optimizer, statistics, averages, step: once per replica's copy of each variable."""
-        update = self.strategy.extended.update
-        slots = [dict(zip(self.state.slots, group, strict=True))
-                 for group in zip(*self.state.slots.values(), strict=True)]
-        one = make_update(self.optimization)
+    def _apply(self, applies, gradients, statistics, rate, step):
+        """Optimizer, statistics and averages of this replica's variables, if `applies`.
+
+        On a CPU by TF1's kernels, in place. Compiled, the same written out and selected: a
+        GPU would wait at a branch until the host knows which way it goes.
+        """
         head_rate = rate * self.optimization.head_lr_multiplier
-        for variable, own, gradient in zip(self.state.trainable, slots, gradients, strict=True):
-            own_rate = head_rate if _is_head(variable) else rate
-            update(variable.value, one, args=(own, gradient, own_rate), group=False)
-        for variable, value in zip(self.state.statistics, statistics, strict=True):
-            if variable.path in self.state.frozen:
-                continue
-            update(variable.value, lambda v, new: v.assign(new), args=(value,), group=False)
-        share = 1.0 - self.schedule.ema_decay(self.state.step)
+        rates = [head_rate if _is_head(v) else rate for v in self.state.trainable]
+        share = 1.0 - self.schedule.ema_decay(step)
+        if self.compilation.update:
+            _write(applies, self._new_values(gradients, statistics, rates, share))
+        else:
+            tf.cond(applies, lambda: self._by_kernels(gradients, statistics, rates, share),
+                    lambda: tf.constant(False))
+
+    def _slots(self):
+        """Slot name -> variable, of each trainable variable."""
+        return [dict(zip(self.state.slots, group, strict=True))
+                for group in zip(*self.state.slots.values(), strict=True)]
+
+    def _new_statistics(self, statistics):
+        """(Keras variable, new value) of those that may change."""
+        return [(v, new) for v, new in zip(self.state.statistics, statistics, strict=True)
+                if v.path not in self.state.frozen]
+
+    def _by_kernels(self, gradients, statistics, rates, share):
+        one = make_update(self.optimization)
+        for variable, slots, gradient, rate in zip(
+                self.state.trainable, self._slots(), gradients, rates, strict=True):
+            one(variable.value, slots, gradient, rate)
+        _assign((v.value, new) for v, new in self._new_statistics(statistics))
         for shadow, variable in zip(self.state.ema, self.state.weights, strict=True):
-            update(shadow, apply_average, args=(variable.value, share), group=False)
-        if self.state.loss_scale is not None:
-            self.state.loss_scale.after_finite_update()
-        self.state.step.assign_add(1)
+            apply_average(shadow, variable.value, share)
         return tf.constant(True)
 
-    def _pass_over(self):
-        """After numbers that are not finite: nothing, or on to the next examples."""
-        if self.state.loss_scale is not None:
-            self.state.loss_scale.after_overflow()
-        if self._skips:
-            self.state.skipped.assign_add(1)
-            self.state.step.assign_add(1)
-        return tf.constant(False)
+    def _new_values(self, gradients, statistics, rates, share):
+        """(variable, value after the update) of everything that changes."""
+        values = {v.path: tf.convert_to_tensor(v.value) for v in self.state.weights}
+        pairs = []
+        for variable, slots, gradient, rate in zip(
+                self.state.trainable, self._slots(), gradients, rates, strict=True):
+            old = {name: tf.convert_to_tensor(slot) for name, slot in slots.items()}
+            value, new = updated(self.optimization, values[variable.path], old, gradient, rate)
+            values[variable.path] = value
+            pairs += [(variable.value, value), *((slots[name], new[name]) for name in slots)]
+        for variable, value in self._new_statistics(statistics):
+            values[variable.path] = value
+            pairs.append((variable.value, value))
+        for shadow, variable in zip(self.state.ema, self.state.weights, strict=True):
+            old = tf.convert_to_tensor(shadow)
+            pairs.append((shadow, old - share * (old - values[variable.path])))
+        return pairs
+
+    def _counts(self, is_finite, held):
+        """(variable, value) of step, skipped, loss scale and latch after an update was tried."""
+        state = self.state
+        passed = tf.cast(is_finite | self._skips, tf.int64)
+        pairs = [(state.step, state.step + passed), (state.held, held),
+                 (state.skipped, state.skipped + tf.where(is_finite, tf.zeros_like(passed),
+                                                          passed))]
+        return pairs + (state.loss_scale.after(is_finite) if state.loss_scale else [])
 
     @property
     def _skips(self):
         """Whether training goes on after an update that was not finite."""
         return self.state.loss_scale is not None or self.execution.on_non_finite == "skip"
+
+    def _is_held(self, is_finite):
+        """Whether Python has to look at an update: not at float16's overflow, the scale halves."""
+        if self.state.loss_scale is None:
+            return ~is_finite
+        return ~is_finite & (self.state.loss_scale.value() < 2.0)
 
     def _loss_scale(self):
         return 1.0 if self.state.loss_scale is None else self.state.loss_scale.value()
@@ -229,9 +290,45 @@ class TrainStep:
         return [g * factor for g in gradients]
 
 
+class Call:
+    """Updates that were given to the devices.
+
+    steps: their batches.
+    """
+
+    def __init__(self, train_step: TrainStep, steps: Sequence[Sequence[Batch]],
+                 rows: tf.Tensor) -> None:
+        self.steps = list(steps)
+        self._train_step, self._rows = train_step, rows
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict an update, as TrainStep.__call__, when they are made; to be called once.
+
+        They end with one that is "held"; where an earlier call was, there are none. What was
+        not tried is to be dispatched again.
+        """
+        return self._train_step.read(self._rows)
+
+
+def _compiled(function):
+    """`function` under XLA; made anew on each replica, whose own variables it captures."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _write(applies, pairs):
+    """Sets each (variable, value) if `applies`, without a branch; in replica context."""
+    _assign((v, tf.where(applies, value, tf.convert_to_tensor(v))) for v, value in pairs)
+
+
+def _assign(pairs):
+    """Sets each (variable, value) of this replica: `assign` would ask for an aggregation."""
+    for variable, value in pairs:
+        tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+
+
 def _metrics(row):
     values = dict(zip(METRICS, row, strict=True))
-    return {**values, "is_finite": bool(values["is_finite"]), "stop": bool(values["stop"])}
+    return {**values, **{name: bool(values[name]) for name in FLAGS}}
 
 
 def _all_finite(tensors):

@@ -91,7 +91,7 @@ def test_mixed_precision_computes_in_16_bits_and_keeps_weights_in_32(config, pre
 
 def test_switches_together_with_accumulation_on_two_replicas_train(config, plain, tmp_path):
     config = config.replace(model_dir=str(tmp_path), strategy="mirrored", replica_batch=2,
-                            precision="mixed_bfloat16", xla=True, steps_per_call=3,
+                            precision="mixed_bfloat16", xla="on", steps_per_call=3,
                             log_every_steps=3)  # calls of one length: XLA compiles one graph
     train(config)
     loss, expected = (read_metrics(Path(c.runtime.model_dir) / "train/metrics.csv")[-1]["loss"]
@@ -106,7 +106,8 @@ def _graphs_of(config):
     with devices(config.runtime.strategy, 120.0, 0.0) as on:
         setup = set_up(config, on, StepProfile("", ""))
         stream = training_stream(setup)
-        setup.update.several([[next(stream) for _ in range(setup.plan.batches.passes)]])
+        setup.update.dispatch(
+            [[next(stream) for _ in range(setup.plan.batches.passes)]]).rows()
         stream.close()
     return [str(c.graph.as_graph_def())
             for c in setup.update._call._list_all_concrete_functions()]
@@ -127,7 +128,7 @@ def test_skipping_ends_after_the_limit(config, tmp_path):
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({"xla": True, "batch_norm": "synchronized"}, "--xla with --batch_norm=synchronized"),
+    ({"xla": "on", "batch_norm": "synchronized"}, "--xla=on with --batch_norm=synchronized"),
     ({"profile_steps": "15-10"}, "--profile_steps='15-10'"),
     ({"profile_steps": "ten"}, "--profile_steps='ten'"),
     ({"global_batch": 2**20, "replica_batch": 64}, "keeping the 1,048,576 images of a call needs"),

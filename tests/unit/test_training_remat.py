@@ -65,5 +65,5 @@ def test_updates_are_those_of_a_run_that_keeps_everything(strategy, settings):
 
 
 def test_xla_would_undo_it_and_is_refused():
-    with pytest.raises(UsageError, match="--xla with --remat"):
-        check_execution(preset("tiny").replace(xla=True, remat=True))
+    with pytest.raises(UsageError, match="--xla=on with --remat"):
+        check_execution(preset("tiny").replace(xla="on", remat=True))
