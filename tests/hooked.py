@@ -119,21 +119,21 @@ def _replace(where, wrap):
 
 
 def _trace(path):
-    from inception_tf.training.step import TrainStep
+    from inception_tf.training.step import Call
 
-    original = TrainStep.several
+    original = Call.rows
 
-    def traced(self, steps, stop=False):
-        first = int(self.state.step.numpy())
-        rows = original(self, steps, stop)
+    def traced(self):
+        rows = original(self)
         with open(path, "a") as file:
-            for step, (batches, metrics) in enumerate(zip(steps, rows, strict=False), first):
+            for step, (batches, metrics) in enumerate(zip(self.steps, rows, strict=False),
+                                                      self.first):
                 indices = [int(i) for batch in batches for i in batch["index"].numpy()]
                 line = {"step": step, "loss": float(metrics["loss"]).hex(), "indices": indices}
                 file.write(json.dumps(line) + "\n")
         return rows
 
-    TrainStep.several = traced
+    Call.rows = traced
 
 
 def _poison(what, step, value):
@@ -144,16 +144,17 @@ def _poison(what, step, value):
 def _poison_image(step, value):
     from inception_tf.training.step import TrainStep
 
-    original = TrainStep.__call__
+    original = TrainStep.dispatch
 
-    def poisoned(self, batches, stop=False):
+    def poisoned(self, steps, stop=False):
+        (batches,) = steps
         if int(self.state.step.numpy()) == step:
             image = batches[0]["image"].numpy()
             image[0, 0, 0, 0] = value
             batches = [{**batches[0], "image": image}, *batches[1:]]
-        return original(self, batches, stop)
+        return original(self, [batches], stop)
 
-    TrainStep.__call__ = poisoned
+    TrainStep.dispatch = poisoned
 
 
 def _poison_gradient(step, value):

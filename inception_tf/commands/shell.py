@@ -108,6 +108,8 @@ def import_tensorflow() -> None:
     """
     require_tensorflow_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Else a process takes all memory of every GPU it sees, and a second one gets none.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     keep_freed_memory()
     sys.stderr.flush()
     with importing(), tempfile.TemporaryFile() as held:

@@ -99,6 +99,13 @@ def colors_on_device(choice: str) -> bool:
     return choice == "device" or (choice == "auto" and has_accelerator())
 
 
+def set_arithmetic(deterministic: bool, tf32: bool) -> None:
+    """What a GPU does that a CPU does not: sums in any order, products of 10 bits of mantissa."""
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+
+
 def has_accelerator() -> bool:
     """Whether TensorFlow has a GPU or TPU."""
     return any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))

@@ -1,24 +1,29 @@
 """The training loop: step, log, save, score, in that order."""
 
 import contextlib
+import logging
 import os
+import time
+
+import tensorflow as tf
 
 from inception_tf.config import Config
-from inception_tf.runs import checkpoint
-from inception_tf.runs.folder import checkpoints_of, locked, make_folder
+from inception_tf.runs.folder import locked, make_folder
 from inception_tf.runs.metrics import metrics_of
 from inception_tf.runtime.cluster import read_cluster
-from inception_tf.runtime.devices import devices, has_accelerator
+from inception_tf.runtime.devices import devices, has_accelerator, set_arithmetic
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.runtime.progress import StepProgress, bar
 from inception_tf.runtime.signals import Interrupted
-from inception_tf.training import non_finite
+from inception_tf.training import closing, non_finite
 from inception_tf.training.means import Means
-from inception_tf.training.plan import check_execution
+from inception_tf.training.plan import check_execution, out_of_memory
 from inception_tf.training.records import Records, records_of
 from inception_tf.training.replica import Batch
 from inception_tf.training.setup import Setup, scoring_stream, set_up, training_stream
 from inception_tf.training.step import Call
+
+log = logging.getLogger("inception_tf")
 
 
 def train(config: Config) -> dict[str, float] | None:
@@ -33,21 +38,25 @@ def train(config: Config) -> dict[str, float] | None:
     Raises:
         InceptionError: see errors.py for the kinds and their exit codes.
     """
-    runtime = config.runtime
+    runtime, began = config.runtime, time.monotonic()
     profile = StepProfile(config.execution.profile_steps, f"{runtime.model_dir}/profile")
     check_execution(config)
+    set_arithmetic(config.execution.deterministic, config.execution.tf32)
     is_chief = read_cluster(os.environ, runtime.strategy).is_chief
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(locked(make_folder(runtime.model_dir))) if is_chief else None
         on = stack.enter_context(devices(
             runtime.strategy, runtime.startup_timeout_s, runtime.stall_timeout_s,
-            stands=lambda: checkpoint.what_stands(checkpoints_of(runtime.model_dir))))
+            stands=lambda: closing.what_stands(runtime)))
         with on.stop.at_once():
             setup = set_up(config, on, profile)
             records = records_of(setup, lock)
         stack.enter_context(on.watchdog)
         stack.callback(records.close)
-        return Run(setup, records).train()
+        scores = Run(setup, records).train()
+        if is_chief:
+            log.info(closing.closing_lines(setup.plan, setup.step, time.monotonic() - began))
+        return scores
 
 
 class Run:
@@ -70,7 +79,9 @@ class Run:
         self._runs_ahead = has_accelerator()  # a CPU computes where it is called
         self._means = Means(setup.unlogged)
         self._skipped = int(setup.state.skipped.numpy())
-        self._progress = StepProgress(self.plan.total, self.step, self.plan.batches.global_batch,
+        every, size = self.plan.config.runtime, self.plan.batches.global_batch
+        self._progress = StepProgress(self.plan.total, self.step, size,
+                                      self.plan.period(every.eval_every_epochs),
                                       is_quiet=not self.on.cluster.is_chief)
 
     def train(self) -> dict[str, float] | None:
@@ -81,6 +92,8 @@ class Run:
             self.save()
             self.records.finish()
             raise
+        except tf.errors.ResourceExhaustedError:
+            raise out_of_memory(self.plan.config, self.plan.batches) from None
         finally:
             self.setup.profile.close()
             self._progress.close()
@@ -134,6 +147,8 @@ class Run:
         self.setup.profile.at(step)
         with self._progress.waiting(is_computing=step > self.step):
             steps = [self._next_step() for _ in range(self._call_length(step))]
+        if step == self._first:
+            self.records.show(step, steps[0][0])
         return self.setup.update.dispatch(steps, self.on.stop.requested)
 
     def _next_step(self):
@@ -186,8 +201,9 @@ class Run:
     def score(self) -> dict[str, float]:
         """Error rates of raw and averaged weights on the whole validation split."""
         number = self.plan.held_out.num_examples
-        with self._scoring_stream.rewound() as stream:
-            batches = bar(stream, -(-number // self.plan.batches.pass_batch), "batch", "validation")
+        with self._progress.scoring(), self._scoring_stream.rewound() as stream:
+            batches = bar(stream, -(-number // self.plan.batches.pass_batch), "batch", "validation",
+                          is_quiet=not self.on.cluster.is_chief)
             rates = self.setup.scorer.score(self.on.watchdog.over(batches), number, self.on.stop)
         values = {"epoch": self.epoch, "num_examples": number}
         for name in ("raw", "ema"):

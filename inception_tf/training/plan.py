@@ -85,9 +85,12 @@ def check_execution(config: Config) -> None:
     """Refuses what TensorFlow would refuse later, in a traceback.
 
     Raises:
-        UsageError: XLA with batch norm that is synchronized inside the compiled part, or with
-            --remat.
+        UsageError: XLA with batch norm that is synchronized inside the compiled part, with
+            --remat, or with --deterministic.
     """
+    if config.execution.xla == "on" and config.execution.deterministic:
+        raise UsageError("--xla=on with --deterministic: XLA has no deterministic gradient of max "
+                         "pooling; drop one of the two")
     if config.execution.xla == "on" and config.execution.remat:
         raise UsageError("--xla=on with --remat: XLA merges what is computed twice, so nothing would "
                          "be saved; drop one of the two")
@@ -114,6 +117,19 @@ def require_room_for_updates(config: Config, batches: BatchPlan, share: float, t
     each = image_bytes(config.network.image_size) // (4 if on_device else 1)  # bytes, floats
     require_memory(images * each, f"--global_batch={o.global_batch}: keeping the {images:,} images "
                    "of a call", "take a smaller --global_batch or --steps_per_call")
+
+
+def out_of_memory(config: Config, batches: BatchPlan) -> UsageError:
+    """The error for an update that did not fit into the device's memory: what would fit."""
+    ways = [] if config.execution.remat else ["--remat"]
+    smaller = next((n for n in range(batches.replica_batch // 2, 0, -1)
+                    if config.optimization.global_batch % (n * batches.replicas) == 0), 0)
+    if smaller:
+        ways.insert(0, f"--replica_batch={smaller}, which accumulates the same updates")
+    return UsageError(
+        f"the device's memory does not hold an update of {batches.replica_batch} images of "
+        f"{config.network.image_size}x{config.network.image_size} a replica: take "
+        f"{' or '.join(ways) or 'a device with more memory'}")
 
 
 def total_steps(config: Config, schedule: Schedule) -> int:

@@ -7,16 +7,22 @@ from typing import Any
 
 import tensorflow as tf
 
+from inception_tf.data.color import finished
 from inception_tf.errors import StorageError
+from inception_tf.nets.anatomy import multiply_adds, parameters
 from inception_tf.runs.folder import FolderLock, checkpoints_of, write_config
 from inception_tf.runs.metrics import METRICS, MetricsWriter
 from inception_tf.runs.saver import BackgroundSaver
 from inception_tf.runtime.progress import scoring_line
 from inception_tf.training.curves import draw_curves
+from inception_tf.training.replica import Batch
 from inception_tf.training.setup import Setup
 from inception_tf.training.state import TrainState
 
 log = logging.getLogger("inception_tf")
+
+# Of a batch, for a person to look at.
+SHOWN_IMAGES = 16
 
 
 class Records:
@@ -27,6 +33,9 @@ class Records:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """One row of training's metrics."""
+
+    def show(self, step: int, batch: Batch) -> None:
+        """Keeps what some images of a training batch look like."""
 
     def save(self, step: int, state: TrainState, entries: Mapping[str, Any]) -> None:
         """Starts writing a checkpoint; `entries` are of its manifest."""
@@ -51,13 +60,14 @@ class FolderRecords(Records):
         config = setup.plan.config
         runtime, folder = config.runtime, Path(config.runtime.model_dir)
         self._lock, self._title, self._folder = lock, config.network.net, folder
-        self._curves_fail = False
+        self._curves_fail, self._color = False, config.data.color
         try:
             write_config(folder, config)
             self._saver = BackgroundSaver(checkpoints_of(folder), runtime.keep, runtime.keep_best)
             self._writers = {name: MetricsWriter(folder / name, setup.step) for name in METRICS}
         except (OSError, tf.errors.OpError) as error:
             raise StorageError(f"--model_dir={folder}: {error}") from None
+        self._writers["train"].write_texts(setup.step, _texts(setup))
 
     def check(self) -> None:
         """Raises what keeps the run from writing on: see BackgroundSaver.check.
@@ -72,6 +82,11 @@ class FolderRecords(Records):
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.check()
         self._writers["train"].write(step, values)
+
+    def show(self, step: int, batch: Batch) -> None:
+        some = {name: batch[name][:SHOWN_IMAGES] for name in ("image", "draws", "weight")
+                if name in batch}
+        self._writers["train"].write_images(step, "first batch", finished(some, self._color))
 
     def save(self, step: int, state: TrainState, entries: Mapping[str, Any]) -> None:
         self._saver.save(step, state.arrays(), entries)
@@ -102,6 +117,15 @@ class FolderRecords(Records):
             if not self._curves_fail:
                 log.warning("curves not drawn, training goes on: %.300s", error)
             self._curves_fail = True
+
+
+def _texts(setup):
+    """Name -> Markdown: the settings, and the size of the network."""
+    plan, model = setup.plan, setup.update.replica_pass.model
+    trainable, total = parameters(model)
+    size = (f"{plan.config.network.net}: {len(model.layers):,} layers, {total:,} parameters "
+            f"({trainable:,} trained), {multiply_adds(model):,} multiply-adds an image")
+    return {"network": size, "config": f"```json\n{plan.config.to_json()}```"}
 
 
 def records_of(setup: Setup, lock: FolderLock | None) -> Records:

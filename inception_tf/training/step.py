@@ -88,7 +88,7 @@ class TrainStep:
             rows = self._call(batches, tf.constant(first, tf.int64), tf.constant(len(steps)), stop)
         self._next_step = first + len(steps)
         self._in_flight += 1
-        return Call(self, steps, rows)
+        return Call(self, first, steps, rows)
 
     def read(self, rows: tf.Tensor) -> list[dict[str, Any]]:
         """The metrics of the updates of a call that were tried, when they are made."""
@@ -293,12 +293,13 @@ class TrainStep:
 class Call:
     """Updates that were given to the devices.
 
+    first: the step that the first of them starts from.
     steps: their batches.
     """
 
-    def __init__(self, train_step: TrainStep, steps: Sequence[Sequence[Batch]],
+    def __init__(self, train_step: TrainStep, first: int, steps: Sequence[Sequence[Batch]],
                  rows: tf.Tensor) -> None:
-        self.steps = list(steps)
+        self.first, self.steps = first, list(steps)
         self._train_step, self._rows = train_step, rows
 
     def rows(self) -> list[dict[str, Any]]:

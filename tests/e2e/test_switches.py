@@ -43,8 +43,8 @@ def plain(config, tmp_path_factory):
 def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, tmp_path,
                                                                 monkeypatch):
     lengths = []
-    original = TrainStep.several
-    monkeypatch.setattr(TrainStep, "several", lambda self, steps, stop: (
+    original = TrainStep.dispatch
+    monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
         lengths.append(len(steps)), original(self, steps, stop))[1])
     config = config.replace(model_dir=str(tmp_path), steps_per_call=4, profile_steps="2-2")
     train(config)
@@ -72,8 +72,8 @@ def test_color_on_decides_whether_bytes_cross_to_the_device(config, tmp_path, mo
                                                             kind):
     """Here auto is the host; that both give the same images is in tests/unit."""
     kinds = []
-    original = TrainStep.several
-    monkeypatch.setattr(TrainStep, "several", lambda self, steps, stop: (
+    original = TrainStep.dispatch
+    monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
         kinds.append(steps[0][0]["image"].dtype.name), original(self, steps, stop))[1])
     train(config.replace(model_dir=str(tmp_path), color_on=where, max_steps=1))
     assert kinds == [kind]

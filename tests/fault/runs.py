@@ -16,7 +16,7 @@ from inception_tf.runs.metrics import read_metrics
 from inception_tf.runtime.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-STEP = "inception_tf.training.step:TrainStep.__call__"
+STEP = "inception_tf.training.step:TrainStep.dispatch"
 SCORE = "inception_tf.training.validation:Scorer.score"
 # When all images are scored, and the save before that had its time.
 REPORT = "inception_tf.training.records:FolderRecords.report"

@@ -5,7 +5,14 @@ import pytest
 import tensorflow as tf
 
 from inception_tf.config import Optimization
-from inception_tf.training.optimizer import apply_average, clip_scale, make_slots, make_update
+from inception_tf.training.optimizer import (
+    SLOTS,
+    apply_average,
+    clip_scale,
+    make_slots,
+    make_update,
+    updated,
+)
 
 STEPS = 200
 
@@ -78,6 +85,20 @@ def test_rmsprop_first_step_starts_from_a_mean_square_of_one():
     slots = {name: values[0] for name, values in make_slots(optimization, [variable]).items()}
     make_update(optimization)(variable, slots, tf.constant([2.0]), tf.constant(0.1))
     assert variable.numpy()[0] == pytest.approx(1 - 0.1 * 2 / np.sqrt(0.9 + 0.1 * 4 + 1.0))
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "rmsprop_keras", "momentum"])
+@pytest.mark.parametrize("jit", [False, True])
+def test_written_out_for_xla_it_equals_the_kernels_over_200_steps(optimizer, jit):
+    optimization = Optimization(optimizer=optimizer)
+    value = tf.ones((7, 5))
+    slots = {name: make((7, 5)) for name, make in SLOTS[optimizer].items()}
+    one = tf.function(lambda *now: updated(optimization, *now), jit_compile=jit)
+    largest = 1.0  # so far: a weight that nears zero keeps the rounding of its size before
+    for gradient, kernels in zip(_gradients(), _our_path(optimization), strict=True):
+        value, slots = one(value, slots, tf.constant(gradient), tf.constant(0.045))
+        largest = max(largest, np.abs(kernels).max())
+        np.testing.assert_allclose(value.numpy(), kernels, rtol=0, atol=1e-6 * largest)
 
 
 def test_average_over_steps_equals_tf1():

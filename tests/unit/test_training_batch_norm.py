@@ -1,0 +1,89 @@
+"""Batch norm of the step by the fused operation: Keras' numbers, and Keras' layers untouched."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inception_tf.config import preset
+from inception_tf.runs.network import build_network
+from inception_tf.training.batch_norm import fused
+
+
+def _model(scale=True, dtype="float32", **settings):
+    inputs = keras.Input((5, 5, 7))
+    norm = keras.layers.BatchNormalization(scale=scale, epsilon=1e-3, momentum=0.9, dtype=dtype,
+                                           name="norm", **settings)
+    model = keras.Model(inputs, norm(inputs))
+    rng = np.random.default_rng(0)
+    norm.set_weights([rng.uniform(0.5, 1.5, w.shape).astype(np.float32)
+                      for w in norm.get_weights()])
+    return model
+
+
+def _pass(model, images, is_fused):
+    """(outputs, gradients of inputs and weights, statistics afterwards) of a pass in training."""
+    before = model.get_weights()
+    x = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        if is_fused:
+            with fused(model):
+                y = model(x, training=True)
+        else:
+            y = model(x, training=True)
+        loss = tf.reduce_sum(tf.cast(y, tf.float32) * np.cos(np.arange(y.shape[-1])) * x[..., :1])
+    gradients = tape.gradient(loss, [x, *(v.value for v in model.trainable_variables)])
+    statistics = [v.numpy() for v in model.non_trainable_variables]
+    model.set_weights(before)
+    return [np.asarray(tf.cast(y, tf.float32)), *(g.numpy() for g in gradients), *statistics]
+
+
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-5), ("mixed_bfloat16", 2e-2),
+                                              ("mixed_float16", 4e-3)])
+def test_pass_and_moving_statistics_are_those_of_keras(scale, dtype, tolerance):
+    images = np.random.default_rng(1).normal(2.0, 3.0, (6, 5, 5, 7)).astype(np.float32)
+    model = _model(scale, dtype)
+    for ours, theirs in zip(_pass(model, images, True), _pass(model, images, False), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance,
+                                   atol=tolerance * np.abs(theirs).max())
+
+
+def test_one_value_a_channel_has_the_variance_zero_that_keras_gives():
+    model = _model()
+    model.get_layer("norm").set_weights([np.ones(7, np.float32)] * 4)
+    inputs = keras.Input((1, 1, 7))
+    model = keras.Model(inputs, model.get_layer("norm")(inputs))
+    images = np.ones((1, 1, 1, 7), np.float32)
+    for ours, theirs in zip(_pass(model, images, True), _pass(model, images, False), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def _kinds(model, images):
+    @tf.function(autograph=False)
+    def step(x):
+        with fused(model):
+            return model(x, training=True)
+    return [op.type for op in step.get_concrete_function(images).graph.get_operations()]
+
+
+@pytest.mark.parametrize("batch_norm, is_fused", [("own", True), ("synchronized", False),
+                                                  ("frozen", False)])
+def test_synchronized_and_frozen_layers_stay_keras(batch_norm, is_fused):
+    model = build_network(preset("tiny").replace(batch_norm=batch_norm).network, 5)
+    size = model.input_shape[1]
+    kinds = _kinds(model, tf.zeros([2, size, size, 3]))
+    assert ("FusedBatchNormV3" in kinds) == is_fused
+
+
+def test_layers_are_stock_before_and_after():
+    model = _model()
+    text = model.to_json()
+    images = tf.random.stateless_normal([6, 5, 5, 7], [1, 2])
+    with fused(model):
+        assert model.to_json() == text
+        np.testing.assert_array_equal(model(images), model(images, training=False))
+    assert "call" not in vars(model.get_layer("norm"))
+    graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(images).graph
+    assert "FusedBatchNormV3" not in [op.type for op in graph.get_operations()]
