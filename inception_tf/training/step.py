@@ -56,7 +56,7 @@ class TrainStep:
                                         self.compilation.passes, color)
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
-        self._in_flight, self._next_step = 0, 0
+        self._in_flight, self._next_step, self._is_held = 0, 0, False
 
     def __call__(self, batches: Sequence[Batch], stop: bool = False) -> dict[str, Any]:
         """One update from a list of batches that together are the global batch.
@@ -80,12 +80,15 @@ class TrainStep:
         rows are read; after an update that is "held" these change nothing.
         """
         first = self._next_step if self._in_flight else int(self.state.step.numpy())
-        stop = same_on_replicas(self.strategy, tf.constant(float(stop)))
         # Always as many as traced for: another number would be another graph.
         padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
         batches = split_batches(self.strategy, [*steps, *padding], PARTS)
+        with tf.device("CPU:0"):  # what the host wants to know must not come from a GPU
+            start, count = tf.constant(first, tf.int64), tf.constant(len(steps))
+            stop = tf.constant(float(stop))
         with lightly_optimized():
-            rows = self._call(batches, tf.constant(first, tf.int64), tf.constant(len(steps)), stop)
+            rows = self._call(batches, start, count,
+                              same_on_replicas(self.strategy, stop))
         self._next_step = first + len(steps)
         self._in_flight += 1
         return Call(self, first, steps, rows)
@@ -94,8 +97,10 @@ class TrainStep:
         """The metrics of the updates of a call that were tried, when they are made."""
         found = [_metrics(row) for row in rows.numpy()]
         self._in_flight -= 1
-        if not self._in_flight and bool(self.state.held.numpy()):
+        self._is_held |= any(row["held"] for row in found)
+        if self._is_held and not self._in_flight:
             self.state.held.assign(False)
+            self._is_held = False
         return [row for row in found if row.pop("tried")]
 
     def _updates(self, batches, first, count, stop):
@@ -191,7 +196,7 @@ class TrainStep:
         tried = ~tf.convert_to_tensor(self.state.held)
         rate = tf.cast(self.schedule.learning_rate(step), tf.float32)
         metrics |= {"grad_norm": norm, "learning_rate": rate, "is_finite": is_finite,
-                    "stop": stop > 0, "tried": tried, "held": tried & self._is_held(is_finite)}
+                    "stop": stop > 0, "tried": tried, "held": tried & self._holds(is_finite)}
         self._apply(is_finite & tried, [g * scale for g in gradients], statistics, rate, step)
         _write(tried, self._counts(is_finite, metrics["held"]))
         return tf.stack([tf.cast(metrics[name], tf.float32) for name in METRICS])
@@ -274,7 +279,7 @@ class TrainStep:
         """Whether training goes on after an update that was not finite."""
         return self.state.loss_scale is not None or self.execution.on_non_finite == "skip"
 
-    def _is_held(self, is_finite):
+    def _holds(self, is_finite):
         """Whether Python has to look at an update: not at float16's overflow, the scale halves."""
         if self.state.loss_scale is None:
             return ~is_finite
