@@ -1,13 +1,14 @@
 """The networks on a GPU without TensorFlow, under Keras' other backends, against timm's.
 
-    python -m benchmarks.gpu [--quick]
+    python -m benchmarks.gpu [--only=PATTERN] [--results=DIR] [--quick]
 
 The released Inception-ResNet-v2 at 299x299, channels last, bfloat16 (training: float32 weights and
 bfloat16 arithmetic; inference: all bfloat16), on random images that are already on the device. A
 training step is loss, gradients and SGD with momentum, the same for all. Each measurement has its
 own process, so that peak memory is its own and one that does not fit fails alone; the first is
 repeated at the end and shows how far the machine drifted. Rows are kept as they are measured: the
-same command resumes, as long as commit and chip are the same. The floor is the multiply-adds (three
+same command resumes, as long as commit and chip are the same; --only measures those whose "KIND
+BATCH NAME" has the pattern, without the repetition. The floor is the multiply-adds (three
 times as many for a training step) at the rate of a bfloat16 matrix product in the same run. Nothing
 here imports TensorFlow. The quick form runs on a CPU, with a small network.
 """
@@ -30,7 +31,7 @@ QUICK_CASES = ("ours, JAX", "ours, PyTorch", "timm, PyTorch")
 
 def main():
     """Prints a line a measurement; keeps the result."""
-    arguments = harness.arguments(__doc__, child="", kind="", batch=0)
+    arguments = harness.arguments(__doc__, child="", kind="", batch=0, only="", results="")
     if arguments.child:
         return print(json.dumps(answer(
             arguments.child, arguments.kind, arguments.batch, arguments.quick)))
@@ -45,33 +46,28 @@ def main():
     chip = ask(names[-1], "chip", 0, arguments.quick)
     if chip["device"] == "cpu" and not arguments.quick:
         return print("not run: no GPU that JAX or PyTorch can use; --quick runs on a CPU")
-    result = _kept() if not arguments.quick else {}
+    result = harness.kept("gpu", arguments.results) if not arguments.quick else {}
     if "drift" in result or result.get("device") != chip["device"]:
         result = {**chip, "kinds": {kind: {} for kind in KINDS}}
     result["not_measured"] = missing
-    return take_turns(names, result, arguments.quick)
+    return take_turns(names, result, arguments)
 
 
-def _kept():
-    """The result so far of this commit; empty if there is none."""
-    path = harness.RESULTS / "gpu.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
-    return found if found.get("machine", {}).get("commit") == harness.commit() else {}
-
-
-def take_turns(names, result, quick):
+def take_turns(names, result, arguments):
     """Fills `result`: "kinds": kind -> batch -> case -> row, "drift": end / start of the first."""
+    quick, folder = arguments.quick, arguments.results
     for kind, batch, name in plan(names, quick):
         rows = result["kinds"][kind].setdefault(str(batch), {})
-        if "images_per_second" not in rows.get(name, ()):
+        if ("images_per_second" not in rows.get(name, ())
+                and re.search(arguments.only, f"{kind} {batch} {name}")):
             rows[name] = _row(name, kind, batch, result, quick)
-            result = harness.keep("gpu", result, quick)
-    if not quick:
+            result = harness.keep("gpu", result, quick, folder)
+    if not quick and not arguments.only:
         first, again = (row.get("images_per_second", {}).get("median") for row in (
             result["kinds"]["training"][str(BATCHES[0])][names[0]],
             _row(names[0], "training", BATCHES[0], result, quick)))
         result["drift"] = again / first if first and again else None
-        harness.keep("gpu", result, quick)
+        harness.keep("gpu", result, quick, folder)
     return result
 
 
@@ -88,7 +84,7 @@ def _row(name, kind, batch, chip, quick):
     try:
         found = ask(name, kind, batch, quick)
     except RuntimeError as error:
-        row = {"failed": _reason(str(error))}
+        row = {"failed": reason(str(error))}
         print(f"{kind}, batch {batch}, {name}: {row['failed']}", flush=True)
         return row
     rates = harness.spread([batch / s for s in found["seconds"]])
@@ -103,17 +99,16 @@ def _row(name, kind, batch, chip, quick):
     return row
 
 
-def _reason(text):
+def reason(text):
     """The line of an error's text that names it; Keras adds a layer's arguments after it."""
     lines = text.strip().splitlines()
     named = [line for line in lines if re.search(r"out of memory|RESOURCE_EXHAUSTED|Error: ", line)]
-    return (named or lines)[-1].strip()
+    return (named or lines)[-1].strip()[:300]
 
 
 def ask(name, kind, batch, quick):
     """What a case's own process answers (gpu_cases.answer), and its peak memory."""
-    _, framework, _ = CASES[name]
-    backend = "jax" if framework == "jax" else "torch"
+    backend = "jax" if CASES[name][1] == "jax" else "torch"
     words = ["-m", "benchmarks.gpu", f"--child={name}", f"--kind={kind}", f"--batch={batch}",
              *["--quick"] * quick]
     run = harness.process(words, {"KERAS_BACKEND": backend,

@@ -7,6 +7,7 @@ absolute times.
 
 import argparse
 import contextlib
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -78,20 +80,37 @@ def ratio(numerators, denominators):
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
-def process(words, environment=None):
+@contextlib.contextmanager
+def device_lock(alone):
+    """Holds the accelerator: `alone` to measure, else beside others that compile or check."""
+    path = Path(tempfile.gettempdir()) / f"inception_tf_benchmarks_{os.getuid()}.lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+def process(words, environment=None, limit_s=None):
     """Runs `python WORDS`; its output, wall seconds and peak resident memory in MiB.
 
-    A child's peak starts at its parent's: call this from a process that has loaded nothing
-    large. For a process with children it is that of the largest.
+    It is killed after `limit_s` seconds. A child's peak starts at its parent's: call this from a
+    process that has loaded nothing large. For a process with children it is that of the largest.
+
+    Raises: RuntimeError, with the end of its standard error, when its exit code is not 0.
     """
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=errors,
                                  text=True, env={**os.environ, **(environment or {})})
+        limit = threading.Timer(limit_s or threading.TIMEOUT_MAX, child.kill)
+        limit.daemon = True
+        limit.start()
         with child.stdout:
             output = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
+        limit.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
+        if limit_s and time.monotonic() - started >= limit_s:
+            raise RuntimeError(f"{' '.join(words)} was stopped after {limit_s:g} s")
         if child.returncode:
             errors.seek(0)
             raise RuntimeError(f"{' '.join(words)} ended with code {child.returncode}: "
@@ -212,13 +231,24 @@ def machine():
     }
 
 
-def keep(name, result, quick):
-    """`result` with the machine's description; written to results/NAME.json unless `quick`."""
+def keep(name, result, quick, folder=None):
+    """`result` with the machine's description; written to FOLDER/NAME.json unless `quick`.
+
+    folder: benchmarks/results by default.
+    """
     result = {"machine": machine(), **result}
     if not quick:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        folder = Path(folder or RESULTS)
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
+
+
+def kept(name, folder=None):
+    """What `keep` wrote, if it was of this commit; else {}."""
+    path = Path(folder or RESULTS) / f"{name}.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return found if found.get("machine", {}).get("commit") == commit() else {}
 
 
 def commit():

@@ -1,0 +1,276 @@
+"""Is what a GPU computes correct? The checks of benchmarks/gpu_tensorflow.py.
+
+    inception-tf prepare --dataset=shapes && python -m benchmarks.gpu_tensorflow --only=check
+
+A check returns what it measured, "ok" and a line that says both; it uses small networks.
+"""
+
+import contextlib
+import functools
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import harness
+from benchmarks.gpu_whole import ROOT, command
+
+SMALL = {"width": 0.07, "repeats": (1, 1, 1), "image_size": 75, "dropout": 0.0}
+BATCH = 16
+# Relative differences that another order of float32 sums leaves; a wrong kernel gives 1e-1.
+LOSS, NORM, UPDATE = 1e-5, 1e-3, 1e-2
+SERVED = 1e-4
+
+
+def _beside_others(check):
+    """The check, holding the GPU as others do that do not measure time."""
+    @functools.wraps(check)
+    def held(quick):
+        with harness.device_lock(alone=False):
+            return check(quick)
+    return held
+
+
+@_beside_others
+def updates_as_on_cpu(quick):
+    """One update of each network on the GPU against the CPU, float32 without TF32."""
+    import tensorflow as tf
+
+    from inception_tf.networks import NETWORKS
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    names = list(NETWORKS)[:1] if quick else [*NETWORKS, "inception_v4 xla"]
+    rows = {name: _update_difference(*name.split()) for name in names}
+    worst = {kind: max(row[kind] for row in rows.values()) for kind in ("loss", "norm", "update")}
+    ok = worst["loss"] < LOSS and worst["norm"] < NORM and worst["update"] < UPDATE
+    return _verdict(ok, f"largest relative differences of {len(rows)} networks: "
+                    + ", ".join(f"{k} {v:.1e}" for k, v in worst.items()), networks=rows)
+
+
+def _update_difference(net, xla=""):
+    import numpy as np
+    import tensorflow as tf
+
+    found = []
+    for device, compiled in ((_first_device(), bool(xla)), ("CPU:0", False)):
+        step = _small_step(tf.distribute.OneDeviceStrategy(device), net=net, xla=compiled)
+        before = _flat(step)
+        metrics = step([_batch()])
+        found.append((metrics["loss"], metrics["grad_norm"], _flat(step) - before))
+    (loss, norm, change), (cpu_loss, cpu_norm, cpu_change) = found
+    difference = np.linalg.norm(change - cpu_change) / np.linalg.norm(cpu_change)
+    return {"loss": float(abs(loss / cpu_loss - 1)), "norm": float(abs(norm / cpu_norm - 1)),
+            "update": float(difference)}
+
+
+@_beside_others
+def replicas_as_one(quick):
+    """Three updates on two logical devices under MirroredStrategy against one device."""
+    import numpy as np
+    import tensorflow as tf
+
+    _cut_in_two()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    rows = {}
+    for batch_norm in ("synchronized", "frozen"):
+        changes = []
+        for strategy in (tf.distribute.MirroredStrategy([f"{kind}:0", f"{kind}:1"]),
+                         tf.distribute.OneDeviceStrategy(f"{kind}:0")):
+            step = _small_step(strategy, batch_norm=batch_norm)
+            before = _flat(step)
+            for _ in range(3):
+                step([_batch()])
+            changes.append(_flat(step) - before)
+        rows[batch_norm] = float(np.linalg.norm(changes[0] - changes[1])
+                                 / np.linalg.norm(changes[1]))
+    return _verdict(max(rows.values()) < UPDATE, "relative differences of the change: " + ", ".join(
+        f"{name} {value:.1e}" for name, value in rows.items()), batch_norm=rows)
+
+
+def _cut_in_two():
+    """Two logical devices of the first GPU, or of the CPU where there is none."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    device, limit = (gpus[0], {"memory_limit": 4096}) if gpus else (
+        tf.config.list_physical_devices("CPU")[0], {})
+    tf.config.set_logical_device_configuration(
+        device, [tf.config.LogicalDeviceConfiguration(**limit)] * 2)
+
+
+@_beside_others
+def nan_applies_nothing(quick):
+    """A batch with one NaN: the update says so, and every variable keeps its bits."""
+    import numpy as np
+    import tensorflow as tf
+
+    rows = {}
+    for name, settings in {"float32": {}, "bfloat16": {"precision": "mixed_bfloat16"},
+                           "xla": {"xla": True}}.items():
+        step = _small_step(tf.distribute.OneDeviceStrategy(_first_device()), **settings)
+        step([_batch()])
+        before = step.state.arrays()
+        metrics = step([_batch(bad=True)])
+        after = step.state.arrays()
+        same = all(np.array_equal(before[key], after[key]) for key in before)
+        rows[name] = bool(same and not metrics["is_finite"])
+    return _verdict(all(rows.values()), f"nothing applied: {rows}", rows=rows)
+
+
+@_beside_others
+def resumes_with_same_bits(quick):
+    """A run that is killed and resumed ends with the bits of one that was not (deterministic)."""
+    import numpy as np
+
+    from inception_tf.runs import checkpoint
+    from inception_tf.runs.folder import checkpoints_of
+
+    steps = 12 if quick else 40
+    flags = ["--preset=tiny", f"--max_steps={steps}", "--deterministic", "--eval_every_epochs=0",
+             "--checkpoint_every_epochs=0.005", "--log_every_steps=4", "--global_batch=8"]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, cut = (Path(folder) / name for name in ("whole", "cut"))
+        process = _started("train", *flags, f"--model_dir={cut}")
+        command("train", *flags, f"--model_dir={whole}")
+        killed = _killed_after_a_save(process, checkpoints_of(cut))
+        command("train", *flags, f"--model_dir={cut}")
+        (ours, _), (expected, _) = (checkpoint.load(checkpoints_of(run), steps)
+                                    for run in (cut, whole))
+    different = [key for key in expected if not np.array_equal(ours[key], expected[key])]
+    return _verdict(not different and killed < steps, f"killed after step {killed} of {steps}, "
+                    f"{len(different)} of {len(expected)} arrays differ", different=different)
+
+
+def _started(name, *flags):
+    return subprocess.Popen([sys.executable, "-m", "inception_tf", name, *flags], cwd=ROOT,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _killed_after_a_save(process, checkpoints):
+    """Kills the run when it has its first checkpoint; the newest step that it has saved."""
+    from inception_tf.runs import checkpoint
+
+    found = []
+    while process.poll() is None and not found:
+        time.sleep(0.01)
+        with contextlib.suppress(FileNotFoundError):
+            found = checkpoint.steps(checkpoints)
+    process.kill()
+    process.wait()
+    return max(checkpoint.steps(checkpoints))
+
+
+@_beside_others
+def precisions_train_alike(quick):
+    """The demo for a few epochs in float32, bfloat16 and float16: errors within 3 points."""
+    from inception_tf.runs.metrics import metrics_of
+
+    epochs, within = (1, 100.0) if quick else (8, 3.0)
+    precisions = ("float32", "mixed_bfloat16", "mixed_float16")
+    with tempfile.TemporaryDirectory() as folder:
+        processes = [_started(
+            "train", "--preset=demo", f"--epochs={epochs}", f"--precision={name}",
+            f"--model_dir={folder}/{name}", "--eval_every_epochs=0",
+            *["--max_steps=3"] * quick) for name in precisions]
+        codes = [process.wait() for process in processes]
+        errors = {name: 100 * metrics_of(f"{folder}/{name}", "validation")[-1]["ema_top1_error"]
+                  for name, code in zip(precisions, codes, strict=True) if not code}
+    worse = max(errors.values(), default=100.0) - errors.get("float32", 0.0)
+    return _verdict(not any(codes) and worse <= within, f"top-1 errors after {epochs} epochs: "
+                    + ", ".join(f"{k} {v:.2f} %" for k, v in errors.items())
+                    + f"; exit codes {codes}", errors=errors)
+
+
+@_beside_others
+def export_answers_as_on_cpu(quick):
+    """tiny trains for 50 steps, `export` accepts its own SavedModel, the CPU gives its answers."""
+    import numpy as np
+
+    from inception_tf.runs.metrics import metrics_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        run, export = f"{folder}/run", f"{folder}/export"
+        command("train", "--preset=tiny", f"--max_steps={2 if quick else 50}",
+                "--log_every_steps=1", f"--model_dir={run}", "--eval_every_epochs=0")
+        losses = [row["loss"] for row in metrics_of(run, "train")]
+        command("export", f"--model_dir={run}", f"--export_dir={export}")
+        code = ("import sys, numpy; from benchmarks.gpu_checks import answers; "
+                "numpy.save(sys.argv[2], answers(sys.argv[1]))")
+        harness.process(["-c", code, export, f"{folder}/cpu.npy"], {"CUDA_VISIBLE_DEVICES": "-1"})
+        difference = float(np.abs(answers(export) - np.load(f"{folder}/cpu.npy")).max())
+    return _verdict(difference < SERVED and np.isfinite(losses).all(),
+                    f"loss {losses[0]:.3f} to {losses[-1]:.3f}; largest difference of a "
+                    f"probability {difference:.1e}", difference=difference)
+
+
+def answers(folder):
+    """Probabilities of a SavedModel for noise, without TF32: [8, K]."""
+    import numpy as np
+    import tensorflow as tf
+
+    from inception_tf.serving import runtimes
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 75, 75, 3)).astype(np.float32)
+    return runtimes.load(Path(folder), "savedmodel")(images)
+
+
+# Check -> seconds that it may take.
+CHECKS = {updates_as_on_cpu: 150, nan_applies_nothing: 90, replicas_as_one: 120,
+          export_answers_as_on_cpu: 120, resumes_with_same_bits: 120, precisions_train_alike: 150}
+
+
+def _verdict(ok, says, **measured):
+    return {"ok": bool(ok), "says": f"{'ok' if ok else 'FAILED'}: {says}", **measured}
+
+
+def _first_device():
+    import tensorflow as tf
+
+    return "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
+
+
+def _small_step(strategy, net="inception_resnet_v2_released", precision="float32", xla=False,
+                batch_norm="own"):
+    """A TrainStep of a small network, always of the same weights, under the demo's recipe."""
+    import keras
+
+    from inception_tf.config import preset
+    from inception_tf.runs.network import build_network
+    from inception_tf.training.schedule import Schedule
+    from inception_tf.training.state import TrainState
+    from inception_tf.training.step import TrainStep
+
+    config = preset("paper").replace(
+        **SMALL, net=net, precision=precision, xla="on" if xla else "off", batch_norm=batch_norm,
+        global_batch=BATCH, replica_batch=BATCH)
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = build_network(config.network, 10, precision=precision)
+    state = TrainState(strategy, model, config.optimization, precision)
+    return TrainStep(strategy, model, state, Schedule(config.optimization, 10_000), 0,
+                     config.execution, "fast")
+
+
+def _batch(bad=False):
+    """A batch of random images on the host; `bad`: one number in it is NaN."""
+    import numpy as np
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    size = SMALL["image_size"]
+    images = random.uniform(-1, 1, (BATCH, size, size, 3)).astype(np.float32)
+    if bad:
+        images[3, 0, 0, 0] = np.nan
+    with tf.device("CPU:0"):
+        return {"image": tf.constant(images), "weight": tf.ones([BATCH]),
+                "label": tf.constant(random.integers(0, 10, BATCH).astype(np.int32))}
+
+
+def _flat(step):
+    """All weights as one vector."""
+    import numpy as np
+
+    return np.concatenate([np.ravel(np.asarray(v)) for v in step.state.weights])
