@@ -9,7 +9,8 @@ the averaged weights of the same step are compared.
 import sys
 
 from experiments import figures, intervals, residual_speedup
-from experiments.runner import finished, run_experiment
+from experiments.rows import finished
+from experiments.runner import run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 NETS = tuple(residual_speedup.NAMES)

@@ -15,7 +15,8 @@ import sys
 import numpy as np
 
 from experiments import figures, intervals, residual_speedup
-from experiments.runner import RunFailed, begin, read_rows, run_grid, write_rows
+from experiments.rows import read_rows, write_rows
+from experiments.runner import RunFailed, begin, run_grid
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.errors import UsageError
 from inception_tf.runtime.provenance import versions

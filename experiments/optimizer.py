@@ -13,7 +13,8 @@ import sys
 
 from experiments import figures, intervals
 from experiments.recipe import base
-from experiments.runner import Run, finished, run_experiment
+from experiments.rows import finished
+from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 # label -> (settings, learning rates tried)

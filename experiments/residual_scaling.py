@@ -15,10 +15,12 @@ import sys
 
 import numpy as np
 
-from experiments import figures
+from experiments import intervals
 from experiments.recipe import RECIPE, base
+from experiments.rows import finished, seed_of
 from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
+from inception_tf.config import Config
 
 # Fractions of the last grid's 2,144 channels; in the paper networks over 1,000 filters died.
 WIDTHS = (0.1, 0.2, 0.5)
@@ -31,19 +33,40 @@ REMEDIES = {
     "two phases": {"warmup_epochs": 0.5, "warmup_rate": 0.01},
 }
 EPOCHS = 2.0
+SEEDS = 3
 PROBE_IMAGES = 200
 
 
 def grid(settings):
-    """Every remedy at every scale and width."""
-    start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=EPOCHS, warmup_epochs=0.0,
-                 dropout=0.0, clip_norm=0.0, checkpoint_every_epochs=0.5,
-                 eval_every_epochs=0.5, keep=100, keep_best=0)
-    widths, scales, remedies = WIDTHS, SCALES, list(REMEDIES)
+    """Every remedy at every scale and width, three times.
+
+    The order is that of worth, for a grid that is stopped: without remedies first, then the
+    outermost scales.
+    """
     if settings.quick:
-        widths, scales, remedies = (0.07,), SCALES[::3], ["none", "batch norm before the pool"]
-    for width, remedy, scale in itertools.product(widths, remedies, scales):
-        yield _run(start, width, scale, remedy, _at_rate(REMEDIES[remedy]))
+        cells = itertools.product([0], (0.07,), ("none", "batch norm before the pool"), (1.0, 0.1))
+    else:
+        cells = sorted(itertools.product(range(SEEDS), WIDTHS, REMEDIES, SCALES), key=_worth)
+    return runs_of(cells, settings, EPOCHS)
+
+
+def _worth(cell):
+    seed, _, remedy, scale = cell
+    return seed > 0, remedy != "none", scale not in (SCALES[0], SCALES[-1])
+
+
+def runs_of(cells, settings, epochs):
+    """The run of each cell: (seed, width, remedy, scale)."""
+    start = base(settings, repeats=(2, 4, 2), image_size=75, epochs=epochs, warmup_epochs=0.0,
+                 dropout=0.0, clip_norm=0.0, checkpoint_every_epochs=0.5, eval_every_epochs=0.5,
+                 keep=100, keep_best=0)
+    for seed, width, remedy, scale in cells:
+        config = start.replace(seed=seed, width=width, residual_scales=(scale,) * 3,
+                               **_at_rate(REMEDIES[remedy]))
+        name = f"width{width:g}_scale{scale:g}_{remedy.replace(' ', '_').replace('/', 'by')}"
+        yield Run(f"{name}_seed{seed}" if seed else name, config,
+                  {"width": width, "scale": scale, "remedy": remedy},
+                  probe="experiments.residual_scaling:probe")
 
 
 def _at_rate(changes):
@@ -51,19 +74,13 @@ def _at_rate(changes):
             for k, v in changes.items()}
 
 
-def _run(start, width, scale, remedy, changes):
-    config = start.replace(width=width, residual_scales=(scale,) * 3, **changes)
-    name = f"width{width:g}_scale{scale:g}_{remedy.replace(' ', '_').replace('/', 'by')}"
-    facts = {"width": width, "scale": scale, "remedy": remedy}
-    return Run(name, config, facts, probe=lambda folder: probe(folder, config))
-
-
-def probe(folder, config):
+def probe(folder):
     """For each checkpoint of a run: step, share of dead units, size of each block's activations."""
     from inception_tf.runs import checkpoint
     from inception_tf.runs.folder import CHECKPOINTS
     from inception_tf.runs.network import load_weights
 
+    config = Config.from_json((folder / "config.json").read_text())
     network, blocks, images = _network_to_probe(config)
     seen = []
     for step in checkpoint.steps(folder / CHECKPOINTS):
@@ -104,6 +121,12 @@ def _network_to_probe(config):
     return keras.Model(model.input, [*points.values(), last]), list(points), images
 
 
+def of(rows, **facts):
+    """The rows with these facts, by seed."""
+    found = [row for row in rows if facts.items() <= row["facts"].items()]
+    return sorted(found, key=seed_of)
+
+
 def values_of(rows, fact):
     """The values of a fact in `rows`, in the order of the constants above."""
     found = {row["facts"][fact] for row in rows}
@@ -111,108 +134,96 @@ def values_of(rows, fact):
     return [value for value in order if value in found]
 
 
+def dead(row):
+    """Share of dead units at the end, in %."""
+    return 100 * row["probe"][-1]["dead_units"]
+
+
+def error(row):
+    """Top-1 error of the raw weights at the end, in %."""
+    return 100 * row["validation"][-1]["raw_top1_error"]
+
+
+def gains(rows, measure, scale, **facts):
+    """By how many points `measure` is less than unscaled, seed by seed; of pairs that finished."""
+    plain, scaled = ({seed_of(row): measure(row) for row in finished(of(rows, scale=s, **facts))}
+                     for s in (1.0, scale))
+    return [plain[seed] - scaled[seed] for seed in sorted(plain.keys() & scaled.keys())]
+
+
+def comparisons(rows, measure):
+    """(facts, gains) of every scale below 1 at every width and remedy; those without pairs left
+    out."""
+    cells = itertools.product(values_of(rows, "width"), values_of(rows, "remedy"),
+                              [scale for scale in values_of(rows, "scale") if scale < 1])
+    found = [({"width": width, "remedy": remedy, "scale": scale},
+              gains(rows, measure, scale, width=width, remedy=remedy))
+             for width, remedy, scale in cells]
+    return [(facts, values) for facts, values in found if values]
+
+
 def table(rows):
-    """Markdown: share of dead units and error at the end, per width, remedy and scale."""
+    """Markdown: dead units and error at the end of every cell; what scaling gains in each."""
     scales = values_of(rows, "scale")
     lines = ["| width | remedy | " + " | ".join(f"scale {scale:g}" for scale in scales) + " |",
              "|---|---|" + "---|" * len(scales)]
     for width in values_of(rows, "width"):
-        units = {r["probe"][-1]["units"] for r in _of(rows, width=width) if r["probe"]}
+        units = {r["probe"][-1]["units"] for r in of(rows, width=width) if r["probe"]}
         for remedy in values_of(rows, "remedy"):
-            cells = [_cell(*_of(rows, width=width, scale=scale, remedy=remedy))
-                     for scale in scales]
+            cells = [_cell(of(rows, width=width, scale=scale, remedy=remedy)) for scale in scales]
             lines.append(f"| {width:g}, {max(units, default='?')} units | {remedy} | "
                          + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "Share of dead units before the pool, top-1 error of the raw "
-                      "weights, at the end."])
+    return "\n".join([*lines, "", "Dead units before the pool, top-1 error of the raw weights, at "
+                      "the end, in %; ± half of the 95 % interval over seeds.", "",
+                      *_gain_table(rows), "", _count(rows)])
 
 
-def _cell(row):
-    if row["outcome"] != "finished":
-        return "not finite"
-    error = row["validation"][-1]["raw_top1_error"]
-    return f"{100 * row['probe'][-1]['dead_units']:.0f} % dead, {100 * error:.0f} % error"
+def _cell(rows):
+    whole = finished(rows)
+    if not whole:
+        return "not finite" if rows else ""
+    broken = f", {len(rows) - len(whole)} not finite" if len(whole) < len(rows) else ""
+    return f"{_with_margin(map(dead, whole))} dead, {_with_margin(map(error, whole))} error{broken}"
 
 
-def _of(rows, **facts):
-    return [row for row in rows if facts.items() <= row["facts"].items()]
+def _with_margin(values):
+    mean, _, high = intervals.mean_and_interval(list(values))
+    return f"{mean:.0f}" + ("" if np.isnan(high) else f" ± {high - mean:.0f}")
 
 
-def draw(rows, path):
-    """Heat maps of dead units, one per width; loss and activations of the widest, by remedy."""
-    widths, remedies = values_of(rows, "width"), values_of(rows, "remedy")
-    # One more than there are widths, for the colour bar.
-    columns = max(len(widths) + 1, len(remedies))
-    figure, axes = figures.new_figure(4, columns, width=15, height=3.2)
-    for panel, width in zip(axes[0], widths, strict=False):
-        shown = _heat_map(panel, _of(rows, width=width), remedies)
-        panel.set_title(f"width {width:g}: dead units before the pool,\nbelow them the error",
-                        fontsize=10)
-    for panel in axes[0, len(widths):]:
-        panel.set_axis_off()
-    figure.colorbar(shown, ax=axes[0, len(widths)], location="left", fraction=0.5,
-                    label="share of dead units")
-    for line, label in zip(axes[1:], ("training loss", "activations after the last block,\n"
-                                      "root mean square", "activations at the end,\n"
-                                      "root mean square"), strict=True):
-        line[0].set_ylabel(label)
-        for panel in line[1:]:
-            panel.sharey(line[0])
-    for remedy, panels in zip(remedies, axes[1:].T, strict=False):
-        _curves(panels, _of(rows, width=widths[-1], remedy=remedy))
-        panels[0].set_title(f"width {widths[-1]:g}, remedy:\n{remedy}", fontsize=10)
-    return figures.finish(figure, axes, path)
+def _gain_table(rows):
+    """Lines of a table: points gained against the unscaled network, paired by seed."""
+    scales = [scale for scale in values_of(rows, "scale") if scale < 1]
+    lines = ["| width | remedy | measured | "
+             + " | ".join(f"less with scale {scale:g}" for scale in scales) + " |",
+             "|---|---|---|" + "---|" * len(scales)]
+    for width, remedy in itertools.product(values_of(rows, "width"), values_of(rows, "remedy")):
+        for name, measure in (("dead units", dead), ("error", error)):
+            found = [gains(rows, measure, scale, width=width, remedy=remedy) for scale in scales]
+            cells = [intervals.text(values) if values else "" for values in found]
+            lines.append(f"| {width:g} | {remedy} | {name} | " + " | ".join(cells) + " |")
+    return lines
 
 
-def _curves(panels, rows):
-    """One remedy, a line per scale: loss, activations by time, activations by block."""
-    loss, over_time, by_block = panels
-    for row in rows:
-        scale = row["facts"]["scale"]
-        style = {"color": f"C{SCALES.index(scale)}", "markersize": 3, "label": f"scale {scale:g}"}
-        loss.plot(*_column(row["train"], "epoch", "loss"), **style)
-        if row["probe"]:
-            steps = [p["step"] for p in row["probe"]]
-            over_time.plot(steps, [list(p["rms"].values())[-1] for p in row["probe"]], "o-",
-                           **style)
-            blocks, sizes = zip(*row["probe"][-1]["rms"].items(), strict=True)
-            by_block.plot(range(len(blocks)), sizes, "o-", **style)
-            by_block.set_xticks(range(len(blocks)), [
-                b.removeprefix("inception_resnet_").replace("_", "") for b in blocks])
-    # A dead network's activations are zero: no logarithm.
-    for panel in (over_time, by_block):
-        panel.set_yscale("symlog", linthresh=1e-2)
-    for panel, name in zip(panels, ("epochs", "updates", "block"), strict=True):
-        panel.set_xlabel(name)
-
-
-def _heat_map(axes, rows, remedies):
-    """One width's share of dead units, remedy by scale; NaN if a run ended non-finite."""
-    scales = values_of(rows, "scale")
-    cells = [[_of(rows, scale=scale, remedy=remedy)[0] for scale in scales]
-             for remedy in remedies]
-    shares = [[row["probe"][-1]["dead_units"] if row["outcome"] == "finished" else np.nan
-               for row in line] for line in cells]
-    shown = axes.imshow(np.ma.masked_invalid(shares), vmin=0, vmax=1, cmap="magma_r",
-                        aspect="auto")
-    axes.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
-    axes.set_yticks(range(len(remedies)), [r.replace(" before", "\nbefore") for r in remedies],
-                    fontsize=8)
-    axes.set_xlabel("scale of the residuals")
-    for y, line in enumerate(cells):
-        for x, row in enumerate(line):
-            text = _cell(row).replace(" dead", "").replace(" error", "").replace(", ", "\n")
-            axes.text(x, y, text, ha="center", va="center", fontsize=8,
-                      color="white" if shares[y][x] > 0.5 else "black")
-    return shown
-
-
-def _column(rows, x, y):
-    return [row[x] for row in rows], [row[y] for row in rows]
+def _count(rows):
+    """How many comparisons say what, in one paragraph."""
+    parts = []
+    for name, measure in (("dead units", dead), ("error", error)):
+        found = [intervals.mean_and_interval(values) for _, values in comparisons(rows, measure)]
+        parts.append(
+            f"{name}: of {len(found)} comparisons with the unscaled network less in "
+            f"{sum(mean > 0 for mean, _, _ in found)}, with an interval above zero in "
+            f"{sum(low > 0 for _, low, _ in found)}; more in "
+            f"{sum(mean < 0 for mean, _, _ in found)}, with an interval below zero in "
+            f"{sum(high < 0 for _, _, high in found)}")
+    return "Points, paired by seed, with 95 % intervals. " + ". ".join(
+        part[0].upper() + part[1:] for part in parts) + "."
 
 
 def main(argv):
     """Runs what is missing of the grid, then prints the table and draws the figure."""
+    from experiments.scaling_figure import draw
+
     run_experiment("residual_scaling", __doc__.splitlines()[0], grid, table, draw, argv)
 
 

@@ -13,7 +13,8 @@ import sys
 from experiments import figures, intervals
 from experiments.paper_curves import EPOCHS_TO, TOP1
 from experiments.recipe import base
-from experiments.runner import Run, finished, run_experiment
+from experiments.rows import finished
+from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 # (plain, residual): repeats of blocks at which the costs match; the full networks have 3/4/2 (v3),
@@ -32,12 +33,17 @@ COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
 
 def grid(settings):
     """The runs, seed by seed: part of the grid already compares all four networks."""
-    start = base(settings)
+    return runs_of(PAIRS, range(SEEDS), settings)
+
+
+def runs_of(pairs, seeds, settings, **changes):
+    """The runs of `pairs`, seed by seed; `changes` of the recipe."""
+    start = base(settings, **changes)
     if settings.quick:
-        start = start.replace(epochs=2.0)
+        start, seeds = start.replace(epochs=2.0), seeds[:1]
     costs = {}
-    for seed in range(1 if settings.quick else SEEDS):
-        for net, repeats in (member for pair in PAIRS for member in pair):
+    for seed in seeds:
+        for net, repeats in (member for pair in pairs for member in pair):
             repeats = (1, 1, 1) if settings.quick else repeats
             config = start.replace(net=net, repeats=repeats, seed=seed)
             if net not in costs:

@@ -1,8 +1,9 @@
 """A grid of training runs: each in its own folder, several at once, resumable.
 
-Every run is an ordinary `inception-tf train` in its own process. Its result is one line of a
-results file, from which figures and tables are drawn. A grid that was killed resumes: finished
-runs are known by their line, unfinished ones resume from their checkpoint.
+Every run is an ordinary training in its own process, on one core (experiments/job.py). Its result
+is one line of a results file (experiments/rows.py), from which figures and tables are drawn. A grid
+that was killed resumes: finished runs are known by their line, unfinished ones resume from their
+checkpoint.
 """
 
 import dataclasses
@@ -13,9 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.harness import machine
+from experiments import rows as results_files
+from experiments.job import PROBE
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import Config, field_groups
@@ -23,12 +26,12 @@ from inception_tf.errors import InceptionError, NonFiniteError, UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime.progress import duration, log
 from inception_tf.runtime.provenance import versions
+from inception_tf.runtime.signals import PARENT
 
-RESULTS = Path(__file__).parent / "results"
 FLAGS = (
     Flag("quick", False, "the smallest grid that exercises everything; results are not kept"),
     Flag("draw", False, "draw figures and tables from existing results, run nothing"),
-    Flag("jobs", 2, "runs at once; each gets its share of the cores", low=1, high=1000),
+    Flag("jobs", 2, "runs at once, each on one core", low=1, high=1000),
     Flag("folder", "", "where the runs go; empty: runs/experiments/NAME", path=True),
 )
 FIELDS = ("dataset", "data_dir", "train_split", "eval_split")
@@ -41,13 +44,13 @@ class Run:
     name: of its folder, unique in the grid.
     config: what it trains; model_dir is set by the runner.
     facts: what the experiment wants repeated in the results, JSON-able.
-    probe: measures the finished run: its folder -> JSON-able.
+    probe: measures the finished run: MODULE:FUNCTION of its folder -> JSON-able; empty: nothing.
     """
 
     name: str
     config: Config
     facts: dict
-    probe: Callable | None = None
+    probe: str = ""
 
 
 class RunFailed(InceptionError):
@@ -69,15 +72,22 @@ class Settings:
     def parse(cls, experiment, summary, argv):
         """The Settings of `python -m experiments.EXPERIMENT --flags`; raises UsageError."""
         arguments = flags.parse(experiment, summary, argv, FLAGS, fields=FIELDS)
-        own = arguments.own
-        # Results on other data are written next to the committed ones, not over them.
-        given = {k: v for k, v in arguments.given.items() if k != "data_dir"}
-        name = "_".join([experiment, *(re.sub(r"\W+", "-", str(v)) for v in given.values())])
+        own, given = arguments.own, arguments.given
+        name = "_".join([experiment, *_data_words(given)])
         kind = f"{name}_quick" if own["quick"] else name
         folder = Path(own["folder"] or Path("runs", "experiments", kind))
-        kept = RESULTS / f"{name}.jsonl"
+        kept = results_files.RESULTS / f"{name}.jsonl"
         return cls(own["quick"], own["draw"], own["jobs"], folder,
-                   folder / "results.jsonl" if own["quick"] else kept, arguments.given)
+                   folder / "results.jsonl" if own["quick"] else kept, given)
+
+
+def _data_words(given):
+    """Words for the data that flags name: their results are written next to the committed ones."""
+    words = dict(given)
+    data_dir = words.pop("data_dir", "")
+    if words.get("dataset") == "folder" and data_dir:
+        words["dataset"] = Path(data_dir).name
+    return [re.sub(r"\W+", "-", str(word)) for word in words.values()]
 
 
 def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=None):
@@ -99,7 +109,9 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
         rows += run_grid(list(then(settings, rows)), settings)
     print(table(rows))
     path = settings.results.with_suffix(".png")
-    print(f"figure: {draw(rows, path.with_stem(picture) if picture else path)}")
+    if picture:
+        path = path.with_stem(path.stem.replace(name, picture, 1))
+    print(f"figure: {draw(rows, path)}")
 
 
 def begin(experiment, summary, argv):
@@ -113,60 +125,70 @@ def begin(experiment, summary, argv):
 def run_grid(runs, settings):
     """Runs what has no line in the results yet; returns the rows of `runs`, in their order.
 
-    Raises: RunFailed when a run ends with another code than 0 or 5 (non-finite is a result).
+    A run that fails does not keep the others from their results.
+
+    Raises: RunFailed at the end when a run ended with another code than 0 or 5 (non-finite is a
+        result).
     """
-    rows = {row["name"]: row for row in read_rows(settings.results)}
-    if settings.draw:
-        missing = sum(run.name not in rows for run in runs)
-        if missing:
-            raise UsageError(f"--draw: {missing} of {len(runs)} runs have no result in "
-                             f"{settings.results}; run them first")
-        return [rows[run.name] for run in runs]
+    rows = {row["name"]: row for row in results_files.read_rows(settings.results)}
     waiting = [run for run in runs if not _is_done(run, rows)]
+    if settings.draw:
+        return _drawn_rows(runs, rows, settings)
+    if waiting:
+        _prepare_data(waiting[0].config.data)
+    failed = []
     for number, (run, row) in enumerate(_results(waiting, settings), start=1):
+        if isinstance(row, RunFailed):
+            failed.append(row)
+            log.error("%d of %d  %s", number, len(waiting), row)
+            continue
         rows[run.name] = row
-        write_rows(settings.results, rows.values())
+        results_files.add(settings.results, [row])
         log.info("%d of %d  %s: %s in %s", number, len(waiting), run.name, row["outcome"],
                  duration(row["seconds"]))
+    if failed:
+        raise RunFailed(f"{len(failed)} of {len(waiting)} runs failed, the same command runs them "
+                        f"again; the first: {failed[0]}")
     return [rows[run.name] for run in runs]
 
 
-def read_rows(path):
-    """The rows of a results file; none when it is not there."""
-    path = Path(path)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def _drawn_rows(runs, rows, settings):
+    """What there is of a grid that may be unfinished."""
+    found = [rows[run.name] for run in runs if run.name in rows]
+    missing = f"--draw: {len(runs) - len(found)} of {len(runs)} runs have no result in"
+    if not found:
+        raise UsageError(f"{missing} {settings.results}; run them first")
+    if len(found) < len(runs):
+        log.warning("%s %s", missing, settings.results)
+    return found
 
 
-def finished(rows):
-    """Those of `rows` whose run did not end non-finite."""
-    return [row for row in rows if row["outcome"] == "finished"]
+def _prepare_data(data):
+    """Once, before runs that would each do it at the same time."""
+    from inception_tf.data.prepare import prepare_in_passing
+
+    prepare_in_passing(data)
 
 
 def _is_done(run, rows):
-    """Whether there is a result of the same config; fields newer than it have defaults."""
-    if run.name not in rows:
-        return False
-    return _plain(Config.from_json(json.dumps(rows[run.name]["config"]))) == _plain(run.config)
-
-
-def write_rows(path, rows):
-    """Writes a results file."""
-    from inception_tf.runtime.files import write_atomically
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+    """Whether there is a result of the same settings."""
+    row = rows.get(run.name)
+    return bool(row) and results_files.settings_of(row) == results_files.plain(run.config)
 
 
 def _results(runs, settings):
-    """(run, row) of each of `runs` as it ends, `settings.jobs` of them at once."""
+    """(run, its row or a RunFailed) as each of `runs` ends, `settings.jobs` of them at once."""
     waiting, running = list(runs), {}
+    cores = sorted(os.sched_getaffinity(0))
+    free = [cores[i % len(cores)] for i in range(settings.jobs)]
     try:
         while waiting or running:
-            while waiting and len(running) < settings.jobs:
-                run = waiting.pop(0)
-                running[_start(run, settings)] = (run, time.monotonic())
+            while waiting and free:
+                run, core = waiting.pop(0), free.pop()
+                running[_start(run, settings, core)] = (run, core, time.monotonic())
             for process in [p for p in running if p.poll() is not None]:
-                run, started = running.pop(process)
+                run, core, started = running.pop(process)
+                free.append(core)
                 yield run, _row(run, settings, process.returncode, time.monotonic() - started)
             time.sleep(0.2)
     finally:
@@ -176,16 +198,18 @@ def _results(runs, settings):
             process.wait()
 
 
-def _start(run, settings):
+def _start(run, settings, core):
+    """The process of a run, on one core of the processor and no GPU."""
     folder = settings.folder / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // settings.jobs))
-    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads,
-                   "TF_NUM_INTEROP_THREADS": threads}
-    words = [sys.executable, "-m", "inception_tf", "train", *to_flags(run.config),
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
+                   "CUDA_VISIBLE_DEVICES": "", PARENT: str(os.getpid())}
+    words = [sys.executable, "-m", "experiments.job", run.probe, *to_flags(run.config),
              f"--model_dir={folder}"]
     with open(folder / "log.txt", "a") as file:
-        return subprocess.Popen(words, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen(words, env=environment, stdout=file, stderr=file)
+    os.sched_setaffinity(process.pid, {core})
+    return process
 
 
 def to_flags(config):
@@ -208,22 +232,17 @@ def _row(run, settings, code, seconds):
     folder = settings.folder / run.name
     if code not in (0, NonFiniteError.exit_code):
         lines = (folder / "log.txt").read_text().splitlines() or [""]
-        raise RunFailed(f"{run.name} ended with code {code}: {lines[-1]}")
+        return RunFailed(f"{run.name} ended with code {code}: {lines[-1]}")
+    here = machine()
     return {
         "name": run.name,
         "outcome": "finished" if code == 0 else "non-finite",
         "seconds": round(seconds, 1),
+        "machine": {name: here[name] for name in ("processor", "cores", "memory_gib")},
         "facts": run.facts,
         "train": read_metrics(folder / "train" / "metrics.csv"),
         "validation": read_metrics(folder / "validation" / "metrics.csv"),
-        **({"probe": run.probe(folder)} if run.probe else {}),
+        **({"probe": json.loads((folder / PROBE).read_text())} if run.probe else {}),
         "versions": versions(),
-        "config": _plain(run.config),
+        "config": results_files.plain(run.config),
     }
-
-
-def _plain(config):
-    """`config` as JSON, without the folder, which is no setting of the experiment."""
-    plain = json.loads(config.to_json())
-    del plain["runtime"]["model_dir"]
-    return plain

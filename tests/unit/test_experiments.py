@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import math
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +14,19 @@ from PIL import Image
 
 from experiments import (
     averaging,
+    catching_up,
     crops,
     intervals,
+    longer_remedies,
+    night,
     optimizer,
+    page,
     residual_scaling,
     residual_speedup,
     runner,
+    scaling_figure,
 )
-from inception_tf.config import Config
+from experiments import rows as results_files
 from inception_tf.errors import UsageError
 
 
@@ -33,7 +41,8 @@ def row(run, errors, **more):
                    "raw_top1_error": e + 0.1} for i, e in enumerate(errors)]
     train = [{"epoch": 1.0, "step": 5, "loss": 2.0}]
     return {"name": run.name, "outcome": "finished", "seconds": 1.0, "facts": run.facts,
-            "train": train, "validation": validation, "config": runner._plain(run.config), **more}
+            "train": train, "validation": validation, "config": results_files.plain(run.config),
+            **more}
 
 
 def test_interval_of_a_mean_is_students():
@@ -56,7 +65,8 @@ def test_threshold_is_met_between_two_scorings(threshold, expected):
 
 
 @pytest.mark.parametrize(
-    "grid", [residual_speedup.grid, optimizer.search, residual_scaling.grid])
+    "grid", [residual_speedup.grid, optimizer.search, residual_scaling.grid, catching_up.grid,
+             longer_remedies.grid])
 def test_flags_of_a_run_give_its_config(grid, tmp_path):
     from inception_tf import flags
 
@@ -64,7 +74,7 @@ def test_flags_of_a_run_give_its_config(grid, tmp_path):
     assert len({run.name for run in runs}) == len(runs)
     for run in runs:
         _, config = flags.parse_run("train", "", runner.to_flags(run.config))
-        assert runner._plain(config) == runner._plain(run.config)
+        assert results_files.plain(config) == results_files.plain(run.config)
 
 
 def test_full_grid_has_pairs_of_equal_cost_and_five_seeds(tmp_path):
@@ -75,8 +85,7 @@ def test_full_grid_has_pairs_of_equal_cost_and_five_seeds(tmp_path):
         assert 0.9 < costs[residual] / costs[plain] < 1.1
         for net in (plain, residual):
             assert sorted(r.facts["seed"] for r in runs if r.facts["net"] == net) == [*range(5)]
-    recipes = {json.dumps({k: v for k, v in runner._plain(run.config)["optimization"].items()})
-               for run in runs}
+    recipes = {json.dumps(results_files.plain(run.config)["optimization"]) for run in runs}
     assert len(recipes) == 1
 
 
@@ -95,6 +104,7 @@ def test_a_grid_skips_what_has_a_result_of_the_same_config(tmp_path, monkeypatch
             yield run, row(run, [0.8, 0.4])
 
     monkeypatch.setattr(runner, "_results", results)
+    monkeypatch.setattr(runner, "_prepare_data", lambda data: None)
     found = runner.run_grid(runs, settings)
     assert started == [runs[1].name]
     assert [r["validation"][-1]["ema_top1_error"] for r in found] == [0.5, 0.4, 0.5, 0.5]
@@ -159,27 +169,100 @@ def test_optimizers_are_compared_at_their_best_rate_on_seeds_that_did_not_choose
     assert drawn(optimizer.draw(tried + judged, tmp_path / "o.png"))
 
 
-def test_death_is_told_by_units_before_the_pool(tmp_path):
-    runs = list(residual_scaling.grid(quick("x", tmp_path)))
-    assert [run.facts["scale"] for run in runs] == [1.0, 0.1, 1.0, 0.1]
+def scaling_rows(settings, dead_unscaled):
+    """A row of each run of residual_scaling; units die where residuals are not scaled."""
     rows = []
-    for run in runs:
-        dead = 1.0 if run.facts["scale"] == 1.0 else 0.05
+    for run in residual_scaling.grid(settings):
+        dead = dead_unscaled if run.facts["scale"] == 1.0 else 0.05
         probe = [{"step": s, "units": 150, "dead_units": dead, "rms": {"inception_resnet_c_1": 1.0}}
                  for s in (3, 5)]
-        rows.append(row(run, [0.9], probe=probe))
+        error = 0.9 if run.facts["scale"] == 1.0 else 0.6 + 0.1 * run.config.runtime.seed
+        rows.append(row(run, [error], probe=probe))
+    return rows
+
+
+def test_death_is_told_by_units_before_the_pool(tmp_path):
+    rows = scaling_rows(quick("x", tmp_path), 1.0)
+    assert [r["facts"]["scale"] for r in rows] == [1.0, 0.1, 1.0, 0.1]
     rows[3]["outcome"] = "non-finite"
-    assert residual_scaling.table(rows[::-1]).splitlines()[2:4] == [
-        "| 0.07, 150 units | none | 100 % dead, 100 % error | 5 % dead, 100 % error |",
-        "| 0.07, 150 units | batch norm before the pool | 100 % dead, 100 % error | not finite |"]
-    assert drawn(residual_scaling.draw(rows, tmp_path / "s.png"))
+    lines = residual_scaling.table(rows[::-1]).splitlines()
+    assert lines[2:4] == [
+        "| 0.07, 150 units | none | 100 dead, 100 error | 5 dead, 70 error |",
+        "| 0.07, 150 units | batch norm before the pool | 100 dead, 100 error | not finite |"]
+    assert "| 0.07 | none | dead units | 95.00 |" in lines
+    assert "| 0.07 | batch norm before the pool | error |  |" in lines
+    assert drawn(scaling_figure.draw(rows, tmp_path / "s.png"))
 
 
-def test_residuals_are_scaled_with_and_without_every_remedy(tmp_path):
+def test_what_scaling_gains_is_paired_by_seed_and_counted(tmp_path):
+    rows = scaling_rows(dataclasses.replace(quick("x", tmp_path), quick=False), 0.8)
+    # Differences of 30, 20 and 10 points: t(0.975, 2) = 4.303 times a standard error of 5.77.
+    assert residual_scaling.gains(rows, residual_scaling.error, 0.1, width=0.5,
+                                  remedy="none") == pytest.approx([30.0, 20.0, 10.0])
+    text = residual_scaling.table(rows)
+    assert "| 0.5 | none | error | " + " | ".join(["20.00 (-4.84 to 44.84)"] * 3) + " |" in text
+    assert ("Dead units: of 36 comparisons with the unscaled network less in 36, with an interval "
+            "above zero in 36; more in 0") in text
+    assert "Error: of 36 comparisons with the unscaled network less in 36, with an interval " \
+           "above zero in 0" in text
+    assert drawn(scaling_figure.draw(rows, tmp_path / "s.png"))
+
+
+def test_residuals_are_scaled_with_and_without_every_remedy_three_times(tmp_path):
     runs = list(residual_scaling.grid(dataclasses.replace(quick("x", tmp_path), quick=False)))
-    facts = [tuple(run.facts.values()) for run in runs]
-    assert len(facts) == len(set(facts)) == 3 * 4 * 4
+    cells = [(run.config.runtime.seed, *run.facts.values()) for run in runs]
+    assert len(cells) == len(set(cells)) == 3 * 3 * 4 * 4
     assert len({run.name for run in runs}) == len(runs)
+    # A grid that is stopped early has no remedy of the new seeds without the plain ones.
+    new = [facts for facts in cells if facts[0]]
+    assert all(remedy == "none" for *_, remedy in new[:24])
+
+
+def test_longer_remedies_tell_dead_units_by_time(tmp_path):
+    rows = []
+    for run in longer_remedies.grid(quick("x", tmp_path)):
+        probe = [{"step": e, "units": 9, "dead_units": 0.1 * e} for e in range(1, 9)]
+        rows.append(row(run, [0.8] * 8, probe=probe))
+    lines = longer_remedies.table(rows).splitlines()
+    cells = [f"{dead}.00 % dead, 90.00 % error" for dead in (20, 40, 60, 80)]
+    assert lines[2] == "| rate / 10 | 1 | 1 | " + " | ".join(cells) + " |"
+    assert len(lines) == 8
+    assert drawn(longer_remedies.draw(rows, tmp_path / "l.png"))
+
+
+def test_catching_up_is_told_by_the_interval_of_the_lead(tmp_path):
+    settings = dataclasses.replace(quick("x", tmp_path), quick=False)
+    rows = []
+    for run in catching_up.grid(settings):
+        plain, seed = run.facts["net"] == catching_up.PLAIN, run.facts["seed"]
+        # Ahead by about 20 points until epoch 15, then by as much as seeds differ.
+        rows.append(row(run, [0.5 + 0.01 * seed * plain - (0 if plain or e > 15 else 0.2)
+                              + 0.02 * (e > 15 and plain and seed == 0) * -1
+                              for e in range(1, 25)]))
+    assert catching_up.caught_up(rows) == 16
+    lines = catching_up.table(rows).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:8]] == [
+        f"| {epoch}" for epoch in (4, 8, 12, 16, 20, 24)]
+    assert "From epoch 16 on the lead's interval includes zero." in lines[-1]
+    assert drawn(catching_up.draw(rows, tmp_path / "c.png"))
+    ahead = [r if r["facts"]["net"] == catching_up.PLAIN else
+             {**r, "validation": [{**v, "ema_top1_error": 0.1} for v in r["validation"]]}
+             for r in rows]
+    assert catching_up.caught_up(ahead) is None
+
+
+def test_the_night_runs_every_grid_and_tells_of_failed_runs_at_the_end(monkeypatch):
+    called = []
+
+    def fails(argv):
+        called.append(argv)
+        raise runner.RunFailed("1 of 2 runs failed")
+
+    for grid in night.GRIDS:
+        monkeypatch.setattr(grid, "main", fails)
+    with pytest.raises(runner.RunFailed, match="1 of 2"):
+        night.main(["--jobs=7"])
+    assert called == [["--jobs=7"]] * 3
 
 
 def test_gains_of_crops_and_of_the_ensemble_are_paired_by_image(tmp_path):
@@ -213,23 +296,70 @@ def test_what_was_missed_is_kept_image_by_image():
     assert both["wrong"] == "100" and both["top1_error"] == pytest.approx(1 / 3)
 
 
+def test_rows_of_another_machine_are_added_once_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(results_files, "RESULTS", tmp_path / "results")
+    runs = list(residual_speedup.grid(quick("x", tmp_path)))
+    here = [row(run, [0.5], machine={"processor": "here"}) for run in runs[:2]]
+    there = [row(run, [0.4], machine={"processor": "there"}) for run in runs[1:]]
+    results_files.add(tmp_path / "results" / "r.jsonl", here)
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in there))
+    for _ in range(2):
+        results_files.main([str(tmp_path / "r.jsonl")])
+        kept = results_files.read_rows(tmp_path / "results" / "r.jsonl")
+        assert kept == here + there[1:]
+    there[0]["config"]["optimization"]["learning_rate"] = 7.0
+    with pytest.raises(UsageError, match=f"{runs[1].name} has other settings"):
+        results_files.merge(tmp_path / "results" / "r.jsonl", there)
+    with pytest.raises(UsageError, match="no such file"):
+        results_files.main([str(tmp_path / "absent.jsonl")])
+    (tmp_path / "x.jsonl").write_text("{")
+    with pytest.raises(UsageError, match="no results file"):
+        results_files.main([str(tmp_path / "x.jsonl")])
+
+
+def test_rows_added_by_several_processes_at_once_are_all_kept(tmp_path):
+    path = tmp_path / "r.jsonl"
+    code = ("import sys; from pathlib import Path; from experiments import rows\n"
+            "for i in range(20): rows.add(Path(sys.argv[1]), [{'name': sys.argv[2] + str(i)}])")
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), letter],
+                                cwd=Path(__file__).parents[2]) for letter in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert {r["name"] for r in results_files.read_rows(path)} == {
+        f"{letter}{i}" for letter in "ab" for i in range(20)}
+
+
+def test_a_failed_run_does_not_keep_others_from_their_results(tmp_path, monkeypatch):
+    settings = quick("residual_speedup", tmp_path)
+    runs = list(residual_speedup.grid(settings))
+
+    def results(waiting, _):
+        yield waiting[0], runner.RunFailed(f"{waiting[0].name} ended with code 1: broken")
+        for run in waiting[1:]:
+            yield run, row(run, [0.5])
+
+    monkeypatch.setattr(runner, "_results", results)
+    monkeypatch.setattr(runner, "_prepare_data", lambda data: None)
+    with pytest.raises(runner.RunFailed, match=f"1 of 4 runs failed.*{runs[0].name} ended"):
+        runner.run_grid(runs, settings)
+    assert len(results_files.read_rows(settings.results)) == 3
+
+
 def test_other_data_have_results_of_their_own():
     ours = runner.Settings.parse("crops", "", [])
     other = runner.Settings.parse("crops", "", ["--dataset=imagenette", "--eval_split=test[:9]"])
     assert ours.results.name == "crops.jsonl" and ours.folder.name == "crops"
     assert other.results.name == "crops_imagenette_test-9-.jsonl"
     assert other.folder.name == "crops_imagenette_test-9-"
+    pictures = runner.Settings.parse("crops", "", ["--dataset=folder", "--data_dir=/some/digits"])
+    assert pictures.results.name == "crops_digits.jsonl"
     assert other.data == {"dataset": "imagenette", "eval_split": "test[:9]"}
 
 
-@pytest.mark.parametrize(("module", "results"), [
-    (residual_speedup, "residual_speedup"), (averaging, "residual_speedup"),
-    (residual_scaling, "residual_scaling"), (crops, "crops"),
-    (optimizer, "optimizer")])
-def test_claims_show_the_tables_of_the_committed_results(module, results):
-    rows = runner.read_rows(runner.RESULTS / f"{results}.jsonl")
-    page = Path(__file__).parents[2] / "docs" / "claims.md"
-    assert module.table(rows).strip() in page.read_text()
+def test_claims_show_what_the_committed_results_say():
+    text = page.PAGE.read_text()
+    made = set(re.findall(r"<!-- (\w+)\.table", text))
+    assert made >= {"residual_speedup", "averaging", "residual_scaling", "crops", "optimizer"}
+    assert page.filled(text) == text, "run python -m experiments.page"
 
 
 def test_probe_sees_dead_units_and_sizes(tmp_path):
@@ -243,14 +373,13 @@ def test_probe_sees_dead_units_and_sizes(tmp_path):
     settings = {"net": "inception_resnet_v2", "dataset": "folder",
                 "data_dir": str(tmp_path / "images")}
     folder = write_run(tmp_path / "run", list("abcde"), **settings)
-    config = Config.from_json((folder / "config.json").read_text())
     arrays, manifest = checkpoint.load(folder / CHECKPOINTS, 1)
     facts = {k: v for k, v in manifest.items() if k not in ("format", "step", "files", "sha256")}
     dead = {k: v - 1e6 if k == "weights/inception_resnet_c_1_linear/bias" else v
             for k, v in arrays.items()}
     assert any((dead[k] != arrays[k]).any() for k in arrays), "no bias of that name"
     checkpoint.save(folder / CHECKPOINTS, 2, dead, facts)
-    alive, gone = residual_scaling.probe(folder, config)
+    alive, gone = residual_scaling.probe(folder)
     assert (alive["step"], gone["step"]) == (1, 2)
     assert alive["dead_units"] < 0.5 and gone["dead_units"] == 1.0
     assert list(alive["rms"]) == ["inception_resnet_a_1", "inception_resnet_b_1",
