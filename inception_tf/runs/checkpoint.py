@@ -143,12 +143,12 @@ def steps(root: str | os.PathLike) -> list[int]:
     return sorted(int(m.group(1)) for m in names if m)
 
 
-def what_stands(root: str | os.PathLike) -> str:
-    """What is below `root`, for the line of a run that was stopped."""
+def what_stands(root: str | os.PathLike, command: str = "") -> str:
+    """What is below `root`, for the line of a run that was stopped; `command` resumes it."""
     with contextlib.suppress(OSError):
         newest = steps(root)[-1:]
-        return (f"saved after step {newest[0]}, the same command resumes" if newest
-                else "nothing was saved yet")
+        return (f"saved after step {newest[0]}, the same command resumes"
+                + f": {command}" * bool(command) if newest else "nothing was saved yet")
     return ""
 
 

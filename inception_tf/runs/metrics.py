@@ -62,6 +62,19 @@ class MetricsWriter:
                     tf.summary.scalar(name, value)
             self._events.flush()
 
+    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Name -> Markdown, for TensorBoard alone."""
+        with _tolerating_full_disk("texts", step), self._events.as_default(step=step):
+            for name, text in texts.items():
+                tf.summary.text(name, text)
+            self._events.flush()
+
+    def write_images(self, step: int, name: str, images: tf.Tensor) -> None:
+        """Images, float32 [n, H, W, 3] in [-1, 1], for TensorBoard alone."""
+        with _tolerating_full_disk("images", step), self._events.as_default(step=step):
+            tf.summary.image(name, (images + 1.0) / 2.0, max_outputs=len(images))
+            self._events.flush()
+
     def close(self) -> None:
         """Writes what storage refused so far, once more, and closes the TensorBoard file."""
         if self._rows:

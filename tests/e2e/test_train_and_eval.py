@@ -1,12 +1,14 @@
 """The commands as a user starts them, on folders of small images."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from inception_tf.config import Config, preset
 from inception_tf.errors import CheckpointError, UsageError
@@ -15,7 +17,7 @@ from inception_tf.evaluation.scoring import score_networks
 from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import CHECKPOINTS
 from inception_tf.runs.metrics import read_metrics
-from inception_tf.runs.network import load_model
+from inception_tf.runs.network import build_network, load_model
 from inception_tf.training.loop import train
 from tests.pictures import write_image_folder
 
@@ -64,6 +66,19 @@ def test_train_writes_config_checkpoints_metrics_and_curves(whole):
     assert rows[-1]["ema_top1_error"] == pytest.approx(scores["ema_top1_error"])
     assert list((folder / "train").glob("events.*")) and list((folder / "validation").glob("ev*"))
     assert (folder / "curves.png").stat().st_size > 10_000
+
+
+def test_tensorboard_has_the_first_batch_the_settings_and_the_networks_size(whole):
+    config, _ = whole
+    events = [value for path in Path(config.runtime.model_dir, "train").glob("events.*")
+              for event in tf.compat.v1.train.summary_iterator(str(path))
+              for value in event.summary.value]
+    shown = {value.tag: list(value.tensor.string_val) for value in events}
+    assert len(shown["first batch"]) == 2 + 8  # width and height come first
+    assert config.to_json() in shown["config"][0].decode()
+    size = shown["network"][0].decode()
+    model = build_network(config.network, 5)
+    assert f"{model.count_params():,} parameters" in size and "multiply-adds" in size
 
 
 def test_resume_in_the_middle_of_an_epoch_ends_with_the_same_bits(whole, config, tmp_path):
@@ -171,9 +186,14 @@ def test_train_and_eval_scripts_print_what_a_user_needs(config, images, tmp_path
     flags = [f"--data_dir={images}", "--dataset=folder", f"--model_dir={tmp_path / 'run'}"]
     done = _run("train.py", "--preset=tiny", "--max_steps=2", "--log_every_steps=1", *flags)
     assert done.returncode == 0, done.stderr
-    for part in ("inception_resnet_v1", "40 images per epoch", "step 2/2", "images/s", "ETA",
-                 "validation on 13 images", f"data lies in   {images}", "devices        CPU, "):
+    for part in ("preset         tiny", "inception_resnet_v1", "40 images per epoch", "step 2/2",
+                 "images/s", "ETA", "validation on 13 images", f"data lies in   {images}",
+                 "devices        CPU, "):
         assert part in done.stderr
+    done, following, _ = done.stderr.splitlines()[-3:]
+    assert re.fullmatch(r"done: steps 1 to 2 in [\dms]+; top-1 error [\d.]+ % at epoch 0.4; all "
+                        rf"of it is in {tmp_path}/run", done)
+    assert following.endswith(f" -m inception_tf eval --model_dir={tmp_path}/run")
     scored = _run("eval.py", f"--model_dir={tmp_path / 'run'}", f"--output={tmp_path}/s.json")
     assert scored.returncode == 0, scored.stderr
     (row,) = json.loads((tmp_path / "s.json").read_text())["rows"]

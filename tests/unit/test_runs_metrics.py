@@ -3,7 +3,9 @@
 import errno
 import os
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from inception_tf.errors import UsageError
 from inception_tf.runs.metrics import MetricsWriter, read_metrics
@@ -126,3 +128,39 @@ def test_f14_metrics_that_cannot_be_written_cost_one_warning_and_come_with_the_n
 
 def _input_output_error(descriptor):
     raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def shown(folder):
+    """Tag -> strings of the TensorBoard events in `folder` that are no scalars."""
+    values = [value for path in sorted(folder.glob("events.*"))
+              for event in tf.compat.v1.train.summary_iterator(str(path))
+              for value in event.summary.value if value.tensor.string_val]
+    return {value.tag: list(value.tensor.string_val) for value in values}
+
+
+def test_texts_and_images_are_kept_for_tensorboard(tmp_path):
+    images = np.linspace(-1.0, 1.0, 2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
+    writer = MetricsWriter(tmp_path)
+    writer.write_texts(3, {"network": "two layers"})
+    writer.write_images(3, "first batch", images)
+    writer.close()
+    found = shown(tmp_path)
+    assert found["network"] == [b"two layers"]
+    width, height, *pngs = found["first batch"]
+    assert (width, height, len(pngs)) == (b"5", b"4", 2)
+    for png, image in zip(pngs, images, strict=True):
+        pixels = tf.io.decode_png(png).numpy()
+        np.testing.assert_allclose(pixels / 127.5 - 1.0, image, atol=1 / 127)
+
+
+def test_f14_texts_and_images_that_cannot_be_written_cost_a_warning(tmp_path, caplog, monkeypatch):
+    def refuse(*args, **settings):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    writer = MetricsWriter(tmp_path)
+    monkeypatch.setattr(tf.summary, "text", refuse)
+    monkeypatch.setattr(tf.summary, "image", refuse)
+    writer.write_texts(1, {"network": ""})
+    writer.write_images(1, "first batch", np.zeros((1, 4, 4, 3), np.float32))
+    writer.close()
+    assert caplog.text.count("training goes on") == 2
