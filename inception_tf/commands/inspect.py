@@ -1,4 +1,4 @@
-"""`inception-tf inspect`: what a network is made of, what sets two apart, how fast input comes."""
+"""`inception-tf inspect`: what a network is made of, as a table or drawn; how fast input comes."""
 
 import os
 import sys
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from inception_tf import flags
 from inception_tf.commands.shell import import_tensorflow
 from inception_tf.config import Config
-from inception_tf.errors import UsageError
+from inception_tf.errors import UsageError, usage_errors_of
+from inception_tf.figures import FORMATS
 from inception_tf.flags import Flag
 from inception_tf.networks import NETWORKS, stage_of
+from inception_tf.runtime import outputs
 from inception_tf.text import printable
 
 OWN = (
@@ -17,6 +19,10 @@ OWN = (
     Flag("aux_head", False, "with the auxiliary classifier"),
     Flag("classes", 1000, "size of the classifier", low=1, high=1_000_000),
     Flag("diff", "none", "show what differs from this network instead", ("none", *NETWORKS)),
+    Flag("draw", "", "draw the network into this file, .svg or .png, as the paper's figures do",
+         path=True),
+    Flag("block", "", "what --draw draws in place of the whole network: an endpoint as "
+         "inception_a_1, or stem"),
     Flag("input", False, "measure the input pipeline of --dataset instead"),
     Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes", low=0),
 )
@@ -31,7 +37,7 @@ LEGEND = "3x3 96 /2 V: kernel, filters, stride, V for no padding; -: not in that
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints parts, shapes, parameters and multiply-adds of --net, its --diff, or --input."""
+    """Prints parts, shapes and costs of --net, its --diff, or --input; or draws it by --draw."""
     arguments = flags.parse(
         "inspect", "Shows what a network is made of, or how fast its input comes.", argv, OWN,
         fields=(*FIELDS, *INPUT_FIELDS))
@@ -39,16 +45,46 @@ def main(argv: Sequence[str]) -> None:
     network, other = config.network, arguments.own["diff"]
     if not arguments.own["input"] and (stray := sorted(arguments.given.keys() & {*INPUT_FIELDS})):
         raise UsageError(f"--{stray[0]} is of the input: add --input")
+    _check_drawing(arguments.own)
     import_tensorflow()
     if arguments.own["input"]:
         _print_input(config, arguments.own["images_per_second"])
         return
 
     model = _built(network.net, network, arguments.own)
-    if other == "none":
+    if arguments.own["draw"]:
+        _draw(model, arguments.own["block"], arguments.own["draw"])
+    elif other == "none":
         _print_parts(model, network.image_size)
     else:
         _print_difference(model, _built(other, network, arguments.own))
+
+
+def _check_drawing(own):
+    path, block = own["draw"], own["block"]
+    if not path:
+        if block:
+            raise UsageError(f"--block={block} is of a drawing: add --draw=FILE.svg")
+        return
+    for flag, none in (("input", False), ("diff", "none")):
+        if own[flag] != none:
+            raise UsageError(f"--draw draws one network: leave out --{flag}")
+    if _kind_of(path) not in FORMATS:
+        raise UsageError(f"--draw={path!r} is no name of a drawing: it ends in .svg or .png")
+    outputs.check_output("draw", path)
+
+
+def _kind_of(path):
+    return os.path.splitext(path)[1].lower().removeprefix(".")
+
+
+def _draw(model, block, path):
+    from inception_tf.figures.picture import draw, rendered
+
+    with usage_errors_of(ValueError):
+        figure = draw(model, block)
+    outputs.write_output("draw", path, rendered(figure, _kind_of(path)))
+    print(f"{printable(path)}: {block or 'the whole'} of {model.name}")
 
 
 def _built(net, network, own):

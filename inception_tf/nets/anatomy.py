@@ -83,7 +83,7 @@ def parts(model: keras.Model, image_size: int | None = None) -> list[Part]:
 
 def layers_of_endpoints(model: keras.Model) -> dict[str, list[keras.Layer]]:
     """Endpoint name -> the layers it needs that no endpoint before it needed."""
-    producers, layers = _producers(model), {layer.name: layer for layer in model.layers}
+    sources_of, layers = producers(model), {layer.name: layer for layer in model.layers}
     names = {id(layer.output): layer.name for layer in model.layers}
     owned, owners = set(), {}
     for endpoint, tensor in endpoints(model).items():
@@ -92,10 +92,23 @@ def layers_of_endpoints(model: keras.Model) -> dict[str, list[keras.Layer]]:
             name = waiting.pop()
             if name not in owned and name not in mine:
                 mine.add(name)
-                waiting += producers[name]
+                waiting += sources_of[name]
         owned |= mine
         owners[endpoint] = [layer for name, layer in layers.items() if name in mine]
     return owners
+
+
+def producers(model: keras.Model) -> dict[str, list[str]]:
+    """Layer name -> names of the layers it reads from."""
+    names = {id(layer.output): layer.name for layer in model.layers}
+
+    def sources(layer):
+        if isinstance(layer, keras.layers.InputLayer):
+            return []
+        tensors = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
+        return [names[id(tensor)] for tensor in tensors]
+
+    return {layer.name: sources(layer) for layer in model.layers}
 
 
 def _count(weights):
@@ -121,23 +134,10 @@ def _layer_multiply_adds(layer, shapes):
     return math.prod(positions) * math.prod(layer.kernel.shape)
 
 
-def _producers(model):
-    """Layer name -> names of the layers it reads from."""
-    names = {id(layer.output): layer.name for layer in model.layers}
-
-    def sources(layer):
-        if isinstance(layer, keras.layers.InputLayer):
-            return []
-        tensors = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
-        return [names[id(tensor)] for tensor in tensors]
-
-    return {layer.name: sources(layer) for layer in model.layers}
-
-
 def _views(model, shapes):
     """Layer name -> (receptive field, strides) in pixels, of layers that see a part."""
     views = {}
-    for name, sources in _producers(model).items():
+    for name, sources in producers(model).items():
         layer = model.get_layer(name)
         if not sources:
             views[name] = (1, 1), (1, 1)

@@ -75,8 +75,8 @@ def check_new_folder(flag: str, path: str) -> None:
         _try(folder, name_of_unfinished(os.path.basename(path)))
 
 
-def write_output(flag: str, path: str, text: str) -> None:
-    """Makes `text` the content of `path`: the old file or the new one, never a part.
+def write_output(flag: str, path: str, content: str | bytes) -> None:
+    """Makes `content` that of `path`: the old file or the new one, never a part.
 
     Raises:
         StorageError: it cannot be written.
@@ -85,13 +85,12 @@ def write_output(flag: str, path: str, text: str) -> None:
     stream = _stream(path)
     with blaming(flag, path):
         if stream:
-            stream.write(text)
-            stream.flush()
+            _put(stream, content)
         elif _is_replaced(path):
-            _replace(os.path.realpath(path), text)
+            _replace(os.path.realpath(path), content)
         else:
             with _open_special(path) as file:
-                file.write(text)
+                _put(file, content)
 
 
 @contextlib.contextmanager
@@ -116,6 +115,11 @@ def open_output(flag: str, path: str) -> Iterator[TextIO]:
 def is_standard_output(path: str) -> bool:
     """Whether what is written to `path` comes out where the command prints."""
     return _stream(path) is sys.stdout
+
+
+def is_file(path: str) -> bool:
+    """Whether `path` is or will be a regular file: no stream, device or FIFO."""
+    return _stream(path) is None and _is_replaced(path)
 
 
 def refuse_shared(outputs: dict[str, str], inputs: dict[str, str]) -> None:
@@ -228,22 +232,27 @@ def _try(folder, name):
             os.remove(path)
 
 
-def _replace(target, text):
+def _put(file, content):
+    file.flush()
+    (file.buffer if isinstance(content, bytes) else file).write(content)
+    file.flush()
+
+
+def _replace(target, content):
     try:
         with complete_or_absent(target, aside_of(target)) as new:
-            _write(new, "x", text)
+            _write(new, "x", content)
             if os.path.exists(target):
                 shutil.copymode(target, new)
     except OSError as error:
         if error.errno not in _IN_PLACE or not os.path.isfile(target):
             raise
-        _write(target, "w", text)
+        _write(target, "w", content)
 
 
-def _write(path, mode, text):
+def _write(path, mode, content):
     with open(path, mode, encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
+        _put(file, content)
         os.fsync(file.fileno())
 
 

@@ -1,8 +1,10 @@
 """`inception-tf inspect` on narrow networks: what a user reads, and what a mistake says."""
 
 import os
+import re
 
 import pytest
+from PIL import Image
 
 from inception_tf.commands.inspect import main
 from inception_tf.errors import UsageError
@@ -86,3 +88,34 @@ def test_inspect_input_prints_the_pipeline_beside_its_floor(capsys, monkeypatch,
 def test_flags_of_the_input_without_it_are_refused():
     with pytest.raises(UsageError, match="--color is of the input: add --input"):
         main(["--color=full"])
+
+
+def test_inspect_draws_a_block_or_the_whole_as_the_name_ends(capsys, tmp_path):
+    svg, png = tmp_path / "block.svg", tmp_path / "whole.PNG"
+    png.write_text("from before")
+    main(["--net=inception_v4", *SMALL, f"--draw={svg}", "--block=inception_a_1"])
+    assert capsys.readouterr().out == f"{svg}: inception_a_1 of inception_v4\n"
+    assert ">Figure 4: Inception-A</text>" in svg.read_text()
+    main(["--net=inception_v4", *SMALL, f"--draw={png}"])
+    assert capsys.readouterr().out == f"{png}: the whole of inception_v4\n"
+    with Image.open(png) as picture:
+        assert picture.format == "PNG" and picture.width >= 720
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["block.svg", "whole.PNG"]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--draw=x.pdf"], "--draw='x.pdf' is no name of a drawing: it ends in .svg or .png"),
+    (["--draw=/nowhere/x.svg"], "--draw='/nowhere/x.svg' cannot be written: no folder"),
+    (["--draw=x.svg", "--diff=inception_v3"], "--draw draws one network: leave out --diff"),
+    (["--draw=x.svg", "--input"], "--draw draws one network: leave out --input"),
+    (["--block=stem"], "--block=stem is of a drawing: add --draw=FILE.svg"),
+    (["--draw=x.svg", "--block=incepton_a_1"],
+     "no block 'incepton_a_1': did you mean inception_a_1"),
+])
+def test_inspect_drawing_that_cannot_be_is_one_line_and_leaves_no_file(
+        arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        main(["--net=inception_v4", *SMALL, *arguments])
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from tests.runs import write_run
 FIELDS = [field for group in GROUPS.values() for field in dataclasses.fields(group)]
 # Flags that name no path though they end like one, or end otherwise though they name one.
 OTHER_PATHS = {"init_from", "predictions", "from_predictions", "exclude", "labels", "submission",
-               "report", "output", "explain", "model", "input", "check", "class_ids"}
+               "report", "output", "explain", "model", "input", "check", "class_ids", "draw"}
 
 
 def own_flags():

@@ -21,7 +21,7 @@ FLOORS = (
     {"config", "runtime"},
     {"flags", "weights", "data"},
     {"nets"},
-    {"labels", "runs"},
+    {"labels", "runs", "figures"},
     {"training", "evaluation", "serving"},
     {"commands"},
     {"__main__"},
