@@ -13,6 +13,7 @@ from inception_tf.errors import DataError, UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime import outputs
 from inception_tf.runtime.files import aside_of, complete_or_absent
+from inception_tf.runtime.progress import working
 from inception_tf.text import printable
 
 SOURCES = ("slim", "facenet", "keras", "timm")
@@ -50,16 +51,18 @@ def main(argv: Sequence[str]) -> None:
     classes = None if own["classes"] == "as_found" else int(own["classes"])
     build = network_builder(network.net, own["from"], own["aux_head"],
                             input_shape=(size, size, 3), width=network.width)
-    conversion = Conversion(
-        build, network.net, own["from"], own["input"], classes, own["aux_head"],
-        "both" if is_folder else own["weights"], network.width)
+    with working(f"reading {own['input']}"):
+        conversion = Conversion(
+            build, network.net, own["from"], own["input"], classes, own["aux_head"],
+            "both" if is_folder else own["weights"], network.width)
     if own["check"] and conversion.classes not in (1000, 1001):
         raise UsageError(f"--check names ImageNet's classes; the file has {conversion.classes}")
     print(*(printable(row) for row in conversion.rows), sep="\n")
     model = conversion.model()
     if own["check"]:
         _print_top_5(model, own, network)
-    _write(conversion, model, own, network)
+    with working(f"writing {own['output']}"):
+        _write(conversion, model, own, network)
     print(printable(_summary(conversion, own["output"])))
 
 

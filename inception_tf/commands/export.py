@@ -10,6 +10,7 @@ from inception_tf.config import Runtime
 from inception_tf.errors import UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime import outputs
+from inception_tf.runtime.progress import working
 from inception_tf.text import printable
 
 OWN = (
@@ -37,7 +38,9 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--export_dir: name the folder to write, such as exports/cats/1")
     outputs.check_new_folder("export_dir", own["export_dir"])
     import_tensorflow()
-    _show(_export(arguments), own["export_dir"])
+    with working(f"exporting to {own['export_dir']}"):
+        manifest = _export(arguments)
+    _show(manifest, own["export_dir"])
 
 
 def _export(arguments):

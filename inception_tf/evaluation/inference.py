@@ -77,8 +77,9 @@ def predict_split(member: Member, source: Source, writer: PredictionsWriter | No
     total = -(-(source.num_examples - start) // passes.images)
     started = time.monotonic()
     with step.views(member, source, start) as stream:
-        for batch in on.watchdog.over(
-                bar(stream, total, "step", f"{member.config.network.net} {source.split}")):
+        steps = bar(stream, total, "step", f"{member.config.network.net} {source.split}",
+                    is_quiet=not on.cluster.is_chief)
+        for batch in on.watchdog.over(steps):
             rows, stopped = step(batch)
             done += _commit(writer, rows, source.num_examples - done)
             if stopped and done < source.num_examples:

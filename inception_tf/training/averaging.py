@@ -40,7 +40,7 @@ def average_last(model_dir: str, last: int, which: str = "newest",
         raise UsageError(f"--last={last}: --model_dir={model_dir} has {len(steps)} checkpoints up "
                          f"to step {newest}; train with a larger --keep, or ask for fewer")
     sums, manifests = {}, []
-    for step in steps:
+    for step in bar(steps, len(steps), "checkpoint", "average"):
         arrays, manifest = checkpoint.load(root, step)
         manifests.append(manifest)
         _refuse_other_network(manifests, checkpoint.folder_of(root, step))
