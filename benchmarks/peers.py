@@ -1,5 +1,6 @@
 """How peers are imported that do not import as they are installed."""
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -20,13 +21,14 @@ TORCHVISION = (
 
 
 def import_timm():
-    """timm; where torchvision is not installed, with empty packages of that name.
+    """timm; where torchvision does not import, with empty packages of that name.
 
     timm imports torchvision, which does not work with every build of torch.
 
     Raises: ImportError without timm or torch.
     """
-    if importlib.util.find_spec("torchvision"):
+    with contextlib.suppress(ImportError, RuntimeError):
+        importlib.import_module("torchvision")
         return importlib.import_module("timm")
     with unittest.mock.patch.dict(sys.modules):
         for name in TORCHVISION:
@@ -38,6 +40,27 @@ def import_timm():
         loaded = {k: v for k, v in sys.modules.items() if k.partition(".")[0] != "torchvision"}
     sys.modules.update(loaded)
     return timm
+
+
+def import_alone(name: str) -> types.ModuleType:
+    """The module `name` without running the __init__ files of the packages around it.
+
+    Those of torchvision and facenet-pytorch load torchvision's operations, which do not work with
+    every build of torch; the files of their networks need none.
+
+    Raises: ImportError without the package.
+    """
+    with unittest.mock.patch.dict(sys.modules):
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            package = ".".join(parts[:end])
+            found = importlib.util.find_spec(package)
+            if found is None:
+                raise ImportError(f"{package} is not installed")
+            hollow = types.ModuleType(package)
+            hollow.__path__ = found.submodule_search_locations
+            sys.modules[package] = hollow
+        return importlib.import_module(name)
 
 
 class _Anything(type):

@@ -39,7 +39,10 @@ _DEFAULTS = Config()
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A flag; `choices` and the fields after it as in `bounds.option`."""
+    """A flag; `choices` and the fields after it as in `bounds.option`.
+
+    addresses: beginnings of what a path flag takes instead of a path ("https://").
+    """
 
     name: str
     default: object
@@ -48,6 +51,7 @@ class Flag:
     low: float | None = None
     high: float | None = None
     path: bool = False
+    addresses: tuple[str, ...] = ()
 
 
 class Arguments:
@@ -194,17 +198,19 @@ def _checked(flag, value):
     if flag.path and isinstance(value, tuple):
         return path_list(flag.name, ",".join(value))
     if flag.path:
-        return _path(flag.name, value)
+        return value if value.startswith(flag.addresses) else _path(
+            flag.name, value, flag.addresses)
     check_value(flag.name, value, flag.choices, flag.low, flag.high)
     return value
 
 
-def _path(name, text):
+def _path(name, text, addresses=()):
     """`text` as a path of this machine; UsageError for what nobody can have meant as one."""
     if not text.strip():
         raise UsageError(f"--{name} is empty: is a shell variable unset?")
     if re.match(r"\w+://", text):
-        raise UsageError(f"--{name}={text} is an address: give a path of this machine")
+        forms = ", ".join(("a path of this machine", *(f"{form}..." for form in addresses)))
+        raise UsageError(f"--{name}={text} is an address: give {forms}")
     path = os.path.expanduser(text)
     if path.startswith("~"):
         raise UsageError(f"--{name}={text}: no such user here; write ./{text} for that name")

@@ -1,4 +1,4 @@
-"""Weight files as TF-slim, Keras and timm write them, for networks of any width."""
+"""Weight files as TF-slim, Keras and projects for torch write them, for networks of any width."""
 
 import functools
 import zipfile
@@ -6,7 +6,6 @@ import zipfile
 import h5py
 import tensorflow as tf
 
-from inception_tf import nets
 from inception_tf.commands.convert import network_builder
 from inception_tf.weights.matching import TABLES, Conversion
 from tests.parity.arrays import random_like
@@ -34,9 +33,10 @@ def matched(net, source, path, classes=None, aux_head=False, weights="ema", **op
 @functools.cache
 def shapes(net, source, classes):
     """The peer's name -> shape, of `net` in WIDTH, with all that the peer has."""
-    options = {"aux_head": source == "slim", "batch_norm_gamma": source == "timm"}
-    model = nets.build(net, width=WIDTH, classes=classes, **options)
     table = names(net, source)
+    has_aux = any(path.startswith("aux_") for path in table)
+    has_gamma = any(path.endswith("/gamma") for path in table)
+    model = network_builder(net, source, has_aux, width=WIDTH)(classes, has_gamma)
     return {
         table[weight.path]: TABLES[source].stored_shape(net, weight.path, tuple(weight.shape))
         for weight in model.weights
@@ -51,7 +51,7 @@ def arrays(net, source, classes=1000):
         leaf = name.replace(".", "/").split("/")[-1]
         kind = "kernel" if len(shape) > 1 else kinds.get(leaf, leaf)
         made[name] = random_like(name, kind, shape).astype("float32")
-        if name.endswith(".bn.weight"):
+        if name.endswith("bn.weight"):
             made[name][:] = 1
     return made
 

@@ -1,4 +1,4 @@
-"""`inception-tf convert`: weights of TF-slim, facenet, Keras or timm into one of our files."""
+"""`inception-tf convert`: published weights of other projects into one of our files."""
 
 import collections
 import dataclasses
@@ -15,19 +15,21 @@ from inception_tf.runtime import outputs
 from inception_tf.runtime.files import aside_of, complete_or_absent
 from inception_tf.runtime.progress import working
 from inception_tf.text import printable
+from inception_tf.weights.download import ADDRESSES
+from inception_tf.weights.matching import TABLES, Conversion
 
-SOURCES = ("slim", "facenet", "keras", "timm")
 OWN = (
-    Flag("from", "slim", "where the weights come from", SOURCES),
-    Flag("input", "", "the file, or the prefix of a TF-slim checkpoint (model.ckpt)",
-         path=True),
+    Flag("from", "slim", "whose weights they are", tuple(TABLES)),
+    Flag("input", "", "the file, the prefix of a TF-slim checkpoint (model.ckpt), or an address: "
+         "https://... or hf://OWNER/NAME of Hugging Face", path=True, addresses=ADDRESSES),
     Flag("output", "", "X.keras, X.weights.h5 or the folder of a run, for eval, export and "
          "--init_from; must not exist yet", path=True),
     Flag("weights", "ema", "moving averages where the file has them (TF-slim), or the weights "
          "themselves; a folder gets both", ("ema", "raw")),
     Flag("classes", "as_found", "1000 leaves out the background class of TF-slim's 1001",
          ("as_found", "1000", "1001")),
-    Flag("aux_head", False, "with the auxiliary classifier (TF-slim only)"),
+    Flag("aux_head", False, "with the auxiliary classifier, where the file has one (TF-slim, "
+         "torchvision)"),
     Flag("check", "", "image to classify with the converted network; prints its top 5",
          path=True),
 )
@@ -44,7 +46,6 @@ def main(argv: Sequence[str]) -> None:
     own = arguments.own
     _check_paths(own)
     import_tensorflow()
-    from inception_tf.weights.matching import Conversion
 
     size = network.image_size
     is_folder = _is_folder(own["output"])
@@ -70,9 +71,11 @@ def network_builder(net: str, source: str, aux_head: bool = False, **options: An
     """What a Conversion builds the network `net` with, whose weights come from `source`."""
     from inception_tf import nets
 
+    options |= TABLES[source].options.get(net, {})
+
     def build(classes, gamma):
-        if source == "facenet":
-            return nets.FacenetInceptionResNetV1(classes, **options)
+        if not TABLES[source].gives_classes:
+            return nets.FacenetInceptionResNetV1(classes, batch_norm_gamma=gamma, **options)
         return nets.build(
             net, classes=classes, aux_head=aux_head, batch_norm_gamma=gamma, **options)
 
@@ -83,12 +86,15 @@ def _check_paths(own):
     if not own["input"] or not own["output"]:
         raise UsageError("convert needs --input=PATH and --output=X.keras, X.weights.h5 or "
                          "a new folder")
+    if own["from"] != "gluon" and "gluon" in own["input"]:
+        raise UsageError(f"--input={own['input']} has GluonCV's weights, whose images are "
+                         "normalized differently: take --from=gluon")
     output = own["output"]
     if not output.endswith(ENDINGS) and not _is_folder(output):
         raise UsageError(f"--output={output!r} ends neither in .keras nor in .weights.h5; a "
                          "folder's name has no ending")
-    if own["from"] == "facenet" and (_is_folder(output) or own["check"]):
-        raise UsageError("--from=facenet gives an embedding, not classes: write X.keras or "
+    if not TABLES[own["from"]].gives_classes and (_is_folder(output) or own["check"]):
+        raise UsageError(f"--from={own['from']} gives an embedding, not classes: write X.keras or "
                          "X.weights.h5, without --check")
     if _is_folder(output):
         outputs.check_new_folder("output", output)
@@ -116,7 +122,6 @@ def _image(path, source, network):
 
     from inception_tf.data.images import MAX_PIXELS, cause_of_failure
     from inception_tf.data.views import Preprocessing, scoring_crop
-    from inception_tf.weights.matching import TABLES
 
     with open(path, "rb") as file:
         encoded = file.read()
@@ -133,14 +138,15 @@ def _is_folder(output):
 
 
 def _write(conversion, model, own, network):
-    """A run's folder, or one file that says which network it is; facenet's says nothing."""
+    """A run's folder, or one file that says which network it is; an embedding's says nothing."""
     from inception_tf.runs.new_run import facts_of, write_run
 
-    if conversion.source == "facenet":
+    if not conversion.gives_classes:
         _save(model, own["output"], None)
         return
-    network = dataclasses.replace(network, aux_head=own["aux_head"])
-    facts = facts_of(conversion, network, own["input"])
+    options = TABLES[conversion.source].options.get(conversion.net, {})
+    network = dataclasses.replace(network, aux_head=own["aux_head"], **options)
+    facts = facts_of(conversion, network)
     if _is_folder(own["output"]):
         write_run(own["output"], conversion, facts)
     else:
@@ -165,7 +171,7 @@ def _save(model, output, facts):
 def _summary(conversion, output):
     counts = collections.Counter(row.state for row in conversion.rows)
     gamma = " and a learned scale in batch norm (batch_norm_gamma=True)" * conversion.gamma
-    kind = "numbers per face" if conversion.source == "facenet" else "classes"
+    kind = "classes" if conversion.gives_classes else "numbers per face"
     which = "moving averages" if conversion.averages else "weights as they are"
     return (f"{output}: {conversion.net} with {conversion.classes} {kind}{gamma}, {which}; "
             f"{counts['used']} arrays used, {counts['ignored']} ignored")

@@ -26,13 +26,15 @@ def FacenetInceptionResNetV1(
     dropout: float = 0.2,
     width: float = 1.0,
     batch_norm_momentum: float = 0.995,
+    batch_norm_gamma: bool = False,
 ) -> keras.Model:
     """Faces to points on the unit sphere: near ones are of one person.
 
     Args:
         embedding_size: 128 or 512 in the published checkpoints.
         weights: a .keras or .weights.h5 file, such as `convert --from=facenet` writes.
-        input_tensor, input_shape, name, dropout, width, batch_norm_momentum: as in `InceptionV4`.
+        input_tensor, input_shape, name: as in `InceptionV4`.
+        dropout, width, batch_norm_momentum, batch_norm_gamma: likewise.
 
     Shape: [N, H, W, 3], prewhitened as the weights ask for -> [N, embedding_size], of
     length one.
@@ -40,7 +42,8 @@ def FacenetInceptionResNetV1(
     spec = SPECS["inception_resnet_v1"]
     size, dropout = count(embedding_size, "embedding_size"), dropped(dropout)
     layers = LayerOptions(kernel_initializer=spec.initializers.conv, width=width,
-                          batch_norm_momentum=batch_norm_momentum)
+                          batch_norm_momentum=batch_norm_momentum,
+                          batch_norm_gamma=batch_norm_gamma)
     with layer_options(layers):
         image = image_input(input_tensor, input_shape, include_top=True)
         x, _ = body(image, spec.repeats, spec.residual_scales)

@@ -51,14 +51,21 @@ def InceptionV3(
     batch_norm_momentum: float = 0.9997,
     batch_norm_gamma: bool = False,
     synchronized: bool = False,
+    pool_counts_padding: bool = False,
 ) -> keras.Model:
-    """Inception-v3. Arguments as in `InceptionV4`; `repeats` defaults to (3, 4, 2)."""
+    """Inception-v3. Arguments as in `InceptionV4`, except:
+
+    Args:
+        repeats: default (3, 4, 2).
+        pool_counts_padding: average pools count padded cells as zeros, as torchvision's and
+            timm's Inception-v3 do; TF-slim leaves them out of the mean.
+    """
     spec = SPECS["inception_v3"]
     repeats = triple(repeats, spec.repeats, "repeats")
     layers = LayerOptions(
         kernel_initializer=spec.initializers.conv, width=width,
         batch_norm_momentum=batch_norm_momentum, batch_norm_gamma=batch_norm_gamma,
-        synchronized=synchronized)
+        synchronized=synchronized, pool_counts_padding=pool_counts_padding)
     top = Top(
         include_top=include_top, pooling=pooling, classes=classes,
         activation=classifier_activation, dropout=dropout, aux_head=aux_head,

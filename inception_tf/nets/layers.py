@@ -33,6 +33,7 @@ class LayerOptions:
     batch_norm_gamma: bool = False
     synchronized: bool = False
     kernel_order: str = "released"
+    pool_counts_padding: bool = False
 
     def __post_init__(self):
         for name, fits, what in (
@@ -144,7 +145,14 @@ def max_pool(x: Tensor, *, name: str) -> Tensor:
 
 
 def avg_pool(x: Tensor, *, name: str) -> Tensor:
-    """3x3 average pooling of stride 1; padded cells do not count in the mean."""
+    """3x3 average pooling of stride 1.
+
+    Padded cells do not count in the mean (TF-slim), unless `pool_counts_padding` (torchvision).
+    """
+    if _OPTIONS.get().pool_counts_padding:
+        x = keras.layers.ZeroPadding2D(data_format="channels_last", name=f"{name}_padding")(x)
+        return keras.layers.AveragePooling2D(
+            3, strides=1, data_format="channels_last", name=name)(x)
     return keras.layers.AveragePooling2D(
         3, strides=1, padding="same", data_format="channels_last", name=name
     )(x)

@@ -58,10 +58,9 @@ def build_network(network: Network, num_classes: int, aux_head: bool | None = No
         "batch_norm_gamma": network.batch_norm_gamma,
         "synchronized": network.batch_norm == "synchronized",
     }
-    for name in ("residual_scales", "final_batch_norm"):
+    for name in ("residual_scales", "final_batch_norm", "pool_counts_padding"):
         if value := getattr(network, name):
-            if not nets.spec_of(network.net).residual_scales:
-                raise UsageError(f"--{name}: {network.net} has no residual blocks")
+            _require_use(name, network.net)
             settings[name] = value
     size = network.image_size
     with _dtype_policy(precision):
@@ -73,6 +72,15 @@ def build_network(network: Network, num_classes: int, aux_head: bool | None = No
         _freeze_batch_norm(model)
     freeze(model, network.freeze)
     return model
+
+
+def _require_use(name, net):
+    """Refuses a setting of some networks only for a network `net` without it."""
+    if name == "pool_counts_padding" and net != "inception_v3":
+        raise UsageError(f"--{name} is for inception_v3 alone: no {net} that counts padded cells "
+                         "is known")
+    if name != "pool_counts_padding" and not nets.spec_of(net).residual_scales:
+        raise UsageError(f"--{name}: {net} has no residual blocks")
 
 
 def _require_room(network, classes):

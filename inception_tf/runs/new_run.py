@@ -40,8 +40,8 @@ def write_run_folder(folder: str, config: Config, step: int, arrays: Mapping[str
 STEP = 0
 
 
-def facts_of(conversion: Conversion, network: Network, path: str) -> Facts:
-    """Facts of what a Conversion of the file at `path` gives: its network, crops and classes.
+def facts_of(conversion: Conversion, network: Network) -> Facts:
+    """Facts of what a Conversion gives: its network, crops and classes.
 
     `network` is the config.Network whose width and image size were asked for. Where the
     classes may be ImageNet's, that is what `eval` takes unless told otherwise.
@@ -52,8 +52,10 @@ def facts_of(conversion: Conversion, network: Network, path: str) -> Facts:
         dataset="imagenet2012" if _may_be_imagenet(conversion.classes) else "folder",
         background_class=background, batch_norm_gamma=conversion.gamma,
         **conversion.preprocessing)
-    origin = {"source": source, "files": hashes(path),
+    origin = {"source": source, "files": hashes(conversion.path),
               "averaged": bool(conversion.averages)}
+    if conversion.address:
+        origin["address"] = conversion.address
     return Facts(config, _class_names_of(conversion.classes), origin)
 
 

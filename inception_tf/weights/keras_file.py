@@ -160,6 +160,7 @@ def _variable(group, index):
 
 
 ENDINGS = (".keras", ".h5")
+_PADDING = "_pool_padding"
 
 
 def load_weights_file(model: Any, path: str | os.PathLike) -> None:
@@ -189,7 +190,8 @@ def _fitting_arrays(model, path):
     arrays = {name: stored for name, stored in _own_names(keras_arrays(path)).items()
               if _counts(stage_of(name), has_head)}
     difference = _first_difference(
-        wanted, {name: stored.shape for name, stored in arrays.items()})
+        wanted, {name: stored.shape for name, stored in arrays.items()}
+    ) or _pool_difference(model, path)
     if difference:
         raise Refused(
             f"weights: {path!r} holds {model_name(path)!r:.80}, another network than "
@@ -231,6 +233,22 @@ def _first_difference(wanted, found):
             return f"{name!r} has shape {found[name]} there and {shape} here"
     extra = sorted(found.keys() - wanted.keys())
     return f"the file also has {extra[0]!r}" if extra else None
+
+
+def _pool_difference(model, path):
+    """How average pools of a file of Keras 3 differ, which no array shows; None: not, or unknown.
+
+    Their padding is a layer of its own where it counts (`nets.layers.avg_pool`).
+    """
+    names: list[str] = []
+    with h5py.File(_hdf5_of(path), "r") as file:
+        file.visititems(lambda _, item: names.append(str(item.attrs.get("name", ""))))
+    if not any(name.endswith("_pool") for name in names):
+        return None
+    there = any(name.endswith(_PADDING) for name in names)
+    here = any(layer.name.endswith(_PADDING) for layer in model.layers)
+    return None if there == here else (
+        f"pool_counts_padding={there} there and {here} here: its average pools differ")
 
 
 def _layer_of(name):

@@ -9,12 +9,29 @@ from typing import Any
 import numpy as np
 
 from inception_tf.errors import UsageError, usage_errors_of
-from inception_tf.weights import facenet, keras_applications, slim, timm
+from inception_tf.weights import (
+    facenet,
+    facenet_pytorch,
+    gluon,
+    keras_applications,
+    slim,
+    timm,
+    torchvision,
+)
 from inception_tf.weights.arrays import Refused, assign, read
+from inception_tf.weights.download import ADDRESSES, local_path
 from inception_tf.weights.table import AVERAGE, Table
 
-TABLES = {"slim": slim.TABLE, "facenet": facenet.TABLE, "keras": keras_applications.TABLE,
-          "timm": timm.TABLE}
+# `--from` of the command -> Table.
+TABLES = {
+    "slim": slim.TABLE,
+    "keras": keras_applications.TABLE,
+    "timm": timm.TABLE,
+    "torchvision": torchvision.TABLE,
+    "gluon": gluon.TABLE,
+    "facenet": facenet.TABLE,
+    "facenet_pytorch": facenet_pytorch.TABLE,
+}
 
 # Every network here has more features before its classifier, at width 1.
 MIN_FEATURES = 1000
@@ -50,9 +67,9 @@ class Conversion:
             gamma: whether the file has learned scales of batch norm.
         net: name of the network.
         source: a key of TABLES.
-        path: the file, or a checkpoint's prefix.
+        path: the file, its address (`download.local_path`), or a checkpoint's prefix.
         classes: 1000 leaves out the background class of 1001; None takes what is there.
-        aux_head: with the auxiliary classifier (slim only).
+        aux_head: with the auxiliary classifier, where the file has one.
         weights: "ema" takes moving averages where every learned array has one, "raw" the
             weights themselves, "both" either.
         width: multiplier of the network's filters.
@@ -66,7 +83,9 @@ class Conversion:
         self._format = TABLES[source]
         _check_net(net, source, self._format, aux_head)
         self.net, self.source = net, source
-        self.stored = _arrays_of(self._format, path)
+        self.address = path if path.startswith(ADDRESSES) else ""
+        self.path = local_path(path)
+        self.stored = _arrays_of(self._format, self.path)
         whole = self._format.names(net, self.stored)
         self._whole = set(whole.values())
         self._names = {k: v for k, v in whole.items() if aux_head or not k.startswith("aux_")}
@@ -85,6 +104,11 @@ class Conversion:
     def preprocessing(self) -> dict:
         """Arguments of Preprocessing with which the published weights were scored."""
         return self._format.networks[self.net]
+
+    @property
+    def gives_classes(self) -> bool:
+        """Whether the network ends in a classifier; else in an embedding."""
+        return self._format.gives_classes
 
     def model(self) -> Any:
         """The network with its weights.

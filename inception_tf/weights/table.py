@@ -19,6 +19,12 @@ LEFT_BY_TRAINING = {
     r"(.+)/(?:RMSProp|Momentum|Adam|Adagrad)(?:_\d+)?": "state of the optimizer",
     AVERAGE.format("(.+)"): "moving average; the weights themselves are taken",
 }
+# The same, in files of torch.
+LEFT_BY_TORCH = {
+    r".+\.num_batches_tracked(?:/ExponentialMovingAverage)?": "counter of torch's batch norm",
+    r"n_averaged(?:/ExponentialMovingAverage)?": "counter of torch's averaging",
+    AVERAGE.format("(.+)"): "moving average; the weights themselves are taken",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Table:
             array they belong to.
         stored_shape: network, our path, our shape -> shape in the file.
         layout: our path, array of the file -> the array in our order of axes.
+        options: network -> arguments with which its builder computes what the other project
+            computes; they are fields of config.Network too.
     """
 
     networks: Mapping[str, dict]
@@ -43,6 +51,12 @@ class Table:
     ignored: Mapping[str, str]
     stored_shape: Callable[[str, str, Shape], Shape] = lambda network, path, shape: shape
     layout: Callable[[str, np.ndarray], np.ndarray] = lambda path, array: array
+    options: Mapping[str, dict] = dataclasses.field(default_factory=dict)
+
+    @property
+    def gives_classes(self) -> bool:
+        """Whether the networks end in a classifier; else in an embedding."""
+        return any(self.networks.values())
 
 
 def block(ours: str, theirs: str, rows: Names) -> Names:
@@ -69,3 +83,35 @@ def tf1_variables(scopes: Names) -> Names:
         for variable in ("beta", "moving_mean", "moving_variance"):
             table[f"{layer}_bn/{variable}"] = f"{scope}/BatchNorm/{variable}"
     return table
+
+
+def torch_variables(modules: Names) -> Names:
+    """Our variable path -> name in a state dict of torch, of our layer -> its module.
+
+    A convolution is `MODULE.conv` with batch norm `MODULE.bn`; linear ones have a bias instead.
+    """
+    table = {}
+    for layer, module in modules.items():
+        if layer.endswith(("linear", "logits")):
+            table |= {f"{layer}/kernel": f"{module}.weight", f"{layer}/bias": f"{module}.bias"}
+        else:
+            table[f"{layer}/kernel"] = f"{module}.conv.weight"
+            table |= torch_batch_norm(f"{layer}_bn", f"{module}.bn")
+    return table
+
+
+def torch_batch_norm(layer: str, module: str) -> Names:
+    """Our variable path -> name in a state dict of torch, of a batch norm."""
+    names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
+             "moving_variance": "running_var"}
+    return {f"{layer}/{ours}": f"{module}.{theirs}" for ours, theirs in names.items()}
+
+
+def torch_shape(_network: str, _path: str, shape: Shape) -> Shape:
+    """Shape in a state dict of torch of what has `shape` here."""
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def torch_layout(_path: str, array: np.ndarray) -> np.ndarray:
+    """torch's [out, in, height, width] or [out, in] as Keras has it."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T

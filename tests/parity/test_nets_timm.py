@@ -1,75 +1,61 @@
 """Our networks against timm's under torch: same weights, same answers."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 
-from benchmarks.peers import import_timm
-from inception_tf import nets
+from inception_tf.commands.convert import network_builder
 from inception_tf.weights.arrays import assign
 from inception_tf.weights.timm import TABLE
-from tests.parity.arrays import images, random_like
+from tests.parity.arrays import images
+from tests.parity.torch_peers import answers, assert_equal, randomize
 from tests.weight_files import names, ours
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-KEYS = {
-    "inception_v4": "timm_inception_v4_keys.json",
-    "inception_resnet_v2_released": "timm_inception_resnet_v2_keys.json",
-}
-MODELS = {"inception_v4": "inception_v4", "inception_resnet_v2_released": "inception_resnet_v2"}
+# Our network -> its name in timm; of the variants with other weights names and shapes are the same.
+MODELS = {"inception_v3": "inception_v3", "inception_v4": "inception_v4",
+          "inception_resnet_v2_released": "inception_resnet_v2"}
 
 
 @pytest.mark.parametrize("network", TABLE.networks)
 def test_timm_names_of_network_cover_every_key_once(network):
-    keys = json.loads((GOLDEN / KEYS[network]).read_text())
+    keys = json.loads((GOLDEN / f"timm_{MODELS[network]}_keys.json").read_text())
     wanted = [key for key in keys if not key.endswith("num_batches_tracked")]
     assert sorted(names(network, "timm").values()) == sorted(wanted)
 
 
 @pytest.mark.parametrize("network", TABLE.networks)
 def test_outputs_with_the_weights_of_timm_equal_its_outputs(network, timm, torch):
-    theirs = timm.create_model(MODELS[network]).eval()
-    state = _random_state(theirs.state_dict())
-    theirs.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-    model = nets.build(network, classifier_activation=None, batch_norm_gamma=True)
+    has_aux = network == "inception_v3"
+    theirs = timm.create_model(MODELS[network], **({"aux_logits": True} if has_aux else {}))
+    state = randomize(torch, theirs)
+    build = network_builder(network, "timm", has_aux, classifier_activation=None)
+    model = build(1000, True)
     assign(model, ours(network, "timm", state))
 
-    with torch.no_grad():
-        expected = theirs(torch.from_numpy(images().transpose(0, 3, 1, 2))).numpy()
-    answer = keras.ops.convert_to_numpy(model(images(), training=False))
+    expected = answers(torch, theirs, images())
+    answer = model(images(), training=False)
 
-    assert np.abs(answer - expected).max() < 1e-4 * expected.std()
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="torch is not installed")
+    for one, other in zip(answer, expected, strict=True) if has_aux else [(answer, expected)]:
+        assert_equal(keras.ops.convert_to_numpy(one), other)
 
 
-@pytest.fixture(scope="module")
-def timm(torch):
-    if importlib.util.find_spec("timm") is None:
-        pytest.skip("timm is not installed")
-    return import_timm()
+# name of timm's weights -> our network. Each has its published tensors under the same names.
+VARIANTS = {"inception_v3.tf_in1k": "inception_v3", "inception_v3.tf_adv_in1k": "inception_v3",
+            "inception_v3.gluon_in1k": "inception_v3", "inception_v4.tf_in1k": "inception_v4",
+            "inception_resnet_v2.tf_in1k": "inception_resnet_v2_released",
+            "inception_resnet_v2.tf_ens_adv_in1k": "inception_resnet_v2_released"}
 
 
-def _random_state(state):
-    """`state` with random values; a conv kernel is drawn in the order Keras stores it."""
-    kinds = {"running_var": "moving_variance"}
-    random = {}
-    for key, value in state.items():
-        leaf = key.rsplit(".", 1)[-1]
-        if leaf == "num_batches_tracked":
-            random[key] = value.numpy()
-        elif value.ndim > 1:
-            kernel = random_like(key, "kernel", (*value.shape[2:], value.shape[1], value.shape[0]))
-            order = (3, 2, 0, 1) if value.ndim == 4 else (1, 0)
-            random[key] = kernel.transpose(order).astype("float32")
-        else:
-            kind = kinds.get(leaf, "gamma" if key.endswith("bn.weight") else "bias")
-            random[key] = random_like(key, kind, value.shape).astype("float32")
-    return random
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_published_variants_are_scored_as_timm_does(variant, timm):
+    """Crop and resize of the table are those of timm's own configuration of each file."""
+    config = timm.get_pretrained_cfg(variant)
+    settings = TABLE.networks[VARIANTS[variant]]
+    assert (config.num_classes, config.input_size) == (1000, (3, 299, 299))
+    assert settings["crop_fraction"] == config.crop_pct
+    assert settings["interpolation"] == config.interpolation
+    is_gluon = "gluon" in variant
+    assert (config.mean == (0.5, 0.5, 0.5)) == (config.std == (0.5, 0.5, 0.5)) != is_gluon

@@ -130,6 +130,20 @@ def test_batch_norm_settings_reach_every_batch_norm():
             assert settings == (0.9, 1e-3, gamma, True, synchronized)
 
 
+@pytest.mark.parametrize("counts, corner", [(False, 1.0), (True, 4 / 9)])
+def test_average_pools_count_padding_only_where_asked(counts, corner):
+    model = nets.build("inception_v3", pool_counts_padding=counts, **SMALL)
+    ahead = model.get_layer("inception_a_1_pool_1x1").input
+    block = model.get_layer("inception_a_1_1x1").input
+    pool = keras.Model(block, ahead)
+
+    mean = np.asarray(pool(np.ones((1, *block.shape[1:]), "float32")))
+
+    assert mean.shape[1:] == block.shape[1:]
+    np.testing.assert_allclose(mean[0, 0, 0], corner, rtol=1e-6)
+    np.testing.assert_allclose(mean[0, 2, 2], 1.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize("network", nets.NETWORKS)
 def test_defaults_of_training_are_those_of_the_released_code(network):
     model = small(network, aux_head=True)
