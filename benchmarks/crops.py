@@ -113,7 +113,7 @@ class Scoring(contextlib.ExitStack):
         """Scores the next `num_images`, from bytes to rows in the file."""
         for _ in range(num_images):
             rows, _ = self._step(next(self._stream))
-            self._writer.append(*rows)
+            self._writer.append(*rows[:3])
 
     def network(self, num_images):
         """The network alone on as many views."""

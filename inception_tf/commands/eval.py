@@ -21,6 +21,7 @@ OWN = (
     flags.CHECKPOINT,
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
     Flag("batch_size", 32, "views per pass, over all devices", low=1),
+    Flag("max_bad_examples", 0, "undecodable images tolerated, which are counted apart", low=0),
     Flag("exclude", "", "file that names images to leave out, one a line", path=True),
     Flag("labels", "", "JSON of several right classes per image, instead of the split's labels",
          path=True),
@@ -37,8 +38,8 @@ OWN = (
                        "not exist", path=True),
     Flag("watch", False, "score each checkpoint of a run that is being trained as it comes, until "
                          "its last"),
-    Flag("output", "", "also write the result, and all that repeats it, as JSON to this file",
-         path=True),
+    Flag("output", "", "also write the result, and all that repeats it, as JSON to this file; "
+         "beside it errors by class and the confusion matrix, as .csv", path=True),
 )
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",
@@ -69,7 +70,8 @@ def _score(arguments, command):
     from inception_tf.evaluation.results import check_results, score_files
     from inception_tf.evaluation.scoring import score_networks
 
-    own, given = arguments.own, dict(arguments.given)
+    own = arguments.own
+    given = {**arguments.given, "max_bad_examples": own["max_bad_examples"]}
     model_dirs = flags.path_list("model_dir", given.pop("model_dir", Runtime.model_dir))
     request = ScoringRequest(
         model_dirs=model_dirs, crops=int(own["protocol"]), scales=_scales(own["scales"]),
@@ -150,6 +152,8 @@ def _say_written(result, own):
     if own["submission"]:
         print(f"{printable(own['submission'])}: five classes for each of {result['num_examples']} "
               "images", file=file)
+    for path in result["tables"].values():
+        print(printable(path), file=file)
     if own["report"]:
         print(f"{printable(own['report'])}/index.html", file=file)
 

@@ -84,12 +84,13 @@ def scoring_batches(source: Source, data: Data, *, preprocessing: Preprocessing,
 
 
 def view_batches(source: Source, data: Data, *, preprocessing: Preprocessing, protocol: Protocol,
-                 start: int = 0, batch_size: int,
-                 part: tuple[int, int] | None = None) -> ExampleStream:
+                 start: int = 0, batch_size: int, part: tuple[int, int] | None = None,
+                 max_bad_examples: int = 0) -> ExampleStream:
     """As `scoring_batches` from example `start` on, the plain views of an image from one decode.
 
     Args:
         protocol: which views; the device makes their mirror images.
+        max_bad_examples: more of them raise DataError.
         source, data, preprocessing, batch_size, part: as in `scoring_batches`.
 
     Images are [n, protocol.plain, S, S, 3]; a label that the split does not tell is -1. Memory in
@@ -101,11 +102,12 @@ def view_batches(source: Source, data: Data, *, preprocessing: Preprocessing, pr
         source, data, lambda encoded: views.plain_views(encoded, preprocessing, protocol,
                                                         data.max_image_pixels),
         shape, Labels(source.num_classes, lowest=-1), start=start, batch_size=batch_size,
-        part=part, parallelism=min(PARALLELISM, in_flight), prefetch=1)
+        part=part, max_bad_examples=max_bad_examples, parallelism=min(PARALLELISM, in_flight),
+        prefetch=1)
 
 
 def _in_order(source, data, picture, shape, labels, *, start=0, batch_size, part,
-              parallelism=PARALLELISM, prefetch=2):
+              max_bad_examples=0, parallelism=PARALLELISM, prefetch=2):
     """The ExampleStream of each example from `start` on, once; `picture` of the bytes alone."""
     def index_at(position):
         return tf.where(position < source.num_examples, position, -1)
@@ -114,7 +116,7 @@ def _in_order(source, data, picture, shape, labels, *, start=0, batch_size, part
         source, index_at, lambda encoded, position: {"image": picture(encoded)},
         Slots(start, batch_size, *(part or (0, batch_size))),
         picture_specs={"image": tf.TensorSpec(shape)}, labels=labels,
-        max_bad_examples=0, max_pixels=data.max_image_pixels,
+        max_bad_examples=max_bad_examples, max_pixels=data.max_image_pixels,
         num_batches=-(-(source.num_examples - start) // batch_size),
         parallelism=parallelism, prefetch=prefetch,
     )

@@ -247,9 +247,9 @@ class ExampleStream:
 
     def _too_many(self):
         named = [f"{name}: {cause}" for name, cause in self.bad_examples.items()][:MAX_NAMED]
-        allowed = "none is allowed in scoring"
-        if self._num_batches is None:
-            allowed = f"more than --max_bad_examples={self._max_bad_examples}"
+        allowed = f"more than --max_bad_examples={self._max_bad_examples}"
+        if self._num_batches is not None and not self._max_bad_examples:
+            allowed = "none is allowed in scoring"
         return f"{len(self.bad_examples)} bad examples, {allowed}: {'; '.join(named)}"
 
     def _require_complete(self):

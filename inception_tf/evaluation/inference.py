@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from inception_tf.data.batches import view_batches
 from inception_tf.data.sources import Source
 from inception_tf.data.stream import ExampleStream
 from inception_tf.data.views import Protocol, with_mirrors
-from inception_tf.errors import NonFiniteError, UsageError
+from inception_tf.errors import DataError, NonFiniteError, UsageError
 from inception_tf.evaluation.members import Member
 from inception_tf.evaluation.predictions_file import PredictionsWriter, stored_ids
 from inception_tf.evaluation.predictions_header import ID_BYTES, id_bytes_for, id_bytes_of
@@ -50,8 +51,8 @@ def plan_passes(batch_size: int, num_replicas: int, protocol: Protocol) -> Passe
     return Passes(protocol, num_replicas, views)
 
 
-# (labels [n], example ids [n], probabilities [n, K]) of images.
-Rows = tuple[np.ndarray, list[str], np.ndarray]
+# (labels [n], example ids [n], probabilities [n, K], whether one could not be read [n]) of images.
+Rows = tuple[np.ndarray, list[str], np.ndarray, np.ndarray]
 
 
 def predict_split(member: Member, source: Source, writer: PredictionsWriter | None,
@@ -68,9 +69,11 @@ def predict_split(member: Member, source: Source, writer: PredictionsWriter | No
 
     Raises:
         NonFiniteError: a probability is NaN or infinite.
+        DataError: more images than `member.config.data.max_bad_examples` cannot be read.
         Interrupted: a stop signal came; the rows so far are committed.
     """
     done = start = from_first(on.strategy, writer.count if writer else 0)
+    num_bad = from_first(on.strategy, writer.num_bad if writer else 0)
     if start == source.num_examples:
         return None
     step = step or view_step(member, source, passes, on)
@@ -81,6 +84,8 @@ def predict_split(member: Member, source: Source, writer: PredictionsWriter | No
                     is_quiet=not on.cluster.is_chief)
         for batch in on.watchdog.over(steps):
             rows, stopped = step(batch)
+            num_bad += int(rows[-1].sum())
+            _require_few(num_bad, member.config.data.max_bad_examples)
             done += _commit(writer, rows, source.num_examples - done)
             if stopped and done < source.num_examples:
                 on.stop.interrupt()
@@ -105,7 +110,8 @@ class ViewStep:
         self._on, self._model, self._passes = on, model, passes
         self._first_class, self._id_bytes = first_class, id_bytes
         self._rows = tf.function(self._gathered_rows, autograph=False)
-        self._views = {}
+        self._views: dict[int, ExampleStream] = {}
+        self._source: Any = None
 
     def load(self, member: Member) -> None:
         """Takes the weights of another checkpoint of the same network."""
@@ -118,22 +124,36 @@ class ViewStep:
             self._views[start] = view_batches(
                 source, member.config.data, preprocessing=member.preprocessing,
                 protocol=self._passes.protocol, start=start, batch_size=self._passes.images,
-                part=self._on.cluster.part(self._passes.images))
+                part=self._on.cluster.part(self._passes.images),
+                max_bad_examples=member.config.data.max_bad_examples)
+        self._source = source
         return self._views[start].rewound()
 
     def __call__(self, batch: dict[str, tf.Tensor]) -> tuple[Rows, bool]:
         """(rows, whether a worker was asked to stop)."""
-        ids = stored_ids(batch["example_id"].numpy(), self._id_bytes)
+        labels, names, bad = self._named(batch)
+        ids = stored_ids(names, self._id_bytes)
         extras = np.column_stack([
-            batch["label"].numpy(), np.full(len(ids), self._on.stop.requested),
+            labels, bad, np.full(len(ids), self._on.stop.requested),
             ids.view(np.uint8).reshape(len(ids), self._id_bytes)])
         parts = split_batch(self._on.strategy, {
             "image": batch["image"], "extras": tf.constant(extras, tf.float32)})
         rows = local(self._on.strategy, self._rows(parts)).numpy()
         probabilities, extras = np.split(rows, [rows.shape[1] - extras.shape[1]], axis=1)
-        ids = extras[:, 2:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
+        ids = extras[:, 3:].astype(np.uint8).copy().view(f"S{self._id_bytes}")[:, 0]
         names = [name.decode() for name in ids]
-        return (extras[:, 0].astype(np.int32), names, probabilities), bool(extras[:, 1].any())
+        rows = extras[:, 0].astype(np.int32), names, probabilities, extras[:, 1].astype(bool)
+        return rows, bool(extras[:, 2].any())
+
+    def _named(self, batch):
+        """(labels, ids, which are bad); of a bad example a batch has nothing but the index."""
+        labels, ids = np.array(batch["label"]), np.array(batch["example_id"])
+        index = batch["index"].numpy()
+        bad = (batch["weight"].numpy() == 0) & (index >= 0)
+        for place in np.flatnonzero(bad):
+            example = self._source.read(int(index[place]))
+            labels[place], ids[place] = example.label, example.example_id.encode()
+        return labels, ids, bad
 
     def _gathered_rows(self, parts):
         return self._on.strategy.run(self._replica_rows, args=(parts,))
@@ -158,13 +178,23 @@ class ViewStep:
         return tf.reduce_mean(probabilities, axis=1)[:, self._first_class:]
 
 
+def _require_few(num_bad, limit):
+    """On every worker: each sees only its own bad examples, and none those of a run it resumes."""
+    if num_bad > limit:
+        raise DataError(f"{num_bad} bad examples in all, more than --max_bad_examples={limit}")
+
+
 def _commit(writer, rows, room):
-    """Appends a step's rows but for the padding beyond `room`; returns how many."""
-    labels, names, probabilities = (part[:room] for part in rows)
-    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(bad):
-        raise NonFiniteError(f"{names[bad[0]]} has logits that are not finite; images before its "
+    """Appends a step's rows but for the padding beyond `room`; returns how many.
+
+    The probabilities of a bad example are NaN.
+    """
+    labels, names, probabilities, bad = (part[:room] for part in rows)
+    wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1) & ~bad)
+    if len(wrong):
+        raise NonFiniteError(f"{names[wrong[0]]} has logits that are not finite; images before its "
                              "step are kept")
+    probabilities[bad] = np.nan
     if writer:
         writer.append(labels, names, probabilities)
     return len(labels)

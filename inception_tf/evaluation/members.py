@@ -118,6 +118,8 @@ def member_of(model_dir: str, manifest: dict[str, Any], weights: str, given: dic
         refuse_false_claims(config.network, len(manifest["class_names"]),
                             [array.shape for array in own.values()], model_dir)
     overrides = {name: given[name] for name in OVERRIDES if name in given}
+    # The run's own limit is for training.
+    overrides["max_bad_examples"] = given.get("max_bad_examples", 0)
     return Member(str(model_dir), config.replace(**overrides), manifest, weights, own)
 
 

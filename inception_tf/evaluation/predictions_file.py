@@ -44,7 +44,8 @@ class Predictions:
     Attributes:
         path: of the file.
         header: dict of IDENTITY's keys, and "about": what else was true of the run.
-        probabilities: [N, K] float32, classes without the background, not renormalised.
+        probabilities: [N, K] float32, classes without the background, not renormalised; NaN for
+            an image that could not be read.
         labels: [N] int32, -1 where the split has none.
         example_ids: N names.
         class_names: K names.
@@ -62,10 +63,11 @@ class Predictions:
 
 
 class PredictionsWriter:
-    """Appends rows to a predictions file; `count` rows are committed."""
+    """Appends rows to a predictions file; `count` rows are committed, `num_bad` of them all NaN."""
 
-    def __init__(self, path: str | os.PathLike, file: BinaryIO, header: dict[str, Any], count: int):
-        self.path, self.count = Path(path), count
+    def __init__(self, path: str | os.PathLike, file: BinaryIO, header: dict[str, Any], count: int,
+                 num_bad: int = 0):
+        self.path, self.count, self.num_bad = Path(path), count, num_bad
         self._file, self._header, self._type = file, header, _row_type(header)
 
     def append(self, labels: np.ndarray, example_ids: Sequence[str],
@@ -109,13 +111,13 @@ def predictions_writer(path: str | os.PathLike,
         if not try_lock(file.fileno(), path):
             raise UsageError(f"{flag} is being written by another process")
         size = os.path.getsize(path)
-        count = _resume(file, path, header) if size else 0
+        count, num_bad = _resume(file, path, header) if size else (0, 0)
         with _storage_errors(flag):
             _require_room(path, (header["num_examples"] - count) * _row_type(header).itemsize)
             if not size:
                 file.write(header_line(header))
                 file.flush()
-        yield PredictionsWriter(path, file, header, count)
+        yield PredictionsWriter(path, file, header, count, num_bad)
         with _storage_errors(flag):
             os.fsync(file.fileno())
 
@@ -156,20 +158,22 @@ def _row_type(header):
 
 
 def _resume(file, path, header):
-    """Rows to keep of the file of the same run; cuts what is behind them."""
+    """(rows to keep of the same run's file, bad examples in them); cuts what is behind them."""
     found, start = read_header(file, path)
     refuse_other(found, json.loads(json.dumps(header)), f"--predictions={path}",
                  (*IDENTITY, "id_bytes"))
     kind = _row_type(found)
     whole = (os.path.getsize(path) - start) // kind.itemsize
     whole = min(whole, header["num_examples"])
-    count = _count_valid(np.memmap(path, kind, "r", start, (whole,))) if whole else 0
+    rows = np.memmap(path, kind, "r", start, (whole,)) if whole else np.zeros(0, kind)
+    count = _count_valid(rows)
     # Whole passes only: the images that go through the network together stay the same.
     if count < header["num_examples"]:
         count -= count % header["images_per_pass"]
+    num_bad = int(np.isnan(rows["probabilities"][:count]).all(axis=1).sum())
     file.truncate(start + count * kind.itemsize)
     log.info("%s: resuming after %d of %d images", path, count, header["num_examples"])
-    return count
+    return count, num_bad
 
 
 def _count_valid(rows):

@@ -1,12 +1,15 @@
 """Predictions files into error rates, and into the files that a scoring was asked for."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from inception_tf.errors import UsageError
-from inception_tf.evaluation import paper, scores, targets
+from inception_tf.evaluation import class_tables, paper, scores, targets
 from inception_tf.evaluation.members import refuse_other_classes
 from inception_tf.evaluation.predictions_file import open_predictions
 from inception_tf.evaluation.predictions_header import refuse_other
@@ -30,8 +33,19 @@ def check_results(request: ScoringRequest, predictions: Sequence[str]) -> None:
     outputs.refuse_shared(_named(files), _named(read))
     for flag, path in _named(files).items():
         outputs.check_output(flag, path)
+    tables = {f"output ({table})": path for table, path in _tables(request).items()}
+    outputs.refuse_shared(tables, _named(read | files))
+    for path in tables.values():
+        outputs.check_output("output", path)
     if request.report:
         outputs.check_new_folder("report", request.report)
+
+
+def _tables(request):
+    """Table -> its path beside --output; nothing of a search, which has many results."""
+    if not request.output or request.search:
+        return {}
+    return class_tables.table_paths(request.output)
 
 
 def _named(paths):
@@ -59,20 +73,24 @@ def score_files(paths: Sequence[str], request: ScoringRequest,
     """
     members = [open_predictions(path) for path in paths]
     _require_same_images(members)
-    for member in members:
-        scores.require_finite(member.probabilities, member.example_ids)
+    bad = np.any([scores.bad_examples(member.probabilities, member.example_ids)
+                  for member in members], axis=0)
     if request.submission:
         read_class_ids(request.class_ids, members[0].class_names)
     excluded = targets.excluded_rows(request.exclude, members[0].example_ids)
     right = _targets(members[0], request)
-    counted = ~excluded & (right >= 0).any(axis=1)
+    counted = ~excluded & ~bad & (right >= 0).any(axis=1)
     rows = _rows(members, right, counted, request.search) if counted.any() else []
     if not request.search:
         for row, rate in zip(rows, rates, strict=False):
             row["images_per_second"] = rate
-    result = {"rows": rows, **_provenance(members, request, excluded, counted)}
+    numbers = {"num_excluded": int(excluded.sum()),
+               "num_bad_examples": int((bad & ~excluded).sum()),
+               "num_without_label": int((~counted & ~excluded & ~bad).sum())}
+    result = {"rows": rows, **_provenance(members, request, numbers),
+              "tables": _tables(request) if rows else {}}
     show(result)
-    _write_results(request, result, members, right, counted if counted.any() else ~excluded)
+    _write_results(request, result, members, right, counted if rows else ~excluded & ~bad)
     return result
 
 
@@ -127,7 +145,7 @@ def _row(members, numbers):
     return row
 
 
-def _provenance(members, request, excluded, counted):
+def _provenance(members, request, numbers):
     """What is needed to repeat a scoring, and to judge it."""
     first = members[0].header
     crops = sorted({m.header["protocol"]["crops"] for m in members})
@@ -136,8 +154,7 @@ def _provenance(members, request, excluded, counted):
         "split": first["split"],
         "data_fingerprint": first["data_fingerprint"],
         "num_examples": len(members[0]),
-        "num_excluded": int(excluded.sum()),
-        "num_without_label": int((~counted & ~excluded).sum()),
+        **numbers,
         "num_classes": len(members[0].class_names),
         "exclude": path_and_sha256(request.exclude),
         "labels": path_and_sha256(request.labels),
@@ -158,11 +175,17 @@ def _write_results(request, result, members, right, chosen):
         text = submission_text(probabilities, members[0].example_ids, ids)
         outputs.write_output("submission", request.submission, text)
 
+    outcomes = functools.cache(lambda: outcomes_of(probabilities, right, chosen))
+
     def report():
         from inception_tf.evaluation.report.page import write_report
 
-        outcomes = outcomes_of(probabilities, right, chosen)
-        write_report(request.report, result, members, outcomes, request.given)
+        write_report(request.report, result, members, outcomes(), request.given)
+
+    def tables():
+        for table, path in result["tables"].items():
+            text = class_tables.TABLES[table](outcomes(), members[0].class_names)
+            outputs.write_output("output", path, text)
 
     with contextlib.ExitStack() as stack:
         # Run from the last to the first, each whether or not one before it failed.
@@ -170,6 +193,8 @@ def _write_results(request, result, members, right, chosen):
             stack.callback(report)
         if request.submission:
             stack.callback(submission)
+        if result["tables"]:
+            stack.callback(tables)
         if request.output:
             stack.callback(outputs.write_output, "output", request.output,
                            json.dumps(result, indent=2) + "\n")

@@ -127,11 +127,18 @@ def search_subsets(members: Sequence[np.ndarray], targets: np.ndarray, counted: 
                                            len(item[0])))
 
 
-def require_finite(probabilities: np.ndarray, example_ids: Sequence[str]) -> None:
-    """Raises DataError naming the first image whose stored numbers are no probabilities."""
-    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(bad):
-        raise DataError(f"{example_ids[bad[0]]} has probabilities that are not finite")
+def bad_examples(probabilities: np.ndarray, example_ids: Sequence[str]) -> np.ndarray:
+    """Which images could not be read: those whose stored numbers are all NaN; bool [N].
+
+    Raises: DataError naming the first other image whose numbers are no probabilities.
+    """
+    finite = np.isfinite(probabilities).all(axis=1)
+    bad = ~finite
+    bad[bad] = np.isnan(probabilities[bad]).all(axis=1)
+    if not (finite | bad).all():
+        raise DataError(f"{example_ids[int(np.argmin(finite | bad))]} has probabilities that are "
+                        "not finite")
+    return bad
 
 
 # Equal widths from 0 to 1, each open below and closed above, as in Guo et al.

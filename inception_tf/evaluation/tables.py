@@ -35,10 +35,11 @@ def score_cells(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = result["rows"][:MAX_ROWS]
     names_models = len(result["members"]) > 1
     has_paper = any("paper" in row for row in rows)
+    bad = result["num_bad_examples"]
     columns = ["network", *(["models"] if names_models else []), "crops", "top-1 error", "95 %",
-               "top-5 error", "95 %", "images", "images/s",
+               "top-5 error", "95 %", "images", *(["bad"] if bad else []), "images/s",
                *(["paper top-1", "paper top-5"] if has_paper else [])]
-    return columns, [_cells(row, names_models, has_paper) for row in rows]
+    return columns, [_cells(row, names_models, has_paper, bad) for row in rows]
 
 
 def network_names(networks: Iterable[str]) -> str:
@@ -47,7 +48,7 @@ def network_names(networks: Iterable[str]) -> str:
     return " + ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())
 
 
-def _cells(row, names_models, has_paper):
+def _cells(row, names_models, has_paper, bad):
     cells = [network_names(row["networks"])]
     if names_models:
         cells.append(" ".join(os.path.basename(model.rstrip("/")) for model in row["models"]))
@@ -56,7 +57,8 @@ def _cells(row, names_models, has_paper):
         low, high = row[f"{rate}_interval"]
         cells += [f"{100 * row[f'{rate}_error']:.2f} %", f"{100 * low:.2f}-{100 * high:.2f}"]
     speed = row.get("images_per_second")
-    cells += [str(row["num_examples"]), f"{speed:.1f}" if speed else "-"]
+    cells += [str(row["num_examples"]), *([str(bad)] if bad else []),
+              f"{speed:.1f}" if speed else "-"]
     if has_paper:
         paper = row.get("paper")
         cells += [f"{paper['top1']:.1f} %", f"{paper['top5']:.1f} %"] if paper else ["-", "-"]
@@ -88,6 +90,9 @@ def notes(result: dict[str, Any]) -> list[str]:
     if result["num_excluded"]:
         lines.append(f"{result['num_excluded']} of {result['num_examples']} images excluded by "
                      f"{result['exclude']['path']}")
+    if result["num_bad_examples"]:
+        lines.append(f"{result['num_bad_examples']} of {result['num_examples']} images could not "
+                     "be read and are not counted")
     if result["num_without_label"]:
         lines.append(f"{result['num_without_label']} images without a label not counted")
     if result["labels"]:

@@ -1,5 +1,6 @@
 """eval as a user starts it: crops, ensembles, files that go on, and every mistake in one line."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -104,12 +105,40 @@ def test_report_of_a_run_shows_the_images_it_scored(ensemble):
     assert all(m["checkpoint_sha256"] in page for m in ensemble[0]["members"])
 
 
+def test_errors_by_class_and_confusions_lie_beside_the_json(ensemble):
+    result, folder = ensemble
+    assert result["tables"] == {"classes": f"{folder}/r.classes.csv",
+                                "confusion": f"{folder}/r.confusion.csv"}
+    with open(folder / "r.classes.csv", newline="") as file:
+        classes = list(csv.DictReader(file))
+    assert [row["name"] for row in classes] == CLASSES
+    both = result["rows"][2]
+    for rate in ("top1", "top5"):
+        errors = sum(int(row[f"{rate}_errors"]) for row in classes)
+        assert errors == round(both[f"{rate}_error"] * NUM)
+    with open(folder / "r.confusion.csv", newline="") as file:
+        met = [(row["true"] == row["predicted"], int(row["images"]))
+               for row in csv.DictReader(file)]
+    assert sum(images for _, images in met) == NUM
+    assert sum(images for right, images in met if not right) == round(both["top1_error"] * NUM)
+
+
+def test_table_beside_the_json_overwrites_nothing_that_is_read(ensemble, tmp_path, capsys):
+    names = tmp_path / "r.classes.csv"
+    names.write_text("3\n")
+    words = [f"--from_predictions={ensemble[1]}/a.p", f"--exclude={names}"]
+    assert exit_code_of(command.main, [*words, f"--output={tmp_path}/r.json"]) == 2
+    assert "is what --exclude names: it would be overwritten" in capsys.readouterr().err
+    assert names.read_text() == "3\n" and not (tmp_path / "r.json").exists()
+
+
 def test_search_lists_every_subset(ensemble, tmp_path, capsys):
     _, folder = ensemble
     found = evaluate(f"--from_predictions={folder}/a.p,{folder}/b.p", "--search",
                      f"--output={tmp_path}/r.json")
     assert sorted(len(row["models"]) for row in found["rows"]) == [1, 1, 2]
     assert "inception_resnet_v1 + inception_v4" in capsys.readouterr().out
+    assert found["tables"] == {} and [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
 @pytest.mark.parametrize("protocol", [

@@ -79,7 +79,8 @@ def test_scoring_ended_by_a_signal_goes_on_to_the_same_result(run, whole, tmp_pa
 def test_f28_two_workers_count_every_image_once_and_only_the_first_writes(run, whole, tmp_path):
     codes, outputs = finish_all(_start(run, tmp_path, num_workers=2))
     assert codes == [0, 0], outputs
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["p.0", "result.0.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "p.0", "result.0.classes.csv", "result.0.confusion.csv", "result.0.json"]
     assert _numbers(tmp_path / "result.0.json")["num_examples"] == NUM
     ours, theirs = open_predictions(tmp_path / "p.0"), open_predictions(whole / "p.0")
     assert ours.example_ids == theirs.example_ids and (ours.labels == theirs.labels).all()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inception_tf.evaluation.scores import mean_probabilities
+from inception_tf.evaluation.scores import mean_probabilities, target_ranks
 
 _ROWS_AT_ONCE = 512
 
@@ -19,6 +19,7 @@ class Outcomes:
     targets: its right classes, filled up with -1; int [n, L]. No class at all: no label.
     predicted: the most probable class, int [n]; of equal ones the lowest.
     confidence: its probability, float64 [n].
+    in_five: whether a right class is among the five most probable ones, bool [n].
     num_classes: classes that compete.
     """
 
@@ -26,6 +27,7 @@ class Outcomes:
     targets: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
+    in_five: np.ndarray
     num_classes: int
 
     def __len__(self) -> int:
@@ -56,17 +58,22 @@ def outcomes_of(members: Sequence[np.ndarray], targets: np.ndarray,
     """The Outcomes of the mean of `members` (arrays [N, K]) on the images `chosen` (bool [N])."""
     rows = np.flatnonzero(chosen)
     predicted, confidence = np.zeros(len(rows), int), np.zeros(len(rows))
+    in_five = np.zeros(len(rows), bool)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = slice(first, first + _ROWS_AT_ONCE)
         means = mean_probabilities(members, rows[part])
         predicted[part], confidence[part] = means.argmax(axis=1), means.max(axis=1)
-    return Outcomes(rows, targets[rows], predicted, confidence, members[0].shape[1])
+        in_five[part] = target_ranks(means, targets[rows[part]])[0] < 5
+    return Outcomes(rows, targets[rows], predicted, confidence, in_five, members[0].shape[1])
 
 
-def by_class(outcomes: Outcomes) -> tuple[np.ndarray, np.ndarray]:
-    """(images, errors) per class, int [K] each; an image counts for each of its right classes."""
+def by_class(outcomes: Outcomes, right: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(images, errors) per class, int [K] each; an image counts for each of its right classes.
+
+    `right`: which images are right, bool [n]; None: `outcomes.right`, the top-1 errors.
+    """
     known = outcomes.targets >= 0
-    wrong = known & ~outcomes.right[:, np.newaxis]
+    wrong = known & ~(outcomes.right if right is None else right)[:, np.newaxis]
     images, errors = (np.bincount(outcomes.targets[chosen], minlength=outcomes.num_classes)
                       for chosen in (known, wrong))
     return images, errors
