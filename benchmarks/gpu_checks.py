@@ -106,9 +106,8 @@ def nan_applies_nothing(quick):
     import numpy as np
     import tensorflow as tf
 
-    rows = {}
-    for name, settings in {"float32": {}, "bfloat16": {"precision": "mixed_bfloat16"},
-                           "xla": {"xla": True}}.items():
+    rows, cases = {}, {"float32": {}, "bfloat16": {"precision": "mixed_bfloat16"}}
+    for name, settings in (cases | ({} if quick else {"xla": {"xla": True}})).items():
         step = _small_step(tf.distribute.OneDeviceStrategy(_first_device()), **settings)
         step([_batch()])
         before = step.state.arrays()
@@ -164,23 +163,21 @@ def _killed_after_a_save(process, checkpoints):
 
 @_beside_others
 def precisions_train_alike(quick):
-    """The demo for a few epochs in float32, bfloat16 and float16: errors within 3 points."""
+    """The demo in float32, bfloat16 and float16: errors at most 3 points above float32's."""
     from inception_tf.runs.metrics import metrics_of
 
-    epochs, within = (1, 100.0) if quick else (8, 3.0)
     precisions = ("float32", "mixed_bfloat16", "mixed_float16")
     with tempfile.TemporaryDirectory() as folder:
         processes = [_started(
-            "train", "--preset=demo", f"--epochs={epochs}", f"--precision={name}",
-            f"--model_dir={folder}/{name}", "--eval_every_epochs=0",
-            *["--max_steps=3"] * quick) for name in precisions]
+            "train", "--preset=demo", f"--precision={name}", f"--model_dir={folder}/{name}",
+            "--eval_every_epochs=0", *["--max_steps=3"] * quick) for name in precisions]
         codes = [process.wait() for process in processes]
         errors = {name: 100 * metrics_of(f"{folder}/{name}", "validation")[-1]["ema_top1_error"]
                   for name, code in zip(precisions, codes, strict=True) if not code}
     worse = max(errors.values(), default=100.0) - errors.get("float32", 0.0)
-    return _verdict(not any(codes) and worse <= within, f"top-1 errors after {epochs} epochs: "
-                    + ", ".join(f"{k} {v:.2f} %" for k, v in errors.items())
-                    + f"; exit codes {codes}", errors=errors)
+    shown = ", ".join(f"{name} {error:.2f} %" for name, error in errors.items())
+    return _verdict(not any(codes) and (quick or worse <= 3.0),
+                    f"top-1 errors: {shown}; exit codes {codes}", errors=errors)
 
 
 @_beside_others
@@ -219,7 +216,7 @@ def answers(folder):
 
 # Check -> seconds that it may take.
 CHECKS = {updates_as_on_cpu: 150, nan_applies_nothing: 90, replicas_as_one: 120,
-          export_answers_as_on_cpu: 120, resumes_with_same_bits: 120, precisions_train_alike: 150}
+          export_answers_as_on_cpu: 120, resumes_with_same_bits: 120, precisions_train_alike: 240}
 
 
 def _verdict(ok, says, **measured):

@@ -18,10 +18,13 @@ PASSES, TURNS = 10, 5
 SMALL = {"width": 0.07, "repeats": (1, 1, 1), "image_size": 75}
 
 
-def training(net, batch, precision, xla, quick, strategy="one", images="bytes", profile=False):
-    """Updates as training makes them, of batches in the host's memory."""
+def training(net, batch, quick, strategy="one", images="bytes", profile=False, **execution):
+    """Updates as training makes them, of batches in the host's memory.
+
+    execution: precision, whether with XLA, whether deterministic.
+    """
     batch = 2 if quick else batch
-    step, batches = _step(net, batch, precision, xla, strategy, images, quick)
+    step, batches = _step(net, batch, strategy, images, quick, **execution)
     return _timed(functools.partial(updates, step, batches), quick, profile) | {
         "images": batch, "multiply_adds": 3 * multiply_adds(step.replica_pass.model)}
 
@@ -35,19 +38,24 @@ def updates(step, batches, count):
     ahead.rows()
 
 
-def _step(net, batch, precision, xla, strategy, images, quick):
+def _step(net, batch, strategy, images, quick, precision, xla, deterministic=False):
     """(TrainStep of the paper's recipe without the auxiliary head, two batches)."""
+    import keras
+
     from inception_tf.config import preset
     from inception_tf.runs.network import build_network
     from inception_tf.runtime.cluster import ALONE
-    from inception_tf.runtime.devices import make_strategy
+    from inception_tf.runtime.devices import make_strategy, set_arithmetic
     from inception_tf.training.schedule import Schedule
     from inception_tf.training.state import TrainState
     from inception_tf.training.step import TrainStep
 
     config = preset("paper").replace(
         net=net, global_batch=batch, replica_batch=batch, precision=precision,
-        xla="on" if xla else "off", aux_head=False, **(SMALL if quick else {}))
+        xla="on" if xla else "off", deterministic=deterministic, aux_head=False,
+        **(SMALL if quick else {}))
+    set_arithmetic(deterministic, config.execution.tf32)
+    keras.utils.set_random_seed(0)
     strategy = make_strategy(strategy, ALONE)
     with strategy.scope():
         model = build_network(config.network, CLASSES, precision=precision)

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -92,16 +93,18 @@ def device_lock(alone):
 def process(words, environment=None, limit_s=None):
     """Runs `python WORDS`; its output, wall seconds and peak resident memory in MiB.
 
-    It is killed after `limit_s` seconds. A child's peak starts at its parent's: call this from a
-    process that has loaded nothing large. For a process with children it is that of the largest.
+    It and its children are killed after `limit_s` seconds. Its peak starts at its parent's: call
+    this from a process that has loaded nothing large. With children it is that of the largest.
 
     Raises: RuntimeError, with the end of its standard error, when its exit code is not 0.
     """
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=errors,
-                                 text=True, env={**os.environ, **(environment or {})})
-        limit = threading.Timer(limit_s or threading.TIMEOUT_MAX, child.kill)
+                                 text=True, env={**os.environ, **(environment or {})},
+                                 start_new_session=limit_s is not None)
+        limit = threading.Timer(limit_s or threading.TIMEOUT_MAX,
+                                lambda: os.killpg(child.pid, signal.SIGKILL))
         limit.daemon = True
         limit.start()
         with child.stdout:
