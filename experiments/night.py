@@ -21,13 +21,14 @@ def main(argv):
 
     Raises: the last of their RunFailed at the end.
     """
-    jobs = [flag for flag in FLAGS if flag.name == "jobs"]
-    own = flags.parse("night", __doc__.splitlines()[0], argv, jobs, fields=()).own
+    shared = [flag for flag in FLAGS if flag.name in ("jobs", "gpu")]
+    own = flags.parse("night", __doc__.splitlines()[0], argv, shared, fields=()).own
+    words = [f"--jobs={own['jobs']}", f"--gpu={str(own['gpu']).lower()}"]
     failed = None
     for experiment in GRIDS:
         log.info("%s", experiment.__name__)
         try:
-            experiment.main([f"--jobs={own['jobs']}"])
+            experiment.main(words)
         except RunFailed as error:
             log.error("%s", error)
             failed = error

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -26,14 +25,16 @@ from inception_tf.errors import InceptionError, NonFiniteError, UsageError
 from inception_tf.flags import Flag
 from inception_tf.runtime.progress import duration, log
 from inception_tf.runtime.provenance import versions
-from inception_tf.runtime.signals import PARENT
+from inception_tf.runtime.signals import PARENT, patience
 
 FLAGS = (
     Flag("quick", False, "the smallest grid that exercises everything; results are not kept"),
     Flag("draw", False, "draw figures and tables from existing results, run nothing"),
     Flag("jobs", 2, "runs at once, each on one core", low=1, high=1000),
+    Flag("gpu", False, "runs share the GPU instead of one core each"),
     Flag("folder", "", "where the runs go; empty: runs/experiments/NAME", path=True),
 )
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 FIELDS = ("dataset", "data_dir", "train_split", "eval_split")
 
 
@@ -67,6 +68,7 @@ class Settings:
     folder: Path
     results: Path
     data: dict
+    gpu: bool = False
 
     @classmethod
     def parse(cls, experiment, summary, argv):
@@ -78,7 +80,7 @@ class Settings:
         folder = Path(own["folder"] or Path("runs", "experiments", kind))
         kept = results_files.RESULTS / f"{name}.jsonl"
         return cls(own["quick"], own["draw"], own["jobs"], folder,
-                   folder / "results.jsonl" if own["quick"] else kept, given)
+                   folder / "results.jsonl" if own["quick"] else kept, given, own["gpu"])
 
 
 def _data_words(given):
@@ -115,10 +117,11 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
 
 
 def begin(experiment, summary, argv):
-    """The Settings of an experiment; from now on SIGTERM also ends the runs it started."""
+    """The Settings of an experiment; its processes see the GPU only with --gpu, and share it."""
     settings = Settings.parse(experiment, summary, argv)
+    os.environ.update({"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if settings.gpu
+                      else {"CUDA_VISIBLE_DEVICES": ""})
     import_tensorflow()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     return settings
 
 
@@ -192,23 +195,24 @@ def _results(runs, settings):
                 yield run, _row(run, settings, process.returncode, time.monotonic() - started)
             time.sleep(0.2)
     finally:
-        for process in running:
-            process.terminate()  # saves a checkpoint and leaves
-        for process in running:
-            process.wait()
+        with patience():
+            for process in running:
+                process.terminate()  # saves a checkpoint and leaves
+            for process in running:
+                process.wait()
 
 
 def _start(run, settings, core):
-    """The process of a run, on one core of the processor and no GPU."""
+    """The process of a run, on one core of the processor alone or on the GPU."""
     folder = settings.folder / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
-                   "CUDA_VISIBLE_DEVICES": "", PARENT: str(os.getpid())}
+    environment = {**os.environ, **({} if settings.gpu else ONE_THREAD), PARENT: str(os.getpid())}
     words = [sys.executable, "-m", "experiments.job", run.probe, *to_flags(run.config),
              f"--model_dir={folder}"]
     with open(folder / "log.txt", "a") as file:
         process = subprocess.Popen(words, env=environment, stdout=file, stderr=file)
-    os.sched_setaffinity(process.pid, {core})
+    if not settings.gpu:
+        os.sched_setaffinity(process.pid, {core})
     return process
 
 
@@ -238,7 +242,8 @@ def _row(run, settings, code, seconds):
         "name": run.name,
         "outcome": "finished" if code == 0 else "non-finite",
         "seconds": round(seconds, 1),
-        "machine": {name: here[name] for name in ("processor", "cores", "memory_gib")},
+        "machine": {"device": "GPU" if settings.gpu else "one core",
+                    **{name: here[name] for name in ("processor", "cores", "memory_gib")}},
         "facts": run.facts,
         "train": read_metrics(folder / "train" / "metrics.csv"),
         "validation": read_metrics(folder / "validation" / "metrics.csv"),

@@ -262,7 +262,7 @@ def test_the_night_runs_every_grid_and_tells_of_failed_runs_at_the_end(monkeypat
         monkeypatch.setattr(grid, "main", fails)
     with pytest.raises(runner.RunFailed, match="1 of 2"):
         night.main(["--jobs=7"])
-    assert called == [["--jobs=7"]] * 3
+    assert called == [["--jobs=7", "--gpu=false"]] * 3
 
 
 def test_gains_of_crops_and_of_the_ensemble_are_paired_by_image(tmp_path):
