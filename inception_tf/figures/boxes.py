@@ -166,6 +166,8 @@ def _content(layer):
             return "linear", "Dense", f"{layer.units}"
         case keras.layers.Resizing():
             return "other", "Resize", f"{layer.height}x{layer.width}"
+        case keras.layers.BatchNormalization():
+            return "other", "Batch norm"
         case keras.layers.Activation():
             return "other", layer.activation.__name__.capitalize()
     return "other", type(layer).__name__

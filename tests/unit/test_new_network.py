@@ -14,6 +14,7 @@ from inception_tf.runs.network import load_model
 from inception_tf.training.loop import train
 from tests.pictures import write_image_folder
 from tests.unit import (
+    test_figures_boxes,
     test_nets_anatomy,
     test_nets_counts,
     test_nets_options,
@@ -88,6 +89,7 @@ def toy(tmp_path_factory, monkeypatch):
     test_nets_shapes.test_auxiliary_head_has_the_same_weights_at_every_size,
     test_nets_options.test_every_layer_with_weights_has_a_stage,
     test_nets_shapes.test_feature_pyramid_gives_one_grid_per_stride,
+    test_figures_boxes.test_drawings_put_branches_in_order_and_nothing_on_top_of_another,
     test_serving_folding.test_served_networks_answer_the_same_from_kernels_alone,
 ], ids=lambda test: test.__name__.removeprefix("test_"))
 def test_new_network_passes_the_test_of_all_networks(test):

@@ -116,22 +116,24 @@ def test_f54_device_is_written_through_and_a_full_one_said(tmp_path):
         assert stat.S_ISCHR(device.st_mode) and os.stat(name).st_ino == device.st_ino
 
 
-def test_f54_fifo_gets_all_of_it_from_one_writer(place):
+@pytest.mark.parametrize("content", ["text" * 50_000, b"\xff\n" * 100_000], ids=type)
+def test_f54_fifo_gets_all_of_it_from_one_writer(place, content):
     read = []
-    reader = threading.Thread(target=lambda: read.append((place / "fifo").read_text()))
+    reader = threading.Thread(target=lambda: read.append((place / "fifo").read_bytes()))
     outputs.check_output("output", str(place / "fifo"))
     reader.start()
-    outputs.write_output("output", str(place / "fifo"), "text" * 50_000)
+    outputs.write_output("output", str(place / "fifo"), content)
     reader.join(10)
-    assert read == ["text" * 50_000]
+    assert read == [content if isinstance(content, bytes) else content.encode()]
 
 
+@pytest.mark.parametrize("content", ["'text\\n'", "b'text\\n'"])
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/proc/self/fd/1", "log"])
-def test_f54_standard_output_by_any_name_loses_nothing_printed_before(tmp_path, name):
+def test_f54_standard_output_by_any_name_loses_nothing_printed_before(tmp_path, name, content):
     script = ("import sys; from inception_tf.runtime import outputs as o; print('before')\n"
               "o.check_output('output', sys.argv[1])\n"
               "assert o.is_standard_output(sys.argv[1])\n"
-              "o.write_output('output', sys.argv[1], 'text\\n'); print('after')")
+              f"o.write_output('output', sys.argv[1], {content}); print('after')")
     with open(tmp_path / "log", "w") as log:
         subprocess.run([sys.executable, "-c", script, name], stdout=log, check=True, cwd=tmp_path)
     assert (tmp_path / "log").read_text() == "before\ntext\nafter\n"
