@@ -5,12 +5,14 @@
 
 Rows in order of worth, each in a process of its own with a limit of time; each is kept as soon as
 it is there, and the same command resumes (a row that failed is tried again). --only takes the rows
-whose name has the pattern. --budget_s starts no row that could need longer than what is left.
---at_once starts so many rows together: they compile beside one another, and measure one after the
-other. Training is the paper's recipe without the auxiliary head, of random bytes in the host's
-memory: copy, colours, loss, gradients, decay, clip, RMSProp, averages. Inference: images on the
-device. A floor is the multiply-adds (three times as many for an update) at the rate of a bfloat16
-matrix product in the same process. The quick form runs small networks on a CPU.
+whose name has the pattern. --budget_s starts no row that could need longer than what is left, and
+ends the last one with it. --at_once starts so many rows together: they compile beside one another,
+measure one after the other, and have twice the time.
+
+Training is the paper's recipe without the auxiliary head, of random bytes in the host's memory:
+copy, colours, loss, gradients, decay, clip, RMSProp, averages. Inference: images on the device. A
+floor is the multiply-adds (three times as many for an update) at the rate of a bfloat16 matrix
+product in the same process. The quick form runs small networks on a CPU.
 """
 
 import concurrent.futures
@@ -46,8 +48,8 @@ def _network_rows():
         (training, RELEASED, bf16, True, 256, {}),
         (training, RELEASED, bf16, True, 64, {}),
         (inference, RELEASED, f32, True, 128, {}),
-        (training, RELEASED, f32, True, 128, {}),
         (training, V4, bf16, True, 128, {}),
+        (training, RELEASED, f32, True, 128, {}),
         (training, RELEASED, bf16, True, 128, {"strategy": "mirrored"}),
         (training, RELEASED, f16, True, 128, {}),
         (training, RELEASED, bf16, False, 128, {}),
@@ -97,8 +99,9 @@ def take_rows(result, arguments):
     with concurrent.futures.ThreadPoolExecutor(arguments.at_once) as pool:
         while left:
             wave, left = left[:arguments.at_once], left[arguments.at_once:]
-            started = {pool.submit(measured, name, arguments.quick): name for name in wave
-                       if _fits(name, ends)}
+            limits = {name: _limit_s(name, ends, len(wave)) for name in wave}
+            started = {pool.submit(measured, name, limit_s, arguments.quick): name
+                       for name, limit_s in limits.items() if limit_s}
             for done in concurrent.futures.as_completed(started):
                 result["rows"][started[done]] = done.result()
                 result = harness.keep("gpu_tensorflow", result, arguments.quick, arguments.results)
@@ -108,19 +111,20 @@ def take_rows(result, arguments):
     return result
 
 
-def _fits(name, ends):
-    left_s = ends - time.monotonic()
-    if ROWS[name].limit_s > left_s:
-        print(f"{name}: not started, {left_s:.0f} s are left and it may need "
-              f"{ROWS[name].limit_s} s", flush=True)
-    return ROWS[name].limit_s <= left_s
+def _limit_s(name, ends, at_once):
+    """Seconds that a row's process gets; None, and a line, if it might not end in time."""
+    left_s, limit_s = ends - time.monotonic(), ROWS[name].limit_s
+    if limit_s > left_s:
+        return print(f"{name}: not started, {left_s:.0f} s are left and it may need {limit_s} s",
+                     flush=True)
+    return min(left_s, limit_s * (2 if at_once > 1 else 1))
 
 
-def measured(name, quick):
+def measured(name, limit_s, quick):
     """What a row's process found, or {"failed": why}; prints it."""
     words = ["-m", "benchmarks.gpu_tensorflow", f"--child={name}", *["--quick"] * quick]
     try:
-        run = harness.process(words, ENVIRONMENT, None if quick else ROWS[name].limit_s)
+        run = harness.process(words, ENVIRONMENT, None if quick else limit_s)
         found = _rates(json.loads(run["output"].splitlines()[-1]))
     except RuntimeError as error:
         found = {"failed": reason(str(error))}

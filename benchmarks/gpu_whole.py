@@ -83,6 +83,6 @@ def write_photograph(path):
         pixels += 40 / cells ** 0.3 * np.stack([np.asarray(
             Image.fromarray(coarse[..., i]).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
             for i in range(3)], -1)
-    aside = path.with_suffix(".part")
+    aside = path.with_suffix(f".{os.getpid()}")
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(aside, "jpeg", quality=QUALITY)
     aside.rename(path)

@@ -32,6 +32,7 @@ def started(monkeypatch, tmp_path):
 
     def process(words, environment, limit_s):
         name = words[2].partition("=")[2]
+        assert limit_s <= 2 * gpu_tensorflow.ROWS[name].limit_s
         names.append(name)
         if "mirrored" in name:
             raise RuntimeError("python ended with code 1: Traceback\nRESOURCE_EXHAUSTED: memory")
