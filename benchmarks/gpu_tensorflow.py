@@ -125,14 +125,14 @@ def measured(name, limit_s, quick):
     words = ["-m", "benchmarks.gpu_tensorflow", f"--child={name}", *["--quick"] * quick]
     try:
         run = harness.process(words, ENVIRONMENT, None if quick else limit_s)
-        found = _rates(json.loads(run["output"].splitlines()[-1]))
+        found = with_rates(json.loads(run["output"].splitlines()[-1]))
     except RuntimeError as error:
         found = {"failed": reason(str(error))}
     print(f"{name}: {line_of(found)}", flush=True)
     return found
 
 
-def _rates(found):
+def with_rates(found):
     """`found` with images per second and the share of the matrix rate, if it counted images."""
     if "images" not in found:
         return found

@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks import harness, targets
+from benchmarks import gpu_tables, harness, targets
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -194,7 +194,14 @@ def _gpu_cells(row, base):
             f"{100 * row['matrix_share']:.1f} %", f"{row['first_call_seconds']:.0f} s"]
 
 
-TABLES = {f.__name__: f for f in (serving, training, resume, input, growth, predict, gpu)}
+def gpu_tensorflow(result):
+    """TensorFlow on a GPU: speed, checks and whole commands, kinds of kernels."""
+    *parts, note = gpu_tables.gpu_tensorflow(result)
+    return "\n".join(map(_markdown, parts)) + f"\n{note}\n"
+
+
+TABLES = {f.__name__: f for f in (serving, training, resume, input, growth, predict, gpu,
+                                  gpu_tensorflow)}
 
 
 def _where(result):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import gpu_checks, gpu_profile, gpu_tensorflow, gpu_whole, harness
+from benchmarks import gpu_checks, gpu_profile, gpu_tensorflow, gpu_whole, harness, tables
 
 FOUND = {"device": "a chip", "images": 32, "seconds": [2.0, 4.0, 8.0], "multiply_adds": 10**12,
          "matrix_tflops": 64.0, "first_call_seconds": 9.0, "peak_mib": 5.0}
@@ -120,3 +120,16 @@ def test_profile_sums_kernels_by_kind_and_counts_overlap_once():
     assert found["busy_ms"] == 3.5 and found["kernels"] == 2.0
     assert found["kinds"] == {"convolution": 2.0, "XLA fusion with a sum": 1.5, "XLA fusion": 1.0}
     assert found["largest"][0] == ["sm90_xmma_fprop_implicit_gemm_bf16", 2.0, 0.5]
+
+
+def test_table_has_rates_reasons_checks_and_kinds_of_kernels():
+    profile = gpu_profile.reduced([("loop_add_fusion", 0.0, 3.0)], passes=1) | {"wall_ms": 4.0}
+    row = gpu_tensorflow.with_rates(FOUND) | {"profile": profile}
+    lines = tables.gpu_tensorflow({"machine": harness.machine(), "rows": {
+        "training 32": row, "training 64": {"failed": "out of memory"},
+        "check x": {"says": "ok: 1e-7", "device": "a chip"}}}).splitlines()
+    assert "| training 32 | 8 | 4000.0 | 5 | 9 s | 25.0 % |" in lines
+    assert "| training 64 | out of memory |  |  |  |  |" in lines
+    assert "| check x | ok: 1e-7 |" in lines
+    assert "| XLA fusion | 3.0 |" in lines and "| by the clock | 4.0 |" in lines
+    assert lines[-1].startswith("a chip, ")

@@ -1,0 +1,41 @@
+"""Tables of benchmarks/gpu_tensorflow.py: speed, where the time goes, checks."""
+
+
+def gpu_tensorflow(result):
+    """Rows of Markdown tables (lists of cells), and a line below them."""
+    rows = result["rows"]
+    yield _speed({n: r for n, r in rows.items() if "images_per_second" in r or "failed" in r})
+    yield _said({n: r for n, r in rows.items() if "says" in r})
+    yield _profiles({n: r["profile"] for n, r in rows.items() if r.get("profile")})
+    devices = ", ".join(sorted({row["device"] for row in rows.values() if "device" in row}))
+    versions = result["machine"]["versions"]
+    yield (f"{devices}, {result['machine']['processor']}, {result['machine']['cores']} cores, "
+           f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}. Share: of the rate of "
+           "a bfloat16 matrix product in the same process.")
+
+
+def _speed(rows):
+    lines = [["", "images/s", "ms", "peak MiB", "first call", "share of the matrix rate"]]
+    for name, row in rows.items():
+        lines.append([name, row["failed"], *[""] * 4] if "failed" in row else [
+            name, f"{row['images_per_second']['median']:.0f}", f"{row['ms']:.1f}",
+            f"{row['peak_mib']:.0f}", f"{row['first_call_seconds']:.0f} s",
+            f"{100 * row['matrix_share']:.1f} %"])
+    return lines
+
+
+def _said(rows):
+    return [["", "found"]] + [[name, row["says"].strip().partition("\n")[0]]
+                              for name, row in rows.items()]
+
+
+def _profiles(profiles):
+    """A column a profiled row: ms of each kind of kernel, busy, in all."""
+    kinds = dict.fromkeys(kind for profile in profiles.values() for kind in profile["kinds"])
+    lines = [["ms", *profiles]]
+    for kind in kinds:
+        lines.append([kind, *(f"{p['kinds'].get(kind, 0.0):.1f}" for p in profiles.values())])
+    lines.append(["some kernel runs", *(f"{p['busy_ms']:.1f}" for p in profiles.values())])
+    lines.append(["by the clock", *(f"{p['wall_ms']:.1f}" for p in profiles.values())])
+    lines.append(["kernels", *(f"{p['kernels']:.0f}" for p in profiles.values())])
+    return lines
