@@ -57,8 +57,9 @@ def _from_server(address):
         return pooch.retrieve(url, _hash_of(address, fragment), path=folder, downloader=_receive)
     except requests.RequestException as error:
         raise _not_had(address, _cause(error)) from None
-    except ValueError as error:  # pooch: another hash
-        raise _not_had(address, first_line(error)) from None
+    except ValueError as error:  # pooch: another hash than that of the address
+        got = str(error).partition(" but got ")[2][:64]
+        raise _not_had(address, f"the file there has sha256 {got}") from None
     except OSError as error:
         raise StorageError(f"--input={address}: {folder} cannot be written "
                            f"({error.strerror or error}); KERAS_HOME names another") from None
