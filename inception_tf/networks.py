@@ -26,6 +26,11 @@ STAGES = {
 }
 
 
+def list_models() -> list[str]:
+    """Names of the networks and their variants, as `build` and `--net` take them."""
+    return list(NETWORKS)
+
+
 def stage_of(name: str) -> str | None:
     """Stage of one of our layers, endpoints or variable paths; None for any other name."""
     return next((stage for stage, begin in STAGES.items() if re.match(begin, name)), None)

@@ -20,6 +20,7 @@ OWN = (
     Flag("model", "", "a run's folder, an exported folder, or one of our .keras files",
          path=True),
     flags.CHECKPOINT,
+    Flag("batch_size", 32, "pictures that go through the network together", low=1),
     Flag("top", 5, "classes named per picture", low=1),
     Flag("output", "", "also write one JSON line per picture to this file; must not exist",
          path=True),
@@ -36,11 +37,13 @@ def main(argv: Sequence[str]) -> None:
     own = arguments.own
     _check(own, arguments.words)
     import_tensorflow()
-    from inception_tf.serving.predictor import image_paths, open_predictor
+    from inception_tf.serving.predictor import image_paths, open_predictor, require_room
 
     paths = image_paths(arguments.words)
     which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
-    bad = _predict(open_predictor(own["model"], which), paths, own)
+    predictor = open_predictor(own["model"], which)
+    require_room(predictor, own["batch_size"])
+    bad = _predict(predictor, paths, own)
     if bad:
         raise DataError(f"{bad} of {len(paths)} pictures could not be read; each is named above")
 
@@ -61,7 +64,7 @@ def _predict(predictor, paths, own):
     """Prints and writes as answers come; the number of pictures that could not be read."""
     from inception_tf.labels import readable_names
     from inception_tf.runtime.progress import bar
-    from inception_tf.serving.predictor import predictions
+    from inception_tf.serving.predictor import answer_of, predictions
 
     names = readable_names(predictor.class_names)
     width = min(48, max(map(len, paths)))
@@ -69,26 +72,24 @@ def _predict(predictor, paths, own):
     prints = not own["output"] or not outputs.is_standard_output(own["output"])
     draw = _pictures_to(own, predictor, paths, names)
     with _lines_to(own["output"]) as write:
-        stream = bar(predictions(predictor, paths), len(paths), "image", "predict")
+        stream = bar(predictions(predictor, paths, own["batch_size"]), len(paths), "image",
+                     "predict")
         for prediction in stream:
+            answer = answer_of(prediction, names, own["top"])
             if prediction.error:
                 bad += 1
                 stream.write(printable(f"{prediction.path}: {prediction.error}"), file=sys.stderr)
-                write({"image": prediction.path, "error": prediction.error})
-                continue
-            best = _best(prediction.probabilities, names, own["top"])
-            line = "  ".join(f"{100 * one['probability']:5.1f} % {one['label']}" for one in best)
-            if prints:
-                stream.write(printable(f"{prediction.path:{width}}  {line}"), file=sys.stdout)
-            write({"image": prediction.path, "top": best})
-            draw(prediction)
+            elif prints:
+                stream.write(printable(f"{prediction.path:{width}}  {_line(answer)}"),
+                             file=sys.stdout)
+            write(answer)
+            if not prediction.error:
+                draw(prediction)
     return bad
 
 
-def _best(probabilities, names, top):
-    order = (-probabilities).argsort(kind="stable")[:top]
-    return [{"class": int(i), "label": names[i], "probability": round(float(probabilities[i]), 6)}
-            for i in order]
+def _line(answer):
+    return "  ".join(f"{100 * one['probability']:5.1f} % {one['label']}" for one in answer["top"])
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 import collections
 import concurrent.futures
+import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,11 +15,15 @@ import tensorflow as tf
 from inception_tf.data import images
 from inception_tf.data.pictures import list_pictures, read_picture, skipped_words
 from inception_tf.data.views import Preprocessing, scoring_crop
-from inception_tf.errors import UsageError
+from inception_tf.errors import DataError, UsageError
+from inception_tf.nets.sizes import image_bytes
 from inception_tf.runs.folder import CONFIG, meant
+from inception_tf.runs.network import require_room_for_batch
+from inception_tf.runtime.memory import require_memory
 from inception_tf.serving import runtimes
 from inception_tf.serving.classifier import Classifier, open_keras, open_run
 from inception_tf.serving.manifest import MANIFEST, read_export_manifest
+from inception_tf.weights.keras_file import ENDINGS
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,7 @@ class Predictor(NamedTuple):
     """Classifies pictures.
 
     probabilities: images [n, S, S, 3] float32 in [-1, 1] -> [n, K].
-    classifier: the network itself; None for an export, which gives only probabilities.
+    classifier: the network itself; None for an export that gives only probabilities.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
@@ -51,9 +56,10 @@ class Predictor(NamedTuple):
 
 
 def open_predictor(path: str, checkpoint: str | None = None) -> Predictor:
-    """The Predictor of a run's folder, an exported folder or a .keras file.
+    """The Predictor of a run's folder, an exported folder, or a file of ours with its card.
 
-    `checkpoint`, as in --checkpoint, is for a run's folder only; None is its newest.
+    A file is a .keras or a .weights.h5. `checkpoint`, as in --checkpoint, is for a run's folder
+    only; None is its newest.
 
     Raises: UsageError when it is none of these, damaged, or its runtime is not installed.
     """
@@ -64,27 +70,48 @@ def open_predictor(path: str, checkpoint: str | None = None) -> Predictor:
         raise UsageError(f"--checkpoint={checkpoint} has no use: --model={path} is no run's folder")
     if is_export:
         return _exported(path)
-    if path.endswith(".keras") and not os.path.isdir(path):
+    if path.endswith(ENDINGS) and not os.path.isdir(path):
         return predictor_of(open_keras(path))
-    raise UsageError(f"--model={path!r} is no folder of a run or an export, and no .keras file; "
+    raise UsageError(f"--model={path!r} is no folder of a run or an export, and no .keras or "
+                     ".weights.h5 file; "
                      + (meant(path, MANIFEST) or meant(path, CONFIG) or "is it mistyped?"))
 
 
 def image_paths(words: Iterable[str]) -> list[str]:
-    """The files among `words`, and the pictures in the folders among them, sorted.
+    """The files among `words`, the pictures in the folders among them, and those of the lists.
 
-    What cannot be opened in a folder is included, so that it is reported with the others.
+    A list is a file that ends in .txt: a path of a picture or a folder per line. Pictures of a
+    folder are sorted; what cannot be opened in it is included, so that it is reported with the
+    others.
 
-    Raises: UsageError for a word that is no file or folder, or a folder without pictures.
+    Raises: UsageError for a word that is no file or folder, or holds no picture.
     """
     found: list[str] = []
     for word in words:
-        if os.path.isdir(word):
-            found += _paths_in(word)
-        elif os.path.lexists(word):
-            found.append(word)
+        if word.lower().endswith(".txt") and os.path.isfile(word):
+            found += _paths_of_list(word)
         else:
-            raise UsageError(f"no file or folder {word!r}")
+            found += _paths_of(word)
+    return found
+
+
+def _paths_of(word, where=""):
+    if os.path.isdir(word):
+        return _paths_in(word)
+    if os.path.lexists(word):
+        return [word]
+    raise UsageError(f"{where}no file or folder {word!r}")
+
+
+def _paths_of_list(name):
+    try:
+        lines = Path(name).read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from None
+    found = [path for number, line in enumerate(lines, 1) if line.strip()
+             for path in _paths_of(os.fsdecode(line), f"{name}, line {number}: ")]
+    if not found:
+        raise UsageError(f"{name} names no picture")
     return found
 
 
@@ -99,47 +126,93 @@ def _paths_in(folder):
     return paths
 
 
-def predictions(predictor: Predictor, paths: Iterable[str]) -> Iterator[Prediction]:
+def predictions(predictor: Predictor, paths: Iterable[str],
+                batch_size: int = BATCH_SIZE) -> Iterator[Prediction]:
     """A Prediction of each of `paths`, in their order; memory does not grow with their number."""
-    batch: list[Prediction] = []
-    for decoded in _decoded(predictor, paths):
-        batch.append(decoded)
-        if len(batch) == BATCH_SIZE:
-            yield from _answered(predictor, batch)
-            batch = []
-    yield from _answered(predictor, batch)
+    for batch in decoded_batches(predictor, paths, batch_size):
+        good = [one.image for one in batch if one.image is not None]
+        answers = iter(predictor.probabilities(np.stack(good)) if good else ())
+        for one in batch:
+            yield one if one.image is None else one._replace(probabilities=next(answers))
 
 
-def _answered(predictor, batch):
-    good = [one.image for one in batch if one.image is not None]
-    answers = iter(predictor.probabilities(np.stack(good)) if good else ())
-    for one in batch:
-        yield one if one.image is None else one._replace(probabilities=next(answers))
+def decoded_batches(predictor: Predictor, paths: Iterable[str],
+                    batch_size: int = BATCH_SIZE) -> Iterator[list[Prediction]]:
+    """Predictions without probabilities, `batch_size` at a time, decoded ahead by threads."""
+    return batched(_decoded(predictor, paths, AHEAD * batch_size), batch_size)
 
 
-def _decoded(predictor, paths):
-    """Predictions without probabilities, decoded by threads at most AHEAD batches early."""
-    crop = tf.function(
-        lambda encoded: scoring_crop(encoded, predictor.preprocessing, predictor.max_pixels),
-        input_signature=[tf.TensorSpec([], tf.string)])
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` successive items; the last may be shorter."""
+    remaining = iter(items)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch
+
+
+def require_room(predictor: Predictor, batch_size: int) -> None:
+    """Raises UsageError where --batch_size pictures clearly do not fit in memory."""
+    size = predictor.preprocessing.image_size
+    if predictor.classifier is not None:
+        require_room_for_batch(predictor.classifier.network, batch_size, "--batch_size")
+    require_memory((AHEAD + 1) * batch_size * image_bytes(size),
+                   f"--batch_size: {AHEAD + 1} batches of {batch_size:,} images of {size}x{size}",
+                   "take a smaller --batch_size")
+
+
+def answer_of(prediction: Prediction, names: Sequence[str], top: int) -> dict[str, Any]:
+    """A Prediction for JSON: {"image", "top": [{"class", "label", "probability"}, ...]}.
+
+    Best first, of equal ones the lowest class; {"image", "error"} where it could not be read.
+    `names` are the labels of the classes.
+    """
+    if prediction.probabilities is None:
+        return {"image": prediction.path, "error": prediction.error}
+    scores = prediction.probabilities
+    best = (-scores).argsort(kind="stable")[:top]
+    return {"image": prediction.path, "top": [
+        {"class": int(i), "label": names[i], "probability": round(float(scores[i]), 6)}
+        for i in best]}
+
+
+def _decoded(predictor, paths, ahead):
+    """Predictions without probabilities, at most `ahead` pictures early."""
+    cut = cutter_of(predictor)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = collections.deque()
         for path in paths:
-            waiting.append(pool.submit(_decode, crop, path, predictor.max_pixels))
-            if len(waiting) > AHEAD * BATCH_SIZE:
+            waiting.append(pool.submit(_decode, cut, path))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _decode(crop, path, max_pixels):
+def _decode(cut, path):
     try:
-        encoded = read_picture(path)
-        return Prediction(path, crop(encoded).numpy(), None)
+        return Prediction(path, cut(read_picture(path)), None)
     except OSError as error:
         return Prediction(path, None, None, error.strerror or str(error))
-    except tf.errors.OpError:
-        return Prediction(path, None, None, images.cause_of_failure(encoded, max_pixels))
+    except DataError as error:
+        return Prediction(path, None, None, str(error))
+
+
+def cutter_of(predictor: Predictor) -> Callable[[bytes], np.ndarray]:
+    """Bytes of a picture -> what the network sees of it: [S, S, 3] float32 in [-1, 1].
+
+    Called, it raises DataError with the cause where they cannot be decoded.
+    """
+    crop = tf.function(
+        lambda encoded: scoring_crop(encoded, predictor.preprocessing, predictor.max_pixels),
+        input_signature=[tf.TensorSpec([], tf.string)])
+
+    def cut(encoded):
+        try:
+            return crop(encoded).numpy()
+        except tf.errors.OpError:
+            cause = images.cause_of_failure(encoded, predictor.max_pixels)
+            raise DataError(cause) from None
+
+    return cut
 
 
 def predictor_of(classifier: Classifier) -> Predictor:
@@ -151,6 +224,8 @@ def predictor_of(classifier: Classifier) -> Predictor:
 
 def _exported(folder):
     manifest = read_export_manifest(folder)
+    if manifest["kind"] == "keras":
+        return predictor_of(open_keras(str(Path(folder, "model.keras"))))
     try:
         run = runtimes.of_manifest(Path(folder), manifest)
     except ImportError as error:

@@ -52,6 +52,11 @@ FILES = {
 }
 
 
+# What to do instead.
+_OWN_FILE = ("give weights=PATH of a .keras or .weights.h5 file of this network, such as "
+             "`inception-tf convert` writes")
+
+
 def load_imagenet(model: keras.Model) -> None:
     """Puts the published ImageNet weights of `model`'s network into it.
 
@@ -110,7 +115,7 @@ def _find(net):
             return published, path
     places = " or ".join(f"{os.path.join(folder, p.name)} ({p.advice})" for p in FILES[net])
     raise ValueError(f"weights='imagenet': {net} is not downloaded by itself; put one file at "
-                     f"{places}")
+                     f"{places}, or {_OWN_FILE}")
 
 
 def _cache():
@@ -131,7 +136,8 @@ def _fetched(published, folder):
     except Exception as error:
         if os.path.isfile(path):
             os.remove(path)
+        cause = str(error).rpartition(" -- ")[2]  # without the URL, which Keras repeats
         raise ValueError(
-            f"weights='imagenet': {published.url} could not be fetched ({error}); where there is "
-            f"no network, put that file (MD5 {published.md5}) at {path}") from None
+            f"weights='imagenet': {published.url} could not be fetched ({cause:.200}); put that "
+            f"file (MD5 {published.md5}) at {path}, or {_OWN_FILE}") from None
     return path

@@ -119,6 +119,36 @@ def test_exported_folders_and_keras_files_answer_the_same(run, pictures, tmp_pat
     assert answers == answers[:1] * 4
 
 
+def test_batch_size_says_how_many_go_through_together_and_changes_no_answer(
+        run, pictures, tmp_path, monkeypatch):
+    sizes, original = [], predictor_module.predictor_of
+
+    def counting(classifier):
+        predictor = original(classifier)
+        return predictor._replace(probabilities=lambda images: (
+            sizes.append(len(images)), predictor.probabilities(images))[1])
+
+    monkeypatch.setattr(predictor_module, "predictor_of", counting)
+    answers = []
+    for size in ([], ["--batch_size=5"]):
+        output = tmp_path / f"{len(size)}.jsonl"
+        assert exit_code_of(main, [str(pictures), f"--model={run}", f"--output={output}",
+                                   "--top=3", *size]) == 0
+        answers.append([line["top"] for line in lines_of(output)])
+    assert sizes == [32, 11] + [5] * 8 + [3]
+    for ours, theirs in zip(*answers, strict=True):
+        assert [one["class"] for one in ours] == [one["class"] for one in theirs]
+        np.testing.assert_allclose([one["probability"] for one in ours],
+                                   [one["probability"] for one in theirs], atol=3e-6)
+
+
+def test_top_beyond_the_classes_names_all_of_them(run, pictures, tmp_path):
+    output = tmp_path / "o.jsonl"
+    words = [str(pictures / "y"), f"--model={run}", f"--output={output}", "--top=99"]
+    assert exit_code_of(main, words) == 0
+    assert [len(line["top"]) for line in lines_of(output)] == [3, 3, 3]
+
+
 def test_explanations_add_up_to_the_logits(run, pictures, tmp_path):
     classifier = open_run(run)
     (path, *_) = sorted(pictures.rglob("*.jpg"))
@@ -156,6 +186,8 @@ def test_explain_draws_names_that_would_be_formulas_or_no_text(pictures, tmp_pat
     (["nowhere.jpg"], "no file or folder 'nowhere.jpg'"),
     (["{tmp}"], "has no .jpg"),
     (["{pictures}", "--top=0"], "--top=0 is below 1"),
+    (["{pictures}", "--batch_size=0"], "--batch_size=0 is below 1"),
+    (["{pictures}", "--batch_size=100000000"], "--batch_size: a batch of 100,000,000 images"),
     (["{pictures}", "--output={pictures}"], "is a folder"),
     (["{pictures}", "--output={pictures}/y/class_0/000.jpg"], "exists already"),
     (["{pictures}", "--model={pictures}"], "is no folder of a run or an export"),
@@ -175,9 +207,9 @@ def test_bad_input_is_one_line(run, pictures, tmp_path, capsys, words, message):
 def test_decoding_stays_a_bounded_way_ahead(run, pictures, monkeypatch):
     """Memory must not grow with the number of pictures."""
     decoded = []
-    monkeypatch.setattr(predictor_module, "_decode", lambda crop, path, limit: decoded.append(path))
+    monkeypatch.setattr(predictor_module, "_decode", lambda cut, path: decoded.append(path))
     predictor = predictor_module.open_predictor(str(run))
-    stream = predictor_module._decoded(predictor, map(str, range(10_000)))
+    stream = predictor_module.decoded_batches(predictor, map(str, range(10_000)), 8)
     next(stream)
-    assert len(decoded) <= (predictor_module.AHEAD + 1) * predictor_module.BATCH_SIZE + 1
+    assert len(decoded) <= (predictor_module.AHEAD + 2) * 8
     stream.close()

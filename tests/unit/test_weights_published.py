@@ -57,8 +57,9 @@ def test_without_network_it_says_which_file_to_put_where(cache, monkeypatch, tmp
     monkeypatch.setitem(published.FILES, NET, (gone,))
     with pytest.raises(ValueError) as caught:
         nets.build(NET, **SMALL)
-    for words in (gone.url, gone.md5, str(cache / gone.name)):
+    for words in (gone.url, gone.md5, str(cache / gone.name), "weights=PATH"):
         assert words in str(caught.value)
+    assert "\n" not in str(caught.value) and str(caught.value).count(gone.url) == 1
     with pytest.raises(ValueError, match=r"inception_v4\.safetensors.*huggingface"):
         nets.build("inception_v4", **SMALL)
 
