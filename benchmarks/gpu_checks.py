@@ -88,8 +88,8 @@ def replicas_as_one(quick):
             step([_batch()])
         changes.append(_flat(step) - before)
     difference = float(np.linalg.norm(changes[0] - changes[1]) / np.linalg.norm(changes[1]))
-    return _verdict(difference < UPDATE, f"relative difference of the change {difference:.1e}",
-                    difference=difference)
+    return _verdict(difference < LIMITS["update"],
+                    f"relative difference of the change {difference:.1e}", difference=difference)
 
 
 def _cut_in_two():
