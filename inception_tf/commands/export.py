@@ -20,11 +20,13 @@ OWN = (
     Flag("weights", "ema", "averaged or raw weights", ("ema", "raw")),
     Flag("format", "savedmodel", "what to write", ("savedmodel", "keras", "onnx", "litert",
                                                    "openvino")),
-    Flag("quantize", "none", "LiteRT: 8-bit weights (dynamic), or all 8-bit (int8)",
-         ("none", "dynamic", "int8")),
-    Flag("calibration_images", 100, "training images that give int8 its ranges", low=1),
-    Flag("check_images", 500, "validation images scored before and after (not for SavedModel); "
-                              "0: none", low=0),
+    Flag("precision", "float32", "SavedModel: kernels and convolutions in 16 bits (bfloat16, "
+                                 "float16)", ("float32", "bfloat16", "float16")),
+    Flag("quantize", "none", "8-bit integers: ONNX, OpenVINO and LiteRT (int8), LiteRT's weights "
+                             "alone (dynamic)", ("none", "dynamic", "int8")),
+    Flag("calibration_images", 300, "training images that give int8 its ranges", low=1),
+    Flag("check_images", 500, "validation images scored before and after (not for the float32 "
+                              "SavedModel); 0: none", low=0),
 )
 FIELDS = ("model_dir", "data_dir")
 
@@ -48,8 +50,8 @@ def _export(arguments):
     from inception_tf.serving.export import ExportRequest, export
 
     own, given = arguments.own, dict(arguments.given)
-    request = ExportRequest(own["format"], own["quantize"], own["calibration_images"],
-                            own["check_images"])
+    request = ExportRequest(own["format"], own["precision"], own["quantize"],
+                            own["calibration_images"], own["check_images"])
     classifier = open_run(given.pop("model_dir", Runtime.model_dir), own["weights"],
                           own["checkpoint"])
     data = dataclasses.replace(classifier.data, **given)
@@ -57,10 +59,12 @@ def _export(arguments):
 
 
 def _show(manifest, export_dir):
+    from inception_tf.serving.manifest import form_of
+
     compared = manifest["comparison"]
     print(f"{printable(export_dir)}: {manifest['network']['net']} with "
           f"{len(manifest['class_names'])} classes, {manifest['weights']} weights, as "
-          f"{manifest['kind']}")
+          f"{form_of(manifest)}")
     differences = ", ".join(f"{name} {value:.1e}"
                             for name, value in compared["largest_difference"].items())
     print(f"largest difference from the network on {compared['images']} images, noise and "
@@ -78,19 +82,23 @@ def _table(manifest):
     """Size, speed and error of the network and of what was written."""
     from rich.table import Table
 
+    from inception_tf.serving.manifest import form_of
+
     compared = manifest["comparison"]
     batches = list(compared["images_per_second"]["original"])
-    table = Table("", "MB", *(f"images/s, batch {n}" for n in batches), "top-1 error")
-    names = {"original": "network in TensorFlow", "exported": _name_of(manifest)}
-    for key, name in names.items():
-        error = compared.get("accuracy", {}).get(key)
-        table.add_row(
-            name, f"{compared['bytes'][key] / 1e6:.1f}",
-            *(f"{compared['images_per_second'][key][n]:.1f}" for n in batches),
-            "-" if error is None else f"{100 * error:.2f} % of {compared['accuracy_images']}")
+    table = Table("", "MB", *(f"images/s, batch {n}" for n in batches), "top-1 error",
+                  "classes changed")
+    for key, name in {"original": "network in TensorFlow", "exported": form_of(manifest)}.items():
+        table.add_row(name, f"{compared['bytes'][key] / 1e6:.1f}",
+                      *(f"{compared['images_per_second'][key][n]:.1f}" for n in batches),
+                      *_errors(compared, key))
     return table
 
 
-def _name_of(manifest):
-    quantized = manifest["quantize"] != "none"
-    return manifest["kind"] + f", {manifest['quantize']}" * quantized
+def _errors(compared, key):
+    """Cells: top-1 error, and of what was written the share of classes that changed."""
+    if "accuracy" not in compared:
+        return "-", ""
+    changed = f"{100 * compared['answers_changed']:.2f} %" if key == "exported" else ""
+    error = 100 * compared["accuracy"][key]
+    return f"{error:.2f} % of {compared['accuracy_images']}", changed

@@ -18,13 +18,12 @@ from pathlib import Path
 from inception_tf.runs.new_run import converted_origin
 from inception_tf.runtime.files import new_folder, sha256_of
 from inception_tf.runtime.provenance import versions
-from inception_tf.serving import comparison, formats
+from inception_tf.serving import formats
 from inception_tf.serving.classifier import Classifier
 from inception_tf.serving.formats import ExportRequest
 from inception_tf.serving.manifest import FORMAT, LABELS, MANIFEST, ExportManifest, labels_of
+from inception_tf.serving.measurement import compare
 from inception_tf.serving.model_card import model_card
-from inception_tf.serving.saved_model.network import ServedNetwork
-from inception_tf.serving.saved_model.signatures import Signatures, save
 
 # Settings of a network that say how it was trained, not what it is.
 _OF_TRAINING = ("init_from", "freeze")
@@ -35,21 +34,14 @@ def export(classifier: Classifier, export_dir: str | os.PathLike,
     """Writes the version folder `export_dir` and returns its manifest.
 
     Raises:
-        UsageError: `export_dir` exists, or the format's package is missing.
+        UsageError: `export_dir` exists, a package is missing, or int8 has no training images.
         StorageError: it cannot be written, or its answers are not those of the network.
     """
     export_dir = Path(export_dir)
-    formats.require(request.format)
+    formats.require(request)
     with new_folder(export_dir) as folder:
-        if request.format == "savedmodel":
-            save(folder, Signatures(classifier, ServedNetwork(classifier.model)))
-            examples, _ = comparison.examples(classifier, classifier.data.eval_split, 8)
-            encoded = comparison.encoded_images() + [one.encoded for one in examples]
-            compared = {"images": len(encoded), "largest_difference":
-                        comparison.saved_model_difference(classifier, folder, encoded)}
-        else:
-            compared = formats.write_and_compare(classifier, folder, request)
-        manifest = _manifest(classifier, request, compared)
+        formats.write(classifier, folder, request)
+        manifest = _manifest(classifier, request, compare(classifier, folder, request))
         _write_beside(folder, classifier, manifest)
     return manifest
 
@@ -59,6 +51,7 @@ def _manifest(classifier, request, compared):
     return {
         "format": FORMAT,
         "kind": request.format,
+        "precision": request.precision,
         "quantize": request.quantize,
         "network": {k: v for k, v in network.items() if k not in _OF_TRAINING},
         "parameters": classifier.model.count_params(),
@@ -71,7 +64,7 @@ def _manifest(classifier, request, compared):
         "first_class": classifier.first_class,
         "class_names": list(classifier.class_names),
         "comparison": compared,
-        "versions": {**versions(), **formats.package_versions(request.format)},
+        "versions": {**versions(), **formats.package_versions(request)},
         "exported": datetime.date.today().isoformat(),
     }
 

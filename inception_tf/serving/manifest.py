@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -32,10 +32,12 @@ class _Cut(TypedDict):
 
 
 class ExportManifest(TypedDict):
-    """What format 1 holds. Every version of this package has written all of it."""
+    """What format 1 holds. Every version of this package has written all of it but `precision`,
+    where its absence means float32."""
 
     format: Literal[1]
     kind: Literal["savedmodel", "keras", "onnx", "litert", "openvino"]
+    precision: NotRequired[Literal["float32", "bfloat16", "float16"]]
     quantize: Literal["none", "dynamic", "int8"]
     network: dict[str, Any]
     parameters: int
@@ -51,6 +53,12 @@ class ExportManifest(TypedDict):
     versions: dict[str, str]
     exported: str
     files: dict[str, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]]
+
+
+def form_of(manifest: ExportManifest) -> str:
+    """Format and, where it is not float32, precision or quantization: "onnx, int8"."""
+    reduced = [manifest.get("precision", "float32"), manifest["quantize"]]
+    return ", ".join([manifest["kind"], *(x for x in reduced if x not in ("float32", "none"))])
 
 
 def labels_of(class_names: list[str] | tuple[str, ...],

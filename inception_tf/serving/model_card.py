@@ -1,7 +1,7 @@
 """What an exported network is, for people: the manifest as Markdown."""
 
 from inception_tf.runs.new_run import converted_origin
-from inception_tf.serving.manifest import ExportManifest
+from inception_tf.serving.manifest import ExportManifest, form_of
 from inception_tf.text import printable
 
 
@@ -27,8 +27,7 @@ def _summary(manifest):
     yield "weights", "; ".join([manifest["weights"], *_origin(manifest)])
     yield "trained on", _trained_on(manifest)
     yield "score", _score(manifest["score"])
-    yield "written", (f"{manifest['exported']} as {manifest['kind']}, quantization "
-                      f"{manifest['quantize']}, by "
+    yield "written", (f"{manifest['exported']} as {form_of(manifest)}, by "
                       + ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()))
     yield "against the original", _comparison(manifest["comparison"])
 
@@ -79,6 +78,8 @@ def _comparison(compared):
     text = f"{', '.join(parts)} on {compared['images']} images"
     for name, accuracy in compared.get("accuracy", {}).items():
         text += f"; top-1 error of the {name} {100 * accuracy:.2f} %"
+    if "answers_changed" in compared:
+        text += f"; {100 * compared['answers_changed']:.2f} % of the classes changed"
     return text
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.errors import InceptionError, UsageError
+from inception_tf.serving import telemetry
 from inception_tf.serving.classifier import open_keras
 from inception_tf.serving.manifest import ExportManifest
 from inception_tf.serving.saved_model.operations import refuse_unknown_ops
@@ -54,6 +55,7 @@ def load(folder: Path, kind: str, first_class: int = 0) -> Probabilities:
 
     Raises: as `of_manifest`.
     """
+    telemetry.switch_off()
     with _one_line(folder):
         if kind == "keras":
             return probabilities_of(open_keras(str(folder / "model.keras")).model, first_class)

@@ -182,7 +182,9 @@ def test_an_existing_folder_is_refused_and_left(exported, run, capsys):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--format=onnx", "--quantize=int8"], "--quantize=int8 is for --format=litert"),
+    (["--format=keras", "--quantize=int8"],
+     "--quantize=int8 is for --format=onnx or litert or openvino, not keras"),
+    (["--format=onnx", "--precision=bfloat16"], "--precision=bfloat16 is for --format=savedmodel"),
     (["--model_dir=/nowhere"], "no config.json there"),
     (["--export_dir="], "--export_dir is empty"),
     (["--calibration_images=0"], "--calibration_images=0 is below 1"),
@@ -202,6 +204,30 @@ def test_an_export_that_differs_in_either_form_is_not_kept(run, tmp_path, capsys
     folder = tmp_path / "1"
     assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}"]) == 4
     assert "differ by" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_export_in_16_bits_stores_half_and_answers_the_same(run, classifier, signatures, tmp_path,
+                                                            capsys, precision):
+    folder = tmp_path / "1"
+    assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}",
+                               f"--precision={precision}", "--check_images=13"]) == 0
+    assert f"as savedmodel, {precision}" in capsys.readouterr().out
+    manifest = read_export_manifest(folder)
+    assert manifest["precision"] == precision and manifest["comparison"]["accuracy_images"] == 13
+    assert f"as savedmodel, {precision}" in (folder / "model_card.md").read_text()
+    model = tf.saved_model.load(str(folder))
+    assert {v.dtype.name for v in model.network_variables if "kernel" in v.name} == {precision}
+    encoded = tf.constant(mixed())
+    limits = comparison.LIMITS[precision]
+    for name, found in model.signatures["serving_default"](image_bytes=encoded).items():
+        expected = signatures["serving_default"](image_bytes=encoded)[name]
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        if name == "probabilities":
+            np.testing.assert_allclose(found, expected, atol=limits["probabilities"])
+    (tmp_path / "cat.jpg").write_bytes(jpeg())
+    assert exit_code_of(predict.main, [str(tmp_path / "cat.jpg"), f"--model={folder}"]) == 0
+    assert "class_" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("settings", [

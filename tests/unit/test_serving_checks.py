@@ -80,7 +80,7 @@ def test_a_difference_that_is_no_number_is_refused():
     assert comparison.largest_difference(nothing, np.zeros((1, 2))) == float("inf")
     assert comparison.largest_difference(np.zeros((1, 3)), np.zeros((1, 2))) == float("inf")
     with pytest.raises(StorageError, match="differ by"):
-        comparison.checked(float("nan"), "x")
+        comparison.checked(float("nan"), "x", 1.0)
 
 
 def test_the_flag_offers_every_format():

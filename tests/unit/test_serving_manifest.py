@@ -7,7 +7,7 @@ import os
 import pytest
 
 from inception_tf.errors import UsageError
-from inception_tf.serving.manifest import read_export_manifest
+from inception_tf.serving.manifest import form_of, read_export_manifest
 
 
 def sha256(content):
@@ -55,6 +55,7 @@ DAMAGED = [
     (WHOLE.replace('"format": 1', '"format": 1, "format": 1'), "twice"),
     *((manifest_of(**{key: value}), key) for key, value in [
         ("format", 2), ("format", "1"), ("format", True), ("kind", "tar"), ("kind", None),
+        ("precision", "float8"),
         ("kind", "../onnx"), ("quantize", "int4"), ("network", []), ("parameters", "7"),
         ("weights", None), ("origin", "x"), ("data", 3), ("score", []), ("preprocessing", None),
         ("preprocessing", []), ("max_image_pixels", 0), ("max_image_pixels", 1e99),
@@ -129,3 +130,12 @@ def test_listed_name_that_is_no_file_of_the_folder_is_refused(tmp_path, make):
     make(tmp_path / "odd")
     with pytest.raises(UsageError, match="is no file, or leads out of the folder"):
         read_export_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(("values", "form"), [
+    ({}, "onnx"), ({"precision": "float32"}, "onnx"), ({"quantize": "int8"}, "onnx, int8"),
+    ({"kind": "savedmodel", "precision": "bfloat16"}, "savedmodel, bfloat16")])
+def test_form_is_format_and_what_was_reduced(tmp_path, values, form):
+    """Exports of earlier versions have no precision."""
+    write_export(tmp_path, manifest_of(**values))
+    assert form_of(read_export_manifest(tmp_path)) == form
