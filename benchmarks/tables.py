@@ -169,6 +169,19 @@ def predict(result):
     return _markdown(rows) + f"\n{_where(result)}\n"
 
 
+def serve(result):
+    """JPEG files over HTTP to several clients, and the network alone."""
+    rows = [["clients", "network alone: images/s", "served: images/s", "ratio", "p50", "p99",
+             "damaged picture refused, p99"]]
+    for number, row in result["clients"].items():
+        rates = row["images_per_second"]
+        rows.append([number, *(f"{rates[name]['median']:.1f}" for name in ("alone", "served")),
+                     f"{row['ratio']:.2f}",
+                     *(f"{row['latency_s'][p]:.2f} s" for p in ("p50", "p99")),
+                     f"{1000 * row['refusal_s']['p99']:.0f} ms" if "refusal_s" in row else ""])
+    return _markdown(rows) + f"\n{_where(result)}\n"
+
+
 def gpu(result):
     """Images per second, memory and share of the matrix rate of ours and timm's."""
     rows = [["", "batch", "network", "images/s", "ratio", "peak MiB", "share of the matrix rate",
@@ -200,7 +213,7 @@ def gpu_tensorflow(result):
     return "\n".join(map(_markdown, parts)) + f"\n{note}\n"
 
 
-TABLES = {f.__name__: f for f in (serving, training, resume, input, growth, predict, gpu,
+TABLES = {f.__name__: f for f in (serving, serve, training, resume, input, growth, predict, gpu,
                                   gpu_tensorflow)}
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "weights of TF-slim, facenet, Keras or timm into one of our networks",
     "export": "a trained network as a SavedModel, or for ONNX, LiteRT, OpenVINO, Keras",
     "predict": "classes of pictures, with heat maps that say where they were seen",
+    "serve": "answer HTTP requests with the classes of pictures",
     "features": "pooled features of pictures, into one .npz",
     "inspect": "stages, shapes, parameters and multiply-adds of a network",
 }
