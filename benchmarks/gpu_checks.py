@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import harness
-from benchmarks.gpu_whole import ROOT, command
+from benchmarks.gpu_whole import ROOT, command, failure
 
 SMALL = {"width": 0.07, "repeats": (1, 1, 1), "image_size": 75, "dropout": 0.0}
 BATCH = 16
@@ -152,10 +152,10 @@ def _started(name, *flags):
 
 
 def _ended(process):
-    """Waits for it; RuntimeError with the end of what it said when its exit code is not 0."""
+    """Waits for it; RuntimeError with its last line when its exit code is not 0."""
     _, said = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"Error: exit code {process.returncode}: {said[-500:]}")
+        raise RuntimeError(failure("train", process.returncode, said))
 
 
 def _killed_after_a_save(process, checkpoints):

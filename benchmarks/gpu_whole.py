@@ -47,13 +47,18 @@ def input_speed(quick):
 def command(name, *flags):
     """What `inception-tf NAME FLAGS` printed.
 
-    Raises: RuntimeError, with the end of its standard error, when its exit code is not 0.
+    Raises: RuntimeError, with its last line on standard error, when its exit code is not 0.
     """
     run = subprocess.run([sys.executable, "-m", "inception_tf", name, *flags], cwd=ROOT, text=True,
                          capture_output=True)
     if run.returncode:
-        raise RuntimeError(f"Error: {name} ended with code {run.returncode}: {run.stderr[-1000:]}")
+        raise RuntimeError(failure(name, run.returncode, run.stderr))
     return run.stdout
+
+
+def failure(name, code, said):
+    """How a command failed, in one line."""
+    return f"Error: {name} ended with code {code}: {(said.strip().splitlines() or [''])[-1][-500:]}"
 
 
 def photographs(quick):
