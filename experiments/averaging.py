@@ -10,7 +10,7 @@ import sys
 
 from experiments import figures, intervals, residual_speedup
 from experiments.rows import finished
-from experiments.runner import run_experiment
+from experiments.runner import FULL, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 NETS = tuple(residual_speedup.NAMES)
@@ -50,7 +50,7 @@ def draw(rows, path):
 def main(argv):
     """Runs what is missing of residual_speedup's grid, then prints the table and draws."""
     run_experiment("residual_speedup", __doc__.splitlines()[0], residual_speedup.grid, table, draw,
-                   argv, picture="averaging")
+                   argv, picture="averaging", more=(FULL,))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ ENSEMBLE = "all of them"
 def main(argv):
     """Trains and scores what is missing, then prints the table and draws the figure."""
     settings = begin("crops", __doc__.splitlines()[0], argv)
+    if settings.seeds:
+        raise UsageError(f"--seeds={settings.seeds}: the ensemble has the paper's four members; "
+                         "leave it out")
     if not settings.draw:
         _run(settings)
     rows = read_rows(settings.results)

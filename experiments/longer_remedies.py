@@ -23,8 +23,9 @@ SHOWN = (2, 4, 6, 8)
 
 def grid(settings):
     """Each remedy at both scales, seed by seed."""
-    seeds, widths = ([0], [0.07]) if settings.quick else (range(SEEDS), WIDTHS[-1:])
-    return runs_of(itertools.product(seeds, widths, REMEDIES, SCALES), settings, EPOCHS)
+    widths = (0.07,) if settings.quick else WIDTHS[-1:]
+    cells = itertools.product(settings.seeds_of(range(SEEDS)), widths, REMEDIES, SCALES)
+    return runs_of(cells, settings, EPOCHS)
 
 
 def curves(row):

@@ -15,12 +15,18 @@ QUICK = {
     "image_size": 75, "width": 0.07, "repeats": (1, 1, 1), "epochs": 1.0, "log_every_steps": 5,
     "replica_batch": 16, "train_split": "train[:80]", "eval_split": "validation[:40]",
 }
+# The figures' networks, for a GPU: not tuned, docs/claims.md says what was run of it.
+FULL = {
+    "image_size": 151, "width": 1.0, "repeats": (), "global_batch": 64, "replica_batch": 64,
+    "dataset": "shapes/large",
+}
 
 
 def base(settings, **changes):
-    """The recipe with an experiment's own `changes`; with `settings.quick` the smallest.
+    """The recipe with an experiment's own `changes`; with `settings.full` at full size,
+    with `settings.quick` the smallest.
 
     Flags of data override all of these.
     """
-    quick = QUICK if settings.quick else {}
-    return preset("demo").replace(**{**RECIPE, **changes, **quick, **settings.data})
+    full, quick = FULL if settings.full else {}, QUICK if settings.quick else {}
+    return preset("demo").replace(**{**RECIPE, **changes, **full, **quick, **settings.data})

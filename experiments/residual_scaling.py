@@ -2,6 +2,7 @@
 
     python -m experiments.residual_scaling            the full grid
     python -m experiments.residual_scaling --quick    one width, few steps, to try it out
+    python -m experiments.residual_scaling --full     the network of the figures, on a GPU
 
 Inception-ResNet-v2 (paper) at growing widths, the residuals times 1.0, 0.3, 0.2 or 0.1; each alone
 and with the remedies that did not help in the paper: a tenth of the learning rate, batch norm on
@@ -18,7 +19,7 @@ import numpy as np
 from experiments import intervals
 from experiments.recipe import RECIPE, base
 from experiments.rows import finished, seed_of
-from experiments.runner import Run, run_experiment
+from experiments.runner import FULL, Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 from inception_tf.config import Config
 
@@ -43,11 +44,13 @@ def grid(settings):
     The order is that of worth, for a grid that is stopped: without remedies first, then the
     outermost scales.
     """
+    widths, remedies, scales = WIDTHS, REMEDIES, SCALES
     if settings.quick:
-        cells = itertools.product([0], (0.07,), ("none", "batch norm before the pool"), (1.0, 0.1))
-    else:
-        cells = sorted(itertools.product(range(SEEDS), WIDTHS, REMEDIES, SCALES), key=_worth)
-    return runs_of(cells, settings, EPOCHS)
+        widths, remedies, scales = (0.07,), ("none", "batch norm before the pool"), (1.0, 0.1)
+    elif settings.full:
+        widths, remedies, scales = (1.0,), ("none",), (1.0, 0.1)
+    cells = itertools.product(settings.seeds_of(range(SEEDS)), widths, remedies, scales)
+    return runs_of(sorted(cells, key=_worth), settings, EPOCHS)
 
 
 def _worth(cell):
@@ -224,7 +227,8 @@ def main(argv):
     """Runs what is missing of the grid, then prints the table and draws the figure."""
     from experiments.scaling_figure import draw
 
-    run_experiment("residual_scaling", __doc__.splitlines()[0], grid, table, draw, argv)
+    run_experiment("residual_scaling", __doc__.splitlines()[0], grid, table, draw, argv,
+                   more=(FULL,))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python -m experiments.residual_speedup            the full grid
     python -m experiments.residual_speedup --quick    two epochs of one seed, to try it out
+    python -m experiments.residual_speedup --full     the networks of the figures, on a GPU
 
 Matched pairs at one reduced width and image size, cost within 10 %, same recipe and seeds:
 Inception-v3 and Inception-ResNet-v1, Inception-v4 and Inception-ResNet-v2 (paper).
@@ -14,7 +15,7 @@ from experiments import figures, intervals
 from experiments.paper_curves import EPOCHS_TO, TOP1
 from experiments.recipe import base
 from experiments.rows import finished
-from experiments.runner import Run, run_experiment
+from experiments.runner import FULL, Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
 
 # (plain, residual): repeats of blocks at which the costs match; the full networks have 3/4/2 (v3),
@@ -40,12 +41,12 @@ def runs_of(pairs, seeds, settings, **changes):
     """The runs of `pairs`, seed by seed; `changes` of the recipe."""
     start = base(settings, **changes)
     if settings.quick:
-        start, seeds = start.replace(epochs=2.0), seeds[:1]
+        start = start.replace(epochs=2.0)
     costs = {}
-    for seed in seeds:
+    for seed in settings.seeds_of(seeds):
         for net, repeats in (member for pair in pairs for member in pair):
-            repeats = (1, 1, 1) if settings.quick else repeats
-            config = start.replace(net=net, repeats=repeats, seed=seed)
+            reduced = {} if settings.quick or settings.full else {"repeats": repeats}
+            config = start.replace(net=net, seed=seed, **reduced)
             if net not in costs:
                 costs[net] = cost(config.network)
             yield Run(f"{net}_seed{seed}", config, {"net": net, "seed": seed, **costs[net]})
@@ -151,7 +152,8 @@ def _cost_of_epoch(row):
 
 def main(argv):
     """Runs what is missing of the grid, then prints the tables and draws the figure."""
-    run_experiment("residual_speedup", __doc__.splitlines()[0], grid, table, draw, argv)
+    run_experiment("residual_speedup", __doc__.splitlines()[0], grid, table, draw, argv,
+                   more=(FULL,))
 
 
 if __name__ == "__main__":

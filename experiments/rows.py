@@ -58,7 +58,7 @@ def merge(path: Path, rows: list[dict]) -> int:
         found = {row["name"]: row for row in read_rows(path)}
         for row in rows:
             there = found.get(row["name"])
-            if there and "config" in row and settings_of(there) != settings_of(row):
+            if there and "config" in row and not same(settings_of(there), settings_of(row)):
                 raise UsageError(f"{row['name']} has other settings in {path}: results of another "
                                  "version; rename or remove one of the files")
         new = {row["name"]: row for row in rows if row["name"] not in found}
@@ -78,8 +78,17 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def same(one: dict, other: dict) -> bool:
+    """Whether two `plain` settings give the same result: how it is computed, logged and saved may
+    differ."""
+    groups = ("network", "data", "optimization")
+    return all(one[group] == other[group] for group in groups) and all(
+        one[group][name] == other[group][name]
+        for group, name in (("runtime", "seed"), ("execution", "precision")))
+
+
 def settings_of(row: dict) -> dict:
-    """Settings of a row's run; those newer than the row are at their defaults."""
+    """`plain` settings of a row's run; those newer than the row are at their defaults."""
     return plain(Config.from_json(json.dumps(row["config"])))
 
 

@@ -31,9 +31,12 @@ FLAGS = (
     Flag("quick", False, "the smallest grid that exercises everything; results are not kept"),
     Flag("draw", False, "draw figures and tables from existing results, run nothing"),
     Flag("jobs", 2, "runs at once, each on one core", low=1, high=1000),
+    Flag("seeds", 0, "the first so many seeds; 0: as many as the experiment has", low=0, high=100),
     Flag("gpu", False, "runs share the GPU instead of one core each"),
     Flag("folder", "", "where the runs go; empty: runs/experiments/NAME", path=True),
 )
+# Of experiments that have it.
+FULL = Flag("full", False, "networks as wide and deep as the paper's, on shapes/large and the GPU")
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 FIELDS = ("dataset", "data_dir", "train_split", "eval_split")
 
@@ -69,18 +72,31 @@ class Settings:
     results: Path
     data: dict
     gpu: bool = False
+    seeds: int = 0
+    full: bool = False
 
     @classmethod
-    def parse(cls, experiment, summary, argv):
-        """The Settings of `python -m experiments.EXPERIMENT --flags`; raises UsageError."""
-        arguments = flags.parse(experiment, summary, argv, FLAGS, fields=FIELDS)
+    def parse(cls, experiment, summary, argv, more=()):
+        """The Settings of `python -m experiments.EXPERIMENT --flags`; raises UsageError.
+
+        Args:
+            experiment, summary, argv: as in `flags.parse`.
+            more: flags that not every experiment has.
+        """
+        arguments = flags.parse(experiment, summary, argv, (*FLAGS, *more), fields=FIELDS)
         own, given = arguments.own, arguments.given
-        name = "_".join([experiment, *_data_words(given)])
+        full = own.get("full", False)
+        name = "_".join([experiment, *["full"] * full, *_data_words(given)])
         kind = f"{name}_quick" if own["quick"] else name
         folder = Path(own["folder"] or Path("runs", "experiments", kind))
-        kept = results_files.RESULTS / f"{name}.jsonl"
-        return cls(own["quick"], own["draw"], own["jobs"], folder,
-                   folder / "results.jsonl" if own["quick"] else kept, given, own["gpu"])
+        results = (folder / "results.jsonl" if own["quick"]
+                   else results_files.RESULTS / f"{name}.jsonl")
+        return cls(own["quick"], own["draw"], own["jobs"], folder, results, given,
+                   own["gpu"] or full, own["seeds"], full)
+
+    def seeds_of(self, planned):
+        """The seeds to run, of an experiment that has `planned` of them."""
+        return planned[:1] if self.quick else planned[:self.seeds or None]
 
 
 def _data_words(given):
@@ -92,7 +108,8 @@ def _data_words(given):
     return [re.sub(r"\W+", "-", str(word)) for word in words.values()]
 
 
-def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=None):
+def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=None,
+                   more=()):
     """`python -m experiments.NAME`: runs what is missing, prints the table, draws the figure.
 
     Args:
@@ -104,8 +121,9 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
         argv: the flags.
         picture: name of the picture; default that of the results file.
         then: (Settings, rows of `grid`) -> more Runs, which depend on them.
+        more: flags that not every experiment has.
     """
-    settings = begin(name, summary, argv)
+    settings = begin(name, summary, argv, more)
     rows = run_grid(list(grid(settings)), settings)
     if then:
         rows += run_grid(list(then(settings, rows)), settings)
@@ -116,9 +134,9 @@ def run_experiment(name, summary, grid, table, draw, argv, picture=None, then=No
     print(f"figure: {draw(rows, path)}")
 
 
-def begin(experiment, summary, argv):
+def begin(experiment, summary, argv, more=()):
     """The Settings of an experiment; its processes see the GPU only with --gpu, and share it."""
-    settings = Settings.parse(experiment, summary, argv)
+    settings = Settings.parse(experiment, summary, argv, more)
     os.environ.update({"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if settings.gpu
                       else {"CUDA_VISIBLE_DEVICES": ""})
     import_tensorflow()
@@ -176,7 +194,8 @@ def _prepare_data(data):
 def _is_done(run, rows):
     """Whether there is a result of the same settings."""
     row = rows.get(run.name)
-    return bool(row) and results_files.settings_of(row) == results_files.plain(run.config)
+    return bool(row) and results_files.same(results_files.settings_of(row),
+                                            results_files.plain(run.config))
 
 
 def _results(runs, settings):

@@ -1,4 +1,4 @@
-"""The pictures of the embedded data set: one textured shape on cluttered ground.
+"""The pictures of the embedded data sets: one textured shape on cluttered ground.
 
 A class is a shape with a texture. Everything else varies: size, place, angle,
 colours, light, what covers it, what lies around it. Only additions,
@@ -6,55 +6,83 @@ multiplications, comparisons and square roots touch pixels, all exact in IEEE
 arithmetic, so every machine draws the same pixels.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-SHAPES = ("disc", "square", "triangle", "cross", "ring")
-TEXTURES = ("plain", "stripes", "checks", "dots")
-CLASS_NAMES = tuple(f"{texture}_{shape}" for shape in SHAPES for texture in TEXTURES)
-
-# How hard the set is. Tuned so that a small Inception-ResNet trained for eight
-# minutes on two cores ends between 10 and 25 % error; docs/data.md has the runs.
-SIDES = (96, 128)  # pixels of either side of the picture
-RADIUS = (0.25, 0.46)  # of the object, as a share of the shorter side
 CYCLES = (1.4, 2.4)  # texture periods per radius
-CONTRAST = 0.22  # least distance between two colours that must be told apart, of 1
 COVER = 0.45  # most of the object's radius that the cover hides
-COVERED = 0.45  # share of pictures with a cover
-DISTRACTORS = (1, 4)  # fragments of other shapes on the ground
-DISTRACTOR_RADIUS = (0.08, 0.18)  # as RADIUS
+DISTRACTOR_RADIUS = (0.08, 0.18)  # as Kind.radius
 NOISE = 0.09  # amplitude of pixel noise, of 1
-HARD = 0.18  # share of pictures that are small, covered, pale and noisy at once
 
 
-def draw(label: int, seed: Sequence[int]) -> np.ndarray:
-    """The picture of class `label` that `seed` stands for.
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What the pictures of a set show, and how hard they are.
 
-    Shape: -> [h, w, 3] uint8, h and w within SIDES.
+    shapes, textures: whose pairs are the classes.
+    sides: least and most pixels of either side of the picture.
+    radius: least and most of the object, as a share of the shorter side.
+    contrast: least distance between two colours that must be told apart, of 1.
+    covered: share of pictures with a cover.
+    distractors: least and most fragments of other shapes on the ground.
+    hard: share of pictures that are small, covered, pale and noisy at once.
+    """
+
+    shapes: tuple[str, ...]
+    textures: tuple[str, ...]
+    sides: tuple[int, int]
+    radius: tuple[float, float]
+    contrast: float
+    covered: float
+    distractors: tuple[int, int]
+    hard: float
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """TEXTURE_SHAPE of each label."""
+        return tuple(f"{texture}_{shape}" for shape in self.shapes for texture in self.textures)
+
+
+# Tuned so that a small Inception-ResNet trained for eight minutes on two cores
+# ends between 10 and 25 % error; docs/data.md has the runs.
+SMALL = Kind(shapes=("disc", "square", "triangle", "cross", "ring"),
+             textures=("plain", "stripes", "checks", "dots"), sides=(96, 128),
+             radius=(0.25, 0.46), contrast=0.22, covered=0.45, distractors=(1, 4), hard=0.18)
+# Stretched, a disc can be an ellipse and a square a rectangle: those classes overlap.
+LARGE = Kind(shapes=(*SMALL.shapes, "ellipse", "rectangle", "hexagon", "pentagon", "star"),
+             textures=(*SMALL.textures, "waves"), sides=(128, 128),
+             radius=(0.2, 0.45), contrast=0.18, covered=0.55, distractors=(2, 6), hard=0.25)
+
+
+def draw(label: int, seed: Sequence[int], kind: Kind = SMALL) -> np.ndarray:
+    """The picture of class `label` of a set that `seed` stands for.
+
+    Shape: -> [h, w, 3] uint8, h and w within kind.sides.
     """
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([*seed, label])))
-    height, width = (int(v) for v in random.integers(SIDES[0], SIDES[1] + 1, 2))
-    hard = random.random() < HARD
+    height, width = (int(v) for v in random.integers(kind.sides[0], kind.sides[1] + 1, 2))
+    hard = random.random() < kind.hard
     canvas = _ground(random, height, width)
-    for _ in range(random.integers(*DISTRACTORS, endpoint=True)):
-        _distract(random, canvas)
-    _paint_object(random, canvas, label, hard)
+    for _ in range(random.integers(*kind.distractors, endpoint=True)):
+        _distract(random, canvas, kind)
+    _paint_object(random, canvas, label, hard, kind)
     return _finish(random, canvas, hard)
 
 
-def _paint_object(random, canvas, label, hard):
+def _paint_object(random, canvas, label, hard, kind):
     shorter = min(canvas.shape[:2])
-    low, high = RADIUS
+    low, high = kind.radius
     radius = shorter * (low if hard else _between(random, low, high))
     center = [_between(random, 0.75 * radius, side - 0.75 * radius) for side in canvas.shape[:2]]
     window, u, v = _object_frame(random, canvas, center, radius)
-    shape, texture = divmod(label, len(TEXTURES))
-    mask = np.clip(_distance(SHAPES[shape], u, v) * radius + 0.5, 0.0, 1.0)
-    colors = _two_colors(random, window, 0.6 * CONTRAST if hard else CONTRAST)
-    _blend(window, mask, _texture(random, TEXTURES[texture], u, v, colors))
-    if hard or random.random() < COVERED:
+    shape, texture = divmod(label, len(kind.textures))
+    mask = np.clip(_distance(kind.shapes[shape], u, v) * radius + 0.5, 0.0, 1.0)
+    colors = _two_colors(random, window, 0.6 * kind.contrast if hard else kind.contrast)
+    _blend(window, mask, _texture(random, kind.textures[texture], u, v, colors))
+    if hard or random.random() < kind.covered:
         _cover(random, canvas, center, radius)
 
 
@@ -69,14 +97,14 @@ def _cover(random, canvas, center, radius):
     _blend(canvas, mask, _color(random))
 
 
-def _distract(random, canvas):
+def _distract(random, canvas, kind):
     """A sliver of some shape: enough edge and texture to mislead, too little to be one."""
     height, width = canvas.shape[:2]
     radius = min(height, width) * _between(random, *DISTRACTOR_RADIUS)
     center = (_between(random, 0, height), _between(random, 0, width))
     window, u, v = _object_frame(random, canvas, center, radius)
-    shape = SHAPES[random.integers(len(SHAPES))]
-    texture = TEXTURES[random.integers(len(TEXTURES))]
+    shape = kind.shapes[random.integers(len(kind.shapes))]
+    texture = kind.textures[random.integers(len(kind.textures))]
     inside = np.minimum(_distance(shape, u, v), v - _between(random, 0.0, 0.4))
     mask = np.clip(inside * radius + 0.5, 0.0, 1.0)
     _blend(window, mask, _texture(random, texture, u, v, _two_colors(random, window, 0.0)))
@@ -105,16 +133,41 @@ def _finish(random, canvas, hard):
 
 def _distance(shape, u, v):
     """Positive inside the shape, in radii; exact enough near the edge to smooth it."""
+    if shape in _CORNERED:
+        distances = _sides(*_CORNERED[shape], u, v)
+        # A point of the star may lie behind one of its five lines.
+        return np.sort(distances, axis=0)[1] if shape == "star" else distances.min(axis=0)
     if shape == "disc":
         return 0.95 - np.sqrt(u * u + v * v)
+    if shape == "ellipse":
+        return 0.95 - np.sqrt(u * u + (1.6 * v) * (1.6 * v))
     if shape == "ring":
         return 0.27 - np.abs(np.sqrt(u * u + v * v) - 0.7)
     if shape == "square":
         return 0.82 - np.maximum(np.abs(u), np.abs(v))
+    if shape == "rectangle":
+        return np.minimum(0.9 - np.abs(u), 0.55 - np.abs(v))
     if shape == "triangle":
         return 0.5 - np.maximum(v, np.abs(u) * 0.8660254 - v * 0.5)
     long, short = np.maximum(np.abs(u), np.abs(v)), np.minimum(np.abs(u), np.abs(v))
     return np.minimum(0.95 - long, 0.32 - short)
+
+
+# Directions of a shape's sides, left and right alike: (sine, cosine) to the axis; and how far from
+# the middle the sides are.
+_FIVE = ((0.0, 1.0), (0.9510565, 0.309017), (0.5877853, -0.809017))
+_CORNERED = {
+    "hexagon": (((0.0, 1.0), (0.8660254, 0.5), (0.8660254, -0.5), (0.0, -1.0)), 0.82),
+    "pentagon": (_FIVE, 0.76),
+    "star": (_FIVE, 0.31),
+}
+
+
+def _sides(directions, far, u, v):
+    """Distance from each side, positive within. Shape: -> [sides, h, w]."""
+    both = [(sign * sine, cosine) for sine, cosine in directions
+            for sign in ((1.0, -1.0) if sine else (1.0,))]
+    return np.stack([far - (u * np.float32(x) + v * np.float32(y)) for x, y in both])
 
 
 def _texture(random, texture, u, v, colors):
@@ -124,6 +177,9 @@ def _texture(random, texture, u, v, colors):
         return colors[0]
     if texture == "stripes":
         second = (np.floor(2 * u) % 2).astype(np.float32)
+    elif texture == "waves":
+        bend = np.abs(v - np.floor(v) - 0.5)
+        second = (np.floor(2 * u + 1.6 * bend) % 2).astype(np.float32)
     elif texture == "checks":
         second = ((np.floor(2 * u) + np.floor(2 * v)) % 2).astype(np.float32)
     else:

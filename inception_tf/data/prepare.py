@@ -95,7 +95,8 @@ def _other_versions(builder):
     """Names the other versions in the folder: an older one must be named to be used."""
     folder = os.path.dirname(builder.data_dir)
     found = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
-    named = [f"--dataset={builder.name}:{v}" for v in found if re.fullmatch(r"\d+\.\d+\.\d+", v)]
+    name = builder.info.full_name.rpartition("/")[0]
+    named = [f"--dataset={name}:{v}" for v in found if re.fullmatch(r"\d+\.\d+\.\d+", v)]
     return f" (there is {', '.join(named)})" if named else ""
 
 

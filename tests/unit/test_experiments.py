@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from experiments import (
     averaging,
     catching_up,
     crops,
+    digits,
     intervals,
     longer_remedies,
     night,
@@ -111,6 +113,17 @@ def test_a_grid_skips_what_has_a_result_of_the_same_config(tmp_path, monkeypatch
     # What it wrote is what the next one reads.
     started.clear()
     assert runner.run_grid(runs, settings) == found and not started
+
+
+@pytest.mark.parametrize(("grid", "results"), [
+    (residual_scaling.grid, "residual_scaling"), (optimizer.search, "optimizer")])
+def test_committed_results_are_not_run_again(grid, results, tmp_path):
+    """Also where the way that a run is computed has changed since."""
+    path = results_files.RESULTS / f"{results}.jsonl"
+    rows = {r["name"]: r for r in results_files.read_rows(path)}
+    settings = runner.Settings(False, False, 1, tmp_path, path, {})
+    runs = [run for run in grid(settings) if run.name in rows]
+    assert len(runs) >= 20 and all(runner._is_done(run, rows) for run in runs)
 
 
 def test_drawing_runs_nothing(tmp_path):
@@ -216,6 +229,49 @@ def test_residuals_are_scaled_with_and_without_every_remedy_three_times(tmp_path
     # A grid that is stopped early has no remedy of the new seeds without the plain ones.
     new = [facts for facts in cells if facts[0]]
     assert all(remedy == "none" for *_, remedy in new[:24])
+
+
+def test_full_networks_have_the_figures_width_and_depth(tmp_path):
+    settings = runner.Settings.parse("residual_scaling", "", ["--full", "--seeds=2"],
+                                     (runner.FULL,))
+    assert settings.gpu and settings.results.name == "residual_scaling_full.jsonl"
+    runs = list(residual_scaling.grid(settings))
+    assert [(run.facts["scale"], run.config.runtime.seed) for run in runs] == [
+        (1.0, 0), (0.1, 0), (1.0, 1), (0.1, 1)]
+    for run in runs:
+        network = run.config.network
+        assert (network.width, network.repeats, network.image_size) == (1.0, (), 151)
+        assert run.config.data.dataset == "shapes/large"
+    with pytest.raises(UsageError, match="no flag --full"):
+        runner.Settings.parse("optimizer", "", ["--full"])
+
+
+def test_seeds_limits_a_grid_to_the_first_ones(tmp_path):
+    settings = dataclasses.replace(quick("x", tmp_path), quick=False, seeds=2)
+    assert len(list(residual_scaling.grid(settings))) == 2 * 48
+    assert {run.facts["seed"] for run in catching_up.grid(settings)} == {0, 1}
+    with pytest.raises(UsageError, match="--seeds=2.*four members"):
+        crops.main(["--seeds=2"])
+
+
+def test_digits_are_written_as_a_folder_of_pictures(tmp_path, monkeypatch):
+    images = np.tile(np.arange(64.0).reshape(1, 8, 8) / 4, (9, 1, 1))
+    module = types.SimpleNamespace(load_digits=lambda: types.SimpleNamespace(
+        images=images, target=np.arange(9) % 2))
+    monkeypatch.setitem(sys.modules, "sklearn", types.SimpleNamespace(datasets=module))
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", module)
+    digits.main([f"--folder={tmp_path / 'digits'}"])
+    found = sorted(p.relative_to(tmp_path / "digits").as_posix()
+                   for p in (tmp_path / "digits").rglob("*.png"))
+    assert found == [*(f"train/{i % 2}/{i:04}.png" for i in (2, 6, 1, 3, 5, 7)),
+                     *(f"validation/0/{i:04}.png" for i in (0, 4, 8))]
+    with Image.open(tmp_path / "digits" / found[0]) as picture:
+        assert picture.size == (64, 64) and picture.mode == "RGB"
+    with pytest.raises(UsageError, match="exists already"):
+        digits.main([f"--folder={tmp_path / 'digits'}"])
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(UsageError, match="pip install scikit-learn"):
+        digits.main([f"--folder={tmp_path / 'more'}"])
 
 
 def test_longer_remedies_tell_dead_units_by_time(tmp_path):
