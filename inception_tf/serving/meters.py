@@ -1,6 +1,7 @@
 """What a server counts of its work, in the text form of Prometheus."""
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -27,7 +28,7 @@ class Meters:
     def __init__(self, waiting: Callable[[], int]) -> None:
         disable_created_metrics()  # the time of each counter's first count, beside it
         self._registry = CollectorRegistry()
-        common = {"namespace": "inception_tf", "registry": self._registry}
+        common: Any = {"namespace": "inception_tf", "registry": self._registry}
         self._requests = Counter("requests", "Answers by path and code; 499: the client left.",
                                  ["path", "code"], **common)
         self._seconds = Histogram("request_seconds", "From the head of a request to its answer.",

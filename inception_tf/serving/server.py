@@ -49,11 +49,11 @@ def _refusing(what):
 
 
 def name_and_version(path: str) -> tuple[str, str]:
-    """What a model is called by its path: exports/cats/3 is cats, version 3; runs/demo is demo."""
+    """Of a model, by its path: exports/cats/3 is cats, 3; runs/demo and demo.keras are demo, 1."""
     place = Path(os.path.abspath(path))
     if place.name.isdecimal() and place.parent.name:
         return place.parent.name, place.name
-    return place.name.partition(".")[0] or place.name, "1"
+    return place.name.partition(".")[0] if place.is_file() else place.name, "1"
 
 
 def serve(service: Service, bound: socket.socket, limits: Limits,

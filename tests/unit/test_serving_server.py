@@ -125,12 +125,13 @@ def test_work_is_cancelled_when_its_client_leaves():
 
 @pytest.mark.parametrize("path, found", [
     ("exports/cats/3", ("cats", "3")), ("exports/cats", ("cats", "1")),
-    ("runs/demo/", ("demo", "1")),
-    ("net.weights.h5", ("net", "1")), ("/7", ("7", "1")),
+    ("runs/demo.1/", ("demo.1", "1")), ("net.weights.h5", ("net", "1")), ("/7", ("7", "1")),
 ])
-def test_name_and_version_are_those_of_the_folders(path, found):
+def test_name_and_version_are_those_of_the_folders(path, found, tmp_path, monkeypatch):
     from inception_tf.serving.server import name_and_version
 
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.weights.h5").touch()
     assert name_and_version(path) == found
 
 
