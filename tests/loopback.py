@@ -22,14 +22,14 @@ class Answer:
 class Server:
     """Serves `answers` (path -> Answer); `asked` has "METHOD path" of every request."""
 
-    def __init__(self, scheme):
-        self.scheme, self.answers, self.asked = scheme, {}, []
+    def __init__(self, certificate):
+        self.certificate, self.answers, self.asked = certificate, {}, []
         self.closing = threading.Event()
 
     def url(self, path, answer):
         """The address at which `answer` is from now on."""
         self.answers[path] = answer
-        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+        return f"http{'s' * bool(self.certificate)}://127.0.0.1:{self.port}{path}"
 
 
 def _handler(server):
@@ -66,7 +66,7 @@ class _Quiet(http.server.ThreadingHTTPServer):
 @contextlib.contextmanager
 def serving(certificate=None):
     """A running Server; over TLS with `certificate`, a file of key and certificate."""
-    server = Server("https" if certificate else "http")
+    server = Server(certificate)
     listener = _Quiet(("127.0.0.1", 0), _handler(server))
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

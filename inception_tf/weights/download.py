@@ -47,29 +47,47 @@ def local_path(path: str) -> str:
 
 
 def _from_server(address):
+    url, _, fragment = address.partition("#")
+    return fetched(url, _hash_of(address, fragment), os.path.join(keras_home(), "downloads"))
+
+
+def keras_home() -> str:
+    """Keras' own folder, where keras.applications puts its files too."""
+    return os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+
+
+def fetched(url: str, known_hash: str | None, folder: str, name: str | None = None) -> str:
+    """Path of the file of an https:// address in `folder`, downloaded where it is not there.
+
+    Args:
+        url: its address.
+        known_hash: "sha256:HEX" or "md5:HEX", with which it is checked; None: it is not.
+        folder: made where it is missing.
+        name: of the file there; None: its own behind the address' hash.
+
+    Raises: UsageError when it cannot be had or has another hash, StorageError when it cannot
+        be written; nothing is then left of it.
+    """
     import pooch
 
     pooch.get_logger().setLevel(logging.ERROR)
-    url, _, fragment = address.partition("#")
-    folder = os.path.join(
-        os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "downloads")
     try:
-        return pooch.retrieve(url, _hash_of(address, fragment), path=folder, downloader=_receive)
+        return pooch.retrieve(url, known_hash, name, folder, downloader=_receive)
     except requests.RequestException as error:
-        raise _not_had(address, _cause(error)) from None
-    except ValueError as error:  # pooch: another hash than that of the address
-        got = str(error).partition(" but got ")[2][:64]
-        raise _not_had(address, f"the file there has sha256 {got}") from None
+        raise _not_had(url, _cause(error)) from None
+    except ValueError as error:  # pooch: another hash than the known one
+        got = str(error).partition(" but got ")[2].partition(".")[0]
+        raise _not_had(url, f"the file there has the hash {got}, not {known_hash}") from None
     except OSError as error:
-        raise StorageError(f"--input={address}: {folder} cannot be written "
-                           f"({error.strerror or error}); KERAS_HOME names another") from None
+        raise StorageError(f"{url}: {folder} cannot be written ({error.strerror or error}); "
+                           "KERAS_HOME names another") from None
 
 
 def _hash_of(address, fragment):
     """pooch's form of what stands behind the # of an address; None without one."""
     match = _SHA256.fullmatch(fragment)
     if fragment and not match:
-        raise UsageError(f"--input={address}: after # comes sha256= with 64 hexadecimal digits")
+        raise UsageError(f"{address}: after # comes sha256= with 64 hexadecimal digits")
     return f"sha256:{match[1].lower()}" if match else None
 
 
@@ -92,17 +110,17 @@ def _check_answer(answer, size, folder):
     """Refuses what is no file of weights before it is received."""
     hops = [hop.url for hop in (*answer.history, answer)]
     if insecure := [url for url in hops if not url.startswith("https://")]:
-        raise UsageError(f"--input={hops[0]} leads to {insecure[0]}, which is not encrypted")
+        raise UsageError(f"{hops[0]} leads to {insecure[0]}, which is not encrypted")
     if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise UsageError(f"--input={hops[0]} is a web page: give the address of the file itself")
+        raise UsageError(f"{hops[0]} is a web page: give the address of the file itself")
     _check_size(hops[0], size)
     if size > shutil.disk_usage(folder).free:
-        raise StorageError(f"--input={hops[0]} has {size:,} bytes, for which {folder} has no room")
+        raise StorageError(f"{hops[0]} has {size:,} bytes, for which {folder} has no room")
 
 
 def _check_size(url, size):
     if size > MAX_BYTES:
-        raise UsageError(f"--input={url} is larger than {MAX_BYTES / 2**30:.0f} GiB: no file of "
+        raise UsageError(f"{url} is larger than {MAX_BYTES / 2**30:.0f} GiB: no file of "
                          "weights of these networks")
 
 
@@ -121,7 +139,7 @@ def _cause(error):
 def _from_hub(address):
     match = _HUB.fullmatch(address)
     if not match:
-        raise UsageError(f"--input={address}: write hf://OWNER/NAME[@REVISION][/FILE], such as "
+        raise UsageError(f"{address}: write hf://OWNER/NAME[@REVISION][/FILE], such as "
                          "hf://timm/inception_v4.tf_in1k")
     repository, revision, file = match.groups()
     hub = _imported_hub(address)
@@ -133,7 +151,7 @@ def _from_hub(address):
     # The network's and the operating system's errors come through beside the library's own.
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
-            raise StorageError(f"--input={address}: {error.filename or 'the cache'} cannot be "
+            raise StorageError(f"{address}: {error.filename or 'the cache'} cannot be "
                                f"written ({error.strerror}); HF_HOME names another") from None
         raise _not_had(address, _hub_cause(error, hub)) from None
 
@@ -146,7 +164,7 @@ def _imported_hub(address) -> Any:
     try:
         import huggingface_hub.errors
     except ImportError:
-        raise UsageError(f"--input={address} needs the package huggingface_hub: "
+        raise UsageError(f"{address} needs the package huggingface_hub: "
                          'pip install ".[hub]" in the repository') from None
     return huggingface_hub
 
@@ -165,4 +183,4 @@ def _hub_cause(error, hub):
 
 
 def _not_had(address, cause):
-    return UsageError(f"--input={address} could not be downloaded: {cause}")
+    return UsageError(f"{address} could not be downloaded: {cause}")

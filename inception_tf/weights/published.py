@@ -5,7 +5,8 @@ import os
 
 import keras
 
-from inception_tf.errors import UsageError
+from inception_tf.errors import StorageError, UsageError
+from inception_tf.weights.download import fetched, keras_home
 from inception_tf.weights.matching import TABLES, Conversion
 
 CLASSES = 1000
@@ -106,7 +107,7 @@ def _check_heads(model):
 
 def _find(net):
     """(Published, path) of the file, from Keras' cache or its place of publication."""
-    folder = os.path.join(_cache(), "models")
+    folder = os.path.join(keras_home(), "models")
     for published in FILES[net]:
         path = os.path.join(folder, published.name)
         if published.url:
@@ -118,26 +119,11 @@ def _find(net):
                      f"{places}, or {_OWN_FILE}")
 
 
-def _cache():
-    """Keras' own folder, where keras.applications puts its files too."""
-    return os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
-
-
 def _fetched(published, folder):
-    """Path of the file with its published hash; one with another is deleted."""
-    path = os.path.join(folder, published.name)
+    """Path of the file with its published hash; one with another is not kept."""
     try:
-        # Keras takes a folder that is not there for one it may not write, and goes to /tmp.
-        os.makedirs(folder, exist_ok=True)
-        path = keras.utils.get_file(
-            published.name, published.url, cache_dir=_cache(), cache_subdir="models",
-            file_hash=published.md5)
-    # Keras raises a plain Exception for what the network does, ValueError for the hash.
-    except Exception as error:
-        if os.path.isfile(path):
-            os.remove(path)
-        cause = str(error).rpartition(" -- ")[2]  # without the URL, which Keras repeats
+        return fetched(published.url, f"md5:{published.md5}", folder, published.name)
+    except (UsageError, StorageError) as error:
         raise ValueError(
-            f"weights='imagenet': {published.url} could not be fetched ({cause:.200}); put that "
-            f"file (MD5 {published.md5}) at {path}, or {_OWN_FILE}") from None
-    return path
+            f"weights='imagenet': {error}; put that file (MD5 {published.md5}) at "
+            f"{os.path.join(folder, published.name)}, or {_OWN_FILE}") from None

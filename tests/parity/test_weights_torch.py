@@ -1,6 +1,7 @@
 """Full-size files saved by projects for torch, converted: same images, same answers."""
 
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -80,6 +81,16 @@ def test_facenet_pytorch_names_cover_every_key_once():
     keys = json.loads((GOLDEN / "facenet_pytorch_keys.json").read_text())
     wanted = [key for key in keys if not key.endswith("num_batches_tracked")]
     assert sorted(names("inception_resnet_v1", "facenet_pytorch").values()) == sorted(wanted)
+
+
+def test_names_of_facenet_are_those_that_facenet_pytorch_reads(facenet_pytorch):
+    """Its own converter says which scope of facenet's checkpoints belongs to which module."""
+    source = Path(facenet_pytorch.__file__).parent / "utils" / "tensorflow2pytorch.py"
+    scopes = dict(re.findall(r"'(\w+)': \['(InceptionResnetV1/[\w/]+)'", source.read_text()))
+    ours, theirs = (names("inception_resnet_v1", kind) for kind in ("facenet", "facenet_pytorch"))
+    assert len(scopes) == 14
+    for path, name in ours.items():
+        assert name.startswith(scopes[theirs[path].split(".")[0]]), path
 
 
 def test_converted_inception_resnet_v1_of_facenet_pytorch_embeds_as_it_did(

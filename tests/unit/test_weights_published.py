@@ -3,12 +3,14 @@
 import dataclasses
 import functools
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inception_tf import nets
 from inception_tf.weights import published
+from tests.loopback import Answer
 from tests.weight_files import WIDTH, arrays, write_keras_2
 
 NET = "inception_v3"
@@ -21,12 +23,11 @@ def named():
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch, named):
+def cache(trusted, tmp_path, monkeypatch, named):
     """Keras' folder, empty, and a narrow file published under a URL with its hash."""
-    path = write_keras_2(tmp_path / "there.h5", named)
-    with open(path, "rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    entry = dataclasses.replace(published.FILES[NET][0], url=f"file://{path}", md5=md5)
+    body = Path(write_keras_2(tmp_path / "there.h5", named)).read_bytes()
+    entry = dataclasses.replace(published.FILES[NET][0], url=trusted.url("/v3.h5", Answer(body)),
+                                md5=hashlib.md5(body).hexdigest())
     monkeypatch.setattr(published, "FILES", published.FILES | {NET: (entry,)})
     monkeypatch.setattr(published, "Conversion", functools.partial(
         published.Conversion, width=WIDTH))
@@ -47,13 +48,13 @@ def test_published_file_is_fetched_into_the_cache_and_put_into_the_network(cache
 def test_f44_file_with_another_hash_is_refused_and_deleted(cache, monkeypatch):
     entry = dataclasses.replace(published.FILES[NET][0], md5="0" * 32)
     monkeypatch.setitem(published.FILES, NET, (entry,))
-    with pytest.raises(ValueError, match="could not be fetched.*put that file"):
+    with pytest.raises(ValueError, match="could not be downloaded.*put that file"):
         nets.build(NET, **SMALL)
     assert not list(cache.iterdir())
 
 
-def test_without_network_it_says_which_file_to_put_where(cache, monkeypatch, tmp_path):
-    gone = dataclasses.replace(published.FILES[NET][0], url=f"file://{tmp_path / 'gone.h5'}")
+def test_without_network_it_says_which_file_to_put_where(cache, monkeypatch):
+    gone = dataclasses.replace(published.FILES[NET][0], url="https://127.0.0.1:9/gone.h5")
     monkeypatch.setitem(published.FILES, NET, (gone,))
     with pytest.raises(ValueError) as caught:
         nets.build(NET, **SMALL)
