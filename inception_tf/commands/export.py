@@ -1,6 +1,7 @@
 """`inception-tf export`: a run's network as a SavedModel, or for another runtime."""
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from inception_tf.flags import Flag
 from inception_tf.runtime import outputs
 from inception_tf.runtime.progress import working
 from inception_tf.text import printable
+
+log = logging.getLogger("inception_tf")
 
 OWN = (
     Flag("export_dir", "", "version folder to write, such as exports/cats/1; must not exist",
@@ -46,12 +49,15 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _export(arguments):
+    from inception_tf.runtime.hardware import slow_on_processor
     from inception_tf.serving.classifier import open_run
     from inception_tf.serving.export import ExportRequest, export
 
     own, given = arguments.own, dict(arguments.given)
     request = ExportRequest(own["format"], own["precision"], own["quantize"],
                             own["calibration_images"], own["check_images"])
+    if slow := slow_on_processor(request.precision):
+        log.warning("%s", slow)
     classifier = open_run(given.pop("model_dir", Runtime.model_dir), own["weights"],
                           own["checkpoint"])
     data = dataclasses.replace(classifier.data, **given)

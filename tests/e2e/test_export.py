@@ -21,6 +21,7 @@ from inception_tf.data.views import scoring_crop
 from inception_tf.errors import UsageError
 from inception_tf.runs import checkpoint
 from inception_tf.runs.folder import CHECKPOINTS
+from inception_tf.runtime import hardware
 from inception_tf.serving import comparison, runtimes
 from inception_tf.serving.classifier import open_keras, open_run
 from inception_tf.serving.manifest import read_export_manifest
@@ -208,10 +209,13 @@ def test_an_export_that_differs_in_either_form_is_not_kept(run, tmp_path, capsys
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_export_in_16_bits_stores_half_and_answers_the_same(run, classifier, signatures, tmp_path,
-                                                            capsys, precision):
+                                                            capsys, monkeypatch, caplog, precision):
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2\n")
+    monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "cpuinfo")
     folder = tmp_path / "1"
     assert exit_code_of(main, [f"--model_dir={run}", f"--export_dir={folder}",
                                f"--precision={precision}", "--check_images=13"]) == 0
+    assert f"--precision={precision} is slower than float32 here" in caplog.text
     assert f"as savedmodel, {precision}" in capsys.readouterr().out
     manifest = read_export_manifest(folder)
     assert manifest["precision"] == precision and manifest["comparison"]["accuracy_images"] == 13
