@@ -125,8 +125,9 @@ class Service:
 
     async def _unknown(self, request, error):
         rest = f"/v1/models/{self._name}"
-        return _json({"error": f"{request.method} {request.url.path:.100} is not answered: POST "
-                               f"/predict or {rest}:predict, GET {rest} or /metrics"},
+        path = request.scope["path"]
+        return _json({"error": f"{request.method} {path:.100} is not answered: POST /predict or "
+                               f"{rest}:predict, GET {rest} or /metrics"},
                      error.status_code, error.headers)
 
     async def _probabilities(self, request: Request,
