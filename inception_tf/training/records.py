@@ -84,8 +84,7 @@ class FolderRecords(Records):
         self._writers["train"].write(step, values)
 
     def show(self, step: int, batch: Batch) -> None:
-        some = {name: batch[name][:SHOWN_IMAGES] for name in ("image", "draws", "weight")
-                if name in batch}
+        some = {name: values[:SHOWN_IMAGES] for name, values in batch.items()}
         self._writers["train"].write_images(step, "first batch", finished(some, self._color))
 
     def save(self, step: int, state: TrainState, entries: Mapping[str, Any]) -> None:
