@@ -28,11 +28,21 @@ def table(rows):
              "(95 % interval) |", "|---|---|---|---|---|"]
     for net in NETS:
         own = finished(r for r in rows if r["facts"]["net"] == net)
+        if not own:
+            continue
         ends = [intervals.mean_and_interval([100 * intervals.curve(r, c)[1][-1] for r in own])[0]
                 for c in ("raw_top1_error", "ema_top1_error")]
         lines.append("| {} | {} | {:.2f} % | {:.2f} % | {} |".format(
             residual_speedup.NAMES[net], len(own), *ends, intervals.text(gains(own))))
     return "\n".join(lines)
+
+
+def verdict(rows):
+    """What averaging gains each network."""
+    found = [(net, finished(r for r in rows if r["facts"]["net"] == net)) for net in NETS]
+    return "Less error with averaged weights: " + "; ".join(
+        f"{residual_speedup.NAMES[net]} {intervals.judged(gains(own))}"
+        for net, own in found if own) + "."
 
 
 def draw(rows, path):

@@ -27,10 +27,7 @@ def grid(settings):
 
 def pairs(rows):
     """(plain, residual) rows of the seeds of which both finished, by seed."""
-    of = {(row["facts"]["net"], row["facts"]["seed"]): row for row in finished(rows)}
-    seeds = sorted({seed for _, seed in of})
-    return [(of[PLAIN, seed], of[RESIDUAL, seed]) for seed in seeds
-            if (PLAIN, seed) in of and (RESIDUAL, seed) in of]
+    return residual_speedup.pairs_of(finished(rows), PAIR)
 
 
 def leads(rows):
@@ -62,14 +59,17 @@ def table(rows):
             lines.append(f"| {epoch:.0f} | {intervals.text(errors[0])} | "
                          f"{intervals.text(errors[1])} | {intervals.text(lead)} |")
     return "\n".join([*lines, "", f"Top-1 error in %, {len(both)} seeds; leads seed by seed, with "
-                      "95 % intervals. " + _verdict(rows)])
+                      "95 % intervals."])
 
 
-def _verdict(rows):
+def verdict(rows):
+    """Whether and when the plain network has caught up."""
+    if len(pairs(rows)) < 2:
+        return "One seed, no verdict."
     since = caught_up(rows)
     if since is None:
-        return "The lead excludes zero to the end: not caught up."
-    return f"From epoch {since:.0f} on the lead's interval includes zero."
+        return "Not caught up: the lead's interval is above zero to the end."
+    return f"Caught up: from epoch {since:.0f} on the lead's interval includes zero."
 
 
 def draw(rows, path):

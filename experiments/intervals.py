@@ -24,6 +24,18 @@ def text(values):
     return f"{mean:.2f}" + (f" ({low:.2f} to {high:.2f})" if len(values) > 1 else "")
 
 
+def verdict(low, high, none=0.0):
+    """What a 95 % interval says of an effect; `none` is the value without one."""
+    if math.isnan(low):
+        return "one seed, no verdict"
+    return "seen" if low > none else "opposite seen" if high < none else "no difference seen"
+
+
+def judged(values):
+    """'12.34 (11.90 to 12.78) points: seen'."""
+    return f"{text(values)} points: {verdict(*mean_and_interval(values)[1:])}"
+
+
 def ratio_and_interval(numerators, denominators):
     """(ratio, low, high) of paired positive values: the t interval of the mean log ratio."""
     logs = np.log(np.asarray(numerators, float) / np.asarray(denominators, float))

@@ -11,7 +11,7 @@ import sys
 
 from experiments import figures, intervals
 from experiments.residual_scaling import SEEDS, WIDTHS, of, runs_of
-from experiments.rows import finished
+from experiments.rows import finished, seed_of
 from experiments.runner import run_experiment
 from inception_tf.commands.shell import exit_code_of
 
@@ -46,6 +46,21 @@ def table(rows):
             lines.append(f"| {remedy} | {scale:g} | {len(found)} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "Share of dead units before the pool, top-1 error of the raw "
                       "weights; means and 95 % intervals over seeds."])
+
+
+def verdict(rows):
+    """What became of the units of the unscaled network, and what the smallest scale gains."""
+    parts = []
+    for remedy in REMEDIES:
+        plain, scaled = ({seed_of(row): curves(row) for row in finished(
+            of(rows, remedy=remedy, scale=scale))} for scale in SCALES)
+        both = [(plain[seed], scaled[seed]) for seed in sorted(plain.keys() & scaled.keys())]
+        if both:
+            dead = intervals.text([one[1][-1] for one, _ in both])
+            gains = [one[2][-1] - other[2][-1] for one, other in both]
+            parts.append(f"{remedy}, unscaled: {dead} % dead at the end; less error scaled: "
+                         f"{intervals.judged(gains)}")
+    return f"{'. '.join(parts)}."
 
 
 def _cell(found, epoch):

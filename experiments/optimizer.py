@@ -87,6 +87,14 @@ def table(rows):
     return "\n".join(lines)
 
 
+def verdict(rows):
+    """What a small epsilon gains."""
+    large, small = (confirmed(rows, f"RMSProp of TF1, epsilon {e}") for e in ("1", "1e-6"))
+    gains = [100 * (_final(a) - _final(b)) for a, b in zip(large, small, strict=True)]
+    return ("More error with epsilon 1.0 than with 1e-6, TF1's RMSProp: "
+            f"{intervals.judged(gains)}.")
+
+
 def _less(first, judged):
     """Text: how much lower the error of `judged` is, seed by seed; empty for `first` itself."""
     pairs = zip(first, judged, strict=True)

@@ -24,7 +24,8 @@ def filled(text):
 def _made(program, function, name):
     rows = read_rows(RESULTS / f"{name}.jsonl")
     made = getattr(importlib.import_module(f"experiments.{program}"), function)
-    return made(rows).strip() if rows else "not run"
+    text = made(rows).strip() if rows else "not run"
+    return f"> {text}" if function == "verdict" else text
 
 
 if __name__ == "__main__":

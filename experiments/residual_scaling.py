@@ -194,6 +194,17 @@ def _with_margin(values):
     return f"{mean:.0f}" + ("" if np.isnan(high) else f" ± {high - mean:.0f}")
 
 
+def verdict(rows):
+    """What the smallest scale gains the widest network without a remedy."""
+    facts = {"width": values_of(rows, "width")[-1], "remedy": "none"}
+    scale = values_of(rows, "scale")[-1]
+    share = [_with_margin(map(dead, finished(of(rows, scale=s, **facts)))) for s in (1.0, scale)]
+    return (f"Of the units before the pool of the widest network {share[0]} % die unscaled and "
+            f"{share[1]} % with residuals times {scale:g}, fewer by "
+            f"{intervals.judged(gains(rows, dead, scale, **facts))}; its error is less by "
+            f"{intervals.judged(gains(rows, error, scale, **facts))}.")
+
+
 def _gain_table(rows):
     """Lines of a table: points gained against the unscaled network, paired by seed."""
     scales = [scale for scale in values_of(rows, "scale") if scale < 1]

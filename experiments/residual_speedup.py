@@ -25,7 +25,7 @@ PAIRS = (
     (("inception_v4", (1, 2, 1)), ("inception_resnet_v2", (2, 4, 2))),
 )
 SEEDS = 5
-THRESHOLDS = (0.7, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2)
+THRESHOLDS = (0.7, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.1, 0.05, 0.02)
 NAMES = {"inception_v3": "Inception-v3", "inception_resnet_v1": "Inception-ResNet-v1",
          "inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2"}
 COLORS = {"inception_v3": "C0", "inception_resnet_v1": "C3",
@@ -70,33 +70,59 @@ def epochs_to(rows, threshold):
 def table(rows):
     """Markdown: cost, final errors, epochs to each threshold and their ratio, per pair."""
     lines = []
-    # A file has rows in the order the runs ended; pairs are of one seed.
-    rows = sorted(rows, key=lambda row: row["facts"]["seed"])
     for pair in PAIRS:
-        plain, residual = ([r for r in rows if r["facts"]["net"] == net] for net, _ in pair)
-        lines += _pair_table(*(net for net, _ in pair), plain, residual) + [""]
+        if found := pairs_of(rows, pair):
+            lines += [*_pair_table(pair, found), ""]
     return "\n".join([*lines, "Means over seeds with 95 % intervals; differences and ratios seed "
                       "by seed. A run that does not reach a threshold counts as reaching it at its "
                       "end, which makes a ratio too small: at least."])
 
 
-def _pair_table(plain_net, residual_net, plain, residual):
-    costs = [group[0]["facts"]["multiply_adds"] for group in (plain, residual)]
-    sizes = [group[0]["facts"]["parameters"] for group in (plain, residual)]
+def pairs_of(rows, pair):
+    """(plain, residual) rows of each seed that has both, by seed."""
+    found = {(row["facts"]["net"], row["facts"]["seed"]): row for row in rows}
+    plain, residual = (net for net, _ in pair)
+    seeds = sorted(seed for net, seed in found if net == plain and (residual, seed) in found)
+    return [(found[plain, seed], found[residual, seed]) for seed in seeds]
+
+
+def verdict(rows):
+    """How many times faster each residual network reaches the lowest error that all its pair's
+    runs reached."""
+    parts = []
+    for pair in PAIRS:
+        sides = list(zip(*pairs_of(finished(rows), pair), strict=True))
+        reached = [t for t in THRESHOLDS if sides and None not in epochs_to(sum(sides, ()), t)]
+        if not reached:
+            continue
+        ratio, low, high = intervals.ratio_and_interval(
+            *(epochs_to(side, reached[-1]) for side in sides))
+        interval = "" if math.isnan(low) else f" ({low:.2f} to {high:.2f})"
+        parts.append(f"{NAMES[pair[1][0]]} reaches {100 * reached[-1]:.0f} % error "
+                     f"{ratio:.2f}{interval} times as fast as {NAMES[pair[0][0]]}: "
+                     f"{intervals.verdict(low, high, 1.0)}")
+    return f"{'; '.join(parts)}."
+
+
+def _pair_table(pair, found):
+    plain_net, residual_net = (net for net, _ in pair)
+    facts = [row["facts"] for row in found[0]]
+    costs, sizes = ([f[name] for f in facts] for name in ("multiply_adds", "parameters"))
     lines = [f"| | {NAMES[plain_net]} | {NAMES[residual_net]} | |", "|---|---|---|---|",
              "| multiply-adds per image | {:.2f} M | {:.2f} M | {:.3f} times |".format(
                  *(c / 1e6 for c in costs), costs[1] / costs[0]),
              "| parameters | {:,} | {:,} | {:.3f} times |".format(*sizes, sizes[1] / sizes[0])]
     # A pair of which one ended non-finite has no difference and no ratio.
-    whole = [pair for pair in zip(plain, residual, strict=True) if len(finished(pair)) == 2]
-    if broken := len(plain) - len(whole):
+    whole = [rows for rows in found if len(finished(rows)) == 2]
+    if broken := len(found) - len(whole):
         lines.append(f"| pairs left out, not finite | {broken} | | |")
-    plain, residual = ([pair[side] for pair in whole] for side in (0, 1))
+    plain, residual = ([rows[side] for rows in whole] for side in (0, 1))
     finals = [[100 * intervals.curve(r)[1][-1] for r in group] for group in (plain, residual)]
     lines.append("| final top-1 error in % | {} | {} | {} less |".format(
         *map(intervals.text, finals),
         intervals.text([a - b for a, b in zip(*finals, strict=True)])))
-    lines += [_threshold_line(t, plain, residual) for t in THRESHOLDS]
+    lines += [_threshold_line(t, plain, residual) for t in THRESHOLDS
+              if any(epoch for epoch in epochs_to(plain + residual, t))]
     papers = EPOCHS_TO[plain_net], EPOCHS_TO[residual_net]
     return lines + [f"| the paper: epochs to {t} % on ImageNet | {papers[0][t]} | {papers[1][t]} "
                     f"| {papers[0][t] / papers[1][t]:.2f} times as fast |" for t in papers[0]]
@@ -130,6 +156,8 @@ def draw(rows, path):
     for pair, (by_epochs, by_cost, papers) in zip(PAIRS, axes, strict=True):
         for net, _ in pair:
             own = [r for r in rows if r["facts"]["net"] == net]
+            if not own:
+                continue
             figures.band(by_epochs, own, NAMES[net], COLORS[net])
             figures.band(by_cost, own, NAMES[net], COLORS[net], per_epoch=_cost_of_epoch(own[0]))
             papers.plot(*zip(*TOP1[net].items(), strict=True), "o-", color=COLORS[net],
