@@ -9,8 +9,7 @@ import requests
 from inception_tf.commands import eval as command
 from inception_tf.commands import prepare as prepare_command
 from inception_tf.config import Data
-from inception_tf.data import shapes
-from inception_tf.data.drawing import CLASS_NAMES
+from inception_tf.data import drawing, shapes
 from inception_tf.data.open import open_source
 from inception_tf.data.prepare import _explained, _giving_up_soon, prepare_in_passing
 from inception_tf.errors import DataError, UsageError
@@ -117,7 +116,7 @@ def test_f61_classes_are_compared_before_anything_is_prepared(place):
 
 
 def test_f61_scoring_with_a_mistyped_data_dir_creates_nothing(place, archives):
-    write_run(place / "shapes", CLASS_NAMES)
+    write_run(place / "shapes", drawing.SMALL.class_names)
     # The run was told to prepare these archives; the scoring was not.
     write_run(place / "imagenet", miniature.tfds_file("labels.txt").split(),
               dataset="imagenet2012", manual_dir=str(archives), data_dir="elsewhere")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from inception_tf.data.drawing import CLASS_NAMES
+from inception_tf.data.drawing import SMALL
 from inception_tf.errors import DataError, UsageError
 from inception_tf.evaluation import paper, scores, targets
 from inception_tf.evaluation.submission import read_class_ids, submission_text
@@ -97,7 +97,7 @@ def header(classes=SYNSETS, **network):
 def test_papers_figures_stand_only_beside_full_networks_on_imagenets_validation_split():
     assert paper.is_papers_task(header())
     for other in (header(image_size=80), header(width=0.5), header(repeats=[1, 2, 1]),
-                  header(classes=CLASS_NAMES), {**header(), "dataset": "imagenet_v2"},
+                  header(classes=SMALL.class_names), {**header(), "dataset": "imagenet_v2"},
                   {**header(), "split": "validation[:10%]"}):
         assert not paper.is_papers_task(other)
 
