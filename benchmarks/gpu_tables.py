@@ -5,6 +5,7 @@ def gpu_tensorflow(result):
     """Rows of Markdown tables (lists of cells), and a line below them."""
     rows = result["rows"]
     yield _speed({n: r for n, r in rows.items() if "images_per_second" in r or "failed" in r})
+    yield _peers(result.get("peers", {}))
     yield _said({n: r for n, r in rows.items() if "says" in r})
     yield _profiles({n: r["profile"] for n, r in rows.items() if r.get("profile")})
     devices = ", ".join(sorted({row["device"] for row in rows.values() if "device" in row}))
@@ -21,6 +22,17 @@ def _speed(rows):
             name, f"{row['images_per_second']['median']:.0f}", f"{row['ms']:.1f}",
             f"{row['peak_mib']:.0f}", f"{row['first_call_seconds']:.0f} s",
             f"{100 * row['matrix_share']:.1f} %"])
+    return lines
+
+
+def _peers(peers):
+    """What benchmarks/gpu.py measured on the same machine in the same stay."""
+    lines = [["beside them, bfloat16", "images/s", "peak MiB", "first call"]]
+    for kind in ("training", "inference"):
+        for batch, rows in peers.get(kind, {}).items():
+            lines += [[f"{kind} {name} {batch}", f"{row['images_per_second']['median']:.0f}",
+                       f"{row['peak_mib']:.0f}", f"{row['first_call_seconds']:.0f} s"]
+                      for name, row in rows.items()]
     return lines
 
 
