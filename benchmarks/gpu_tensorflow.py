@@ -64,7 +64,7 @@ def _network_rows():
         words += [name if value is True else value for name, value in more.items()
                   if name != "profile"]
         settings = {"net": net, "precision": precision, "xla": xla, "batch": batch, **more}
-        yield " ".join(words), Row(case, settings, 150 if xla and case is training else 80)
+        yield " ".join(words), Row(case, settings, 270 if xla and case is training else 120)
 
 
 def _checks():
@@ -149,6 +149,9 @@ def line_of(found):
     line = (f"{found['images_per_second']['median']:.1f} images/s, {found['ms']:.1f} ms, "
             f"{found['peak_mib']:.0f} MiB, first call {found['first_call_seconds']:.1f} s, "
             f"{100 * found['matrix_share']:.1f} % of {found['matrix_tflops']:.0f} TFLOP/s")
+    if "host_ms" in found:
+        line += (f", host {found['host_ms']['dispatch']:.1f} ms to send an update, "
+                 f"{found['host_ms']['rows']:.1f} to wait for one")
     if "profile" not in found:
         return line
     kinds = ", ".join(f"{kind} {ms:.1f}" for kind, ms in found["profile"]["kinds"].items())

@@ -5,6 +5,7 @@ and how many images that had, or, where something else is measured, what it foun
 """
 
 import functools
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +27,26 @@ def training(net, batch, quick, strategy="one", images="bytes", profile=False, *
     batch = 2 if quick else batch
     step, batches = _step(net, batch, strategy, images, quick, **execution)
     return _timed(functools.partial(updates, step, batches), quick, profile) | {
+        "host_ms": host_ms(step, batches, 2 if quick else PASSES),
         "images": batch, "multiply_adds": 3 * multiply_adds(step.replica_pass.model)}
+
+
+def host_ms(step, batches, count):
+    """Medians of what the host spends: "dispatch" of an update, then "rows", waiting for one.
+
+    Where waiting is short the device waits for the host.
+    """
+    times, ahead = [], step.dispatch([[batches[0]]])
+    with harness.device_lock(alone=True):
+        for number in range(count):
+            call, started = ahead, time.perf_counter()
+            ahead = step.dispatch([[batches[number % len(batches)]]])
+            sent = time.perf_counter()
+            call.rows()
+            times.append((sent - started, time.perf_counter() - sent))
+        ahead.rows()
+    return {name: 1e3 * statistics.median(column)
+            for name, column in zip(("dispatch", "rows"), zip(*times, strict=True), strict=True)}
 
 
 def updates(step, batches, count):

@@ -4,11 +4,11 @@
 
 Ours with all that training adds (averages, clipping, weight decay, label smoothing, the check for
 non-finite numbers) against keras.applications' network with Keras' RMSprop in a bare tf.function,
-the same under `fit`, and timm's with PyTorch's RMSprop, channels last. Random images of 299 x 299,
-no input pipeline. Each runs in its own process and waits while another has its turn: rounds
-A B C A B C at batch 8. Also measured: seconds from the start of a process to its first completed
-step, and peak memory of ours and Keras' at batch 16. The floor is three times the multiply-adds of
-a forward pass at the matrix rate measured in the same run.
+the same under `fit`, and timm's with PyTorch's RMSprop, channels last; in float32, and ours and
+Keras' in mixed_bfloat16. Random images of 299 x 299, no input pipeline. Each runs in its own
+process and waits while another has its turn: rounds A B C A B C, at batch 8 and 16. Also measured:
+seconds from the start of a process to its first completed step. The floor is three times the
+multiply-adds of a forward pass at the matrix rate measured in the same run.
 
 Shares: one of our steps under TensorFlow's profiler, seconds of operations by purpose.
 """
@@ -23,18 +23,21 @@ from benchmarks import harness, training_cases
 ROUNDS, STARTS = 4, 2
 BASE = "keras.applications, tf.function"
 REMAT = "ours, --remat"
-# name: what makes it (training_cases.py), batch.
+BFLOAT16, BASE_BFLOAT16 = "ours, mixed_bfloat16", "keras.applications, mixed_bfloat16"
+# name: what makes it (training_cases.py).
 CASES = {
-    "ours": ("ours", 8),
-    REMAT: ("ours_remat", 8),
-    BASE: ("keras_function", 8),
-    "keras.applications, fit": ("keras_fit", 8),
-    "timm, PyTorch, channels last": ("timm_network", 8),
+    "ours": "ours",
+    REMAT: "ours_remat",
+    BASE: "keras_function",
+    "keras.applications, fit": "keras_fit",
+    "timm, PyTorch, channels last": "timm_network",
 }
-LARGE = {"ours": ("ours", 16), REMAT: ("ours_remat", 16), BASE: ("keras_function", 16)}
-DEMO = {"demo network": ("demo", 1), "demo network, 20 updates a call": ("demo", 20)}
+HALF = {BFLOAT16: "ours_bfloat16", BASE_BFLOAT16: "keras_bfloat16", BASE: "keras_function"}
+# Groups that take turns, each beside BASE: all at once do not fit into the memory.
+GROUPS = {8: (CASES, HALF), 16: ({n: CASES[n] for n in ("ours", REMAT, BASE)}, HALF)}
+DEMO = {1: ({"demo network": "demo"},), 20: ({"demo network, 20 updates a call": "demo"},)}
 # keras.applications has no network this small: the quick form has no peer.
-QUICK = {"ours": ("tiny", 8)}
+QUICK = {8: ({"ours": "tiny"},)}
 
 
 def main():
@@ -51,13 +54,25 @@ def run(quick):
     rate = harness.matrix_rate(256 if quick else 4096)
     result = {"not_measured": {}, "matrix_gflops": rate,
               "floor_images_per_second": harness.floor_rate(rate) / 3}
-    result["starts"] = starts(QUICK if quick else {n: CASES[n] for n in ("ours", BASE)},
+    groups, rounds = (QUICK, 1) if quick else (GROUPS, ROUNDS)
+    first = groups[8][0]
+    result["starts"] = starts({n: first[n] for n in ("ours", BASE) if n in first},
                               1 if quick else STARTS)
-    result["cases"], result["shares"] = steps(QUICK if quick else CASES, 1 if quick else ROUNDS,
-                                              result["not_measured"])
-    result["large"] = {} if quick else large()
-    result["demo"] = {} if quick else steps(DEMO, ROUNDS, result["not_measured"])[0]
+    missing = result["not_measured"]
+    result["batches"] = {str(batch): _groups(groups[batch], batch, rounds, missing)
+                         for batch in groups}
+    result["shares"] = shares(first["ours"], 8)
+    result["demo"] = {} if quick else {
+        name: row for updates, group in DEMO.items()
+        for name, row in _groups(group, updates, rounds, missing).items()}
     return result
+
+
+def _groups(groups, batch, rounds, missing):
+    rows = {}
+    for cases in groups:
+        rows = {**steps(cases, batch, rounds, missing), **rows}  # BASE as the first had it
+    return rows
 
 
 def starts(cases, rounds):
@@ -65,7 +80,7 @@ def starts(cases, rounds):
     found = {name: {"wall": [], "cpu": []} for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
-            with Child(*case) as child:
+            with Child(case, 8) as child:
                 if child.error:
                     raise RuntimeError(f"{name}: {child.error}")
                 for clock, seconds in child.start.items():
@@ -77,9 +92,9 @@ def starts(cases, rounds):
             for name, clocks in found.items()}
 
 
-def steps(cases, rounds, not_measured):
-    """(rows, shares of ours): each case in turn; `not_measured` gets those that failed."""
-    makers = {name: functools.partial(Child, *case) for name, case in cases.items()}
+def steps(cases, batch, rounds, not_measured):
+    """Name -> row of each case in turn; `not_measured` gets those that failed."""
+    makers = {name: functools.partial(Child, case, batch) for name, case in cases.items()}
     with harness.children(makers) as (children, missing):
         seconds = {name: {"wall": [], "cpu": []} for name in children}
         for _ in range(rounds):
@@ -88,11 +103,17 @@ def steps(cases, rounds, not_measured):
                     seconds[name][clock].append(value)
         rows = {name: _row(child, {n: seconds[n] for n in children}, name)
                 for name, child in children.items()}
-        shares = children["ours"].ask("shares") if "ours" in children else {}
-    not_measured.update(missing)
-    for part, share in shares.items():
+    not_measured.update({f"{name}, batch {batch}": why for name, why in missing.items()})
+    return rows
+
+
+def shares(case, batch):
+    """Part of a step -> its share of the time of all operations."""
+    with Child(case, batch) as child:
+        found = child.ask("shares")
+    for part, share in found.items():
         print(f"share of a step  {part:24} {100 * share:5.1f} %", flush=True)
-    return rows, shares
+    return found
 
 
 def _row(child, seconds, name):
@@ -103,21 +124,10 @@ def _row(child, seconds, name):
     if BASE in seconds:
         row["ratio"] = {clock: harness.ratio(seconds[BASE][clock], values)
                         for clock, values in clocks.items()}
-    print(f"{name:34} {row['images_per_second']['median']:8.2f} images/s, "
+    print(f"batch {child.batch:3} {name:36} {row['images_per_second']['median']:8.2f} images/s, "
           f"{row['peak_mib']:6.0f} MiB"
           + (f", {row['ratio']['wall']:.2f} x {BASE}" if "ratio" in row else ""), flush=True)
     return row
-
-
-def large():
-    """Peak memory at batch 16, one process after another."""
-    rows = {}
-    for name, case in LARGE.items():
-        with Child(*case) as child:
-            peak = child.error or child.ask("peak")
-        rows[name] = {"not_measured": peak} if isinstance(peak, str) else {"peak_mib": peak}
-        print(f"batch 16: {name:34} {rows[name]}", flush=True)
-    return rows
 
 
 class Child(harness.Child):

@@ -37,6 +37,11 @@ def ours_remat(batch):
     return _released(batch, remat=True)
 
 
+def ours_bfloat16(batch):
+    """The same in mixed_bfloat16."""
+    return _released(batch, precision="mixed_bfloat16")
+
+
 def _released(batch, **settings):
     return _ours("paper", {"net": "inception_resnet_v2_released", "aux_head": False,
                            "global_batch": batch, "replica_batch": batch, **settings})
@@ -84,6 +89,14 @@ def keras_function(batch):
         return value
 
     return lambda: step(images, labels).numpy(), batch
+
+
+def keras_bfloat16(batch):
+    """keras_function under Keras' policy mixed_bfloat16."""
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    return keras_function(batch)
 
 
 def keras_fit(batch):
@@ -138,7 +151,8 @@ def _random(batch):
 
 
 CASES = {f.__name__: f for f in (
-    ours, ours_remat, tiny, demo, keras_function, keras_fit, timm_network)}
+    ours, ours_remat, ours_bfloat16, tiny, demo, keras_function, keras_bfloat16, keras_fit,
+    timm_network)}
 
 # Purpose of an operation "name:type": the first pattern that matches.
 PARTS = {

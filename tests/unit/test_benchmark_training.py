@@ -47,18 +47,20 @@ def test_quick_form_has_a_start_and_a_case_and_is_not_kept(answers, monkeypatch,
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(sys, "argv", ["training", "--quick"])
     found = training.main()
-    assert found["cases"]["ours"]["images_per_second"]["median"] > 0
+    assert found["batches"]["8"]["ours"]["images_per_second"]["median"] > 0
     assert found["floor_images_per_second"] > 0 and not (tmp_path / "results").exists()
-    monkeypatch.setattr(training, "QUICK", training.CASES)
-    assert training.run(quick=True)["cases"]["ours"]["ratio"]["cpu"] == 1.0
+    monkeypatch.setattr(training, "QUICK", training.GROUPS)
+    batches = training.run(quick=True)["batches"]
+    assert batches["8"]["ours"]["ratio"]["cpu"] == 1.0
+    assert {training.BFLOAT16, training.BASE} <= batches["16"].keys()
 
 
 def test_process_that_ends_is_a_row_that_says_so():
     with training.Child("nothing", 8) as child:
         assert child.error == "its process ended with code 1"
     missing = {}
-    assert training.steps({"x": ("nothing", 8)}, 1, missing) == ({}, {})
-    assert missing == {"x": "its process ended with code 1"}
+    assert training.steps({"x": "nothing"}, 8, 1, missing) == {}
+    assert missing == {"x, batch 8": "its process ended with code 1"}
 
 
 @pytest.mark.parametrize("operation, part", [
