@@ -30,7 +30,7 @@ from inception_tf.training.state import TrainState
 # What an update reports, in the order of its row of numbers.
 METRICS = ("loss", "cross_entropy", "error", "grad_norm", "learning_rate", "is_finite", "stop",
            "tried", "held")
-FLAGS = ("is_finite", "stop", "tried", "held")
+BOOLEANS = ("is_finite", "stop", "tried", "held")
 
 
 class TrainStep:
@@ -334,7 +334,7 @@ def _assign(pairs):
 
 def _metrics(row):
     values = dict(zip(METRICS, row, strict=True))
-    return {**values, **{name: bool(values[name]) for name in FLAGS}}
+    return {**values, **{name: bool(values[name]) for name in BOOLEANS}}
 
 
 def _all_finite(tensors):
