@@ -34,9 +34,10 @@ def report(metrics: Mapping[str, Any], train_step: TrainStep, batches: Sequence[
     Raises:
         NonFiniteError: updates are not skipped, or more than `max_skipped_steps` were.
     """
-    if not metrics["held"]:
+    scale = train_step.state.loss_scale
+    if scale and not metrics["held"]:
         log.info("step %d overflowed float16 and was skipped: loss scale now %g", step,
-                 float(train_step.state.loss_scale.value()))
+                 float(scale.value()))
         return
     text = (f"loss or gradient is not finite at step {step}; nothing of it was applied. "
             f"{_named(culprits(train_step, batches, step), source)}")

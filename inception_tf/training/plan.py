@@ -92,11 +92,11 @@ def check_execution(config: Config) -> None:
         raise UsageError("--xla=on with --deterministic: XLA has no deterministic gradient of max "
                          "pooling; drop one of the two")
     if config.execution.xla == "on" and config.execution.remat:
-        raise UsageError("--xla=on with --remat: XLA merges what is computed twice, so nothing would "
-                         "be saved; drop one of the two")
+        raise UsageError("--xla=on with --remat: XLA merges what is computed twice, so nothing "
+                         "would be saved; drop one of the two")
     if config.execution.xla == "on" and config.network.batch_norm == "synchronized":
-        raise UsageError("--xla=on with --batch_norm=synchronized: XLA compiles each replica's pass "
-                         "by itself, and there is no all-reduce inside it; drop one of the two")
+        raise UsageError("--xla=on with --batch_norm=synchronized: XLA compiles each replica's "
+                         "pass by itself, and there is no all-reduce inside it; drop one of the two")
 
 
 def require_room_for_updates(config: Config, batches: BatchPlan, share: float, total: int) -> None:

@@ -133,7 +133,8 @@ class TrainStep:
         batch = {name: values[0] for name, values in batches.items()}
 
         def run(batch, seed, step, stop):
-            return self._finish(*self._pass(batch, seed, self._statistics()), step, stop)
+            gradients, statistics, sums = self._pass(batch, seed, self._statistics())
+            return self._finish(gradients, statistics, sums, step, stop)
 
         if self.compilation.passes and self.strategy.num_replicas_in_sync == 1:
             run = _compiled(run)
@@ -169,9 +170,10 @@ class TrainStep:
 
     def _finish(self, gradients, statistics, sums, step, stop):
         """From what a replica found to its new variables; METRICS as a row of float32."""
-        found = self._over_replicas(gradients, statistics, {**sums, "stop": stop})
+        gradients, statistics, sums = self._over_replicas(
+            gradients, statistics, {**sums, "stop": stop})
         commit = _compiled(self._commit) if self.compilation.update else self._commit
-        return commit(*found, step)
+        return commit(gradients, statistics, sums, step)
 
     def _over_replicas(self, gradients, statistics, sums):
         """Sums of gradients and of sums, means of statistics, over the replicas."""

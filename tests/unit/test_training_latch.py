@@ -1,4 +1,4 @@
-"""Calls in flight: nothing is applied after an update that was not finite until Python has looked."""
+"""Calls in flight: after an update that is not finite nothing is applied until Python looked."""
 
 import numpy as np
 import pytest
