@@ -96,7 +96,8 @@ def check_execution(config: Config) -> None:
                          "would be saved; drop one of the two")
     if config.execution.xla == "on" and config.network.batch_norm == "synchronized":
         raise UsageError("--xla=on with --batch_norm=synchronized: XLA compiles each replica's "
-                         "pass by itself, and there is no all-reduce inside it; drop one of the two")
+                         "pass by itself, and there is no all-reduce inside it; drop one of the "
+                         "two")
 
 
 def require_room_for_updates(config: Config, batches: BatchPlan, share: float, total: int) -> None:
