@@ -50,7 +50,8 @@ def report(metrics: Mapping[str, Any], train_step: TrainStep, batches: Sequence[
     log.warning("%s. Skipped, %d so far", text, skipped)
 
 
-def culprits(train_step: TrainStep, batches: Sequence[Batch], step: int) -> tuple[list[int], list[str]]:
+def culprits(train_step: TrainStep, batches: Sequence[Batch],
+             step: int) -> tuple[list[int], list[str]]:
     """(record indices, names): examples whose own loss, and tensors that are not finite.
 
     Computed again from the state the update started from, on every worker's own examples.
