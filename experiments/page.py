@@ -4,6 +4,7 @@
 
 They stand between `<!-- PROGRAM.FUNCTION FILE -->` and `<!-- end -->`: what FUNCTION of
 experiments/PROGRAM.py makes of the rows of results/FILE.jsonl; "not run" where there are none.
+`picture` is no function: it shows results/FILE.png, once it is drawn.
 """
 
 import importlib
@@ -23,7 +24,12 @@ def filled(text):
 
 def _made(program, function, name):
     rows = read_rows(RESULTS / f"{name}.jsonl")
-    made = getattr(importlib.import_module(f"experiments.{program}"), function)
+    module = importlib.import_module(f"experiments.{program}")
+    if function == "picture":
+        question = module.__doc__.splitlines()[0]
+        drawn = (RESULTS / f"{name}.png").exists()
+        return f"![{question}](../experiments/results/{name}.png)" if drawn else "not drawn"
+    made = getattr(module, function)
     text = made(rows).strip() if rows else "not run"
     return f"> {text}" if function == "verdict" else text
 

@@ -16,6 +16,7 @@ from experiments.residual_scaling import (
 from experiments.rows import finished
 
 COLORS = dict(zip(REMEDIES, ("black", "C0", "C1", "C2"), strict=True))
+LABELS = {"none": "no remedy"}
 MEASURES = ((dead, "dead units before the pool (%)"), (error, "top-1 error (%)"))
 
 
@@ -27,12 +28,12 @@ def draw(rows, path):
     for (measure, name), line in zip(MEASURES, axes, strict=False):
         for width, panel in zip(widths, line, strict=False):
             _by_scale(panel, of(rows, width=width), measure)
-            panel.set(ylabel=name, ylim=(-4, 104), title=f"width {width:g}")
+            panel.set(ylabel=name, title=f"width {width:g}")
         _forest(line[len(widths)], comparisons(rows, measure), values_of(rows, "scale")[-1])
         line[len(widths)].set_title(f"less {name.split(' (')[0]}\nthan unscaled, by seed")
     for remedy, panel in zip(remedies, axes[2], strict=False):
         _over_time(panel, of(rows, width=widths[-1], remedy=remedy))
-        panel.set(title=f"width {widths[-1]:g}, {remedy}")
+        panel.set_title(f"width {widths[-1]:g}, {LABELS.get(remedy, remedy)}")
     for panel in axes.flat:
         panel.set_visible(panel.has_data())
     figure.suptitle("Inception-ResNet-v2 with residuals times 1, 0.3, 0.2 or 0.1: means and 95 % "
@@ -47,7 +48,8 @@ def _by_scale(panel, rows, measure):
         cells = [finished(of(rows, remedy=remedy, scale=scale)) for scale in scales]
         places = [i + 0.06 * number for i, cell in enumerate(cells) if cell]
         points = [intervals.mean_and_interval(list(map(measure, cell))) for cell in cells if cell]
-        _points(panel, places, points, fmt="o-", color=COLORS[remedy], label=remedy)
+        _points(panel, places, points, fmt="o-", color=COLORS[remedy],
+                label=LABELS.get(remedy, remedy))
     panel.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
     panel.set_xlabel("scale of the residuals")
 
@@ -61,11 +63,15 @@ def _forest(panel, found, scale):
         panel.errorbar([mean], [place], xerr=_margins([(mean, low, high)]), fmt="o", capsize=3,
                        color=COLORS[facts["remedy"]])
     panel.set_yticks(range(len(shown)),
-                     [f"{facts['width']:g}, {facts['remedy'].replace(' before the pool', '')}"
-                      for facts, _ in shown], fontsize=8)
+                     [f"{facts['width']:g}, {_short(facts['remedy'])}" for facts, _ in shown],
+                     fontsize=8)
     panel.axvline(0, color="0.6", linewidth=1)
     panel.set_xlabel(f"points, scale {scale:g} against 1")
     panel.grid(alpha=0.3)
+
+
+def _short(remedy):
+    return LABELS.get(remedy, remedy).removesuffix(" before the pool")
 
 
 def _over_time(panel, rows):

@@ -59,7 +59,8 @@ class Data:
 
     dataset: str = option(
         "shapes",
-        "'shapes' (embedded), 'folder' (data_dir/SPLIT/CLASS/*.jpg), or any TFDS NAME[:VERSION]",
+        "'shapes' or 'shapes/large' (embedded), 'folder' (data_dir/SPLIT/CLASS/*.jpg), or any "
+        "TFDS NAME[:VERSION]",
     )
     data_dir: str = option("", "prepared TFDS data or image folders; empty: TFDS' default",
                            path=True)
