@@ -13,7 +13,7 @@ COMMANDS = {
     "eval": "score a trained network",
     "average": "average a run's checkpoints, measure batch statistics again",
     "launch": "start workers of a command on this machine",
-    "convert": "weights of TF-slim, facenet, Keras or timm into one of our networks",
+    "convert": "published weights of TF-slim, Keras, timm, torchvision, facenet into our networks",
     "export": "a trained network as a SavedModel, or for ONNX, LiteRT, OpenVINO, Keras",
     "predict": "classes of pictures, with heat maps that say where they were seen",
     "serve": "answer HTTP requests with the classes of pictures",

@@ -4,16 +4,16 @@ What comes from there is read as every other file of strangers (`readers`).
 """
 
 import logging
+import math
 import os
 import re
 import shutil
-import sys
 from typing import Any
 
 import requests
-from tqdm import tqdm
 
 from inception_tf.errors import InceptionError, StorageError, UsageError
+from inception_tf.runtime.progress import bar
 from inception_tf.text import first_line
 
 log = logging.getLogger("inception_tf")
@@ -95,15 +95,15 @@ def _receive(url, output, _pooch):
     """Writes the answer of `url` into `output`: what pooch calls a downloader."""
     with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS) as answer:
         answer.raise_for_status()
-        size = int(answer.headers.get("Content-Length", 0))
+        length = answer.headers.get("Content-Length", "")
+        size = int(length) if length.isdecimal() else 0
         _check_answer(answer, size, os.path.dirname(output))
-        log.info("downloading %s%s", url, f", {size / 1e6:.0f} MB" if size else "")
-        with open(output, "wb") as file, tqdm(
-                total=size or None, unit="B", unit_scale=True, leave=False,
-                disable=not sys.stderr.isatty()) as bar:
-            for piece in answer.iter_content(_PIECE_BYTES):
-                bar.update(file.write(piece))
-                _check_size(url, file.tell())
+        pieces = bar(answer.iter_content(_PIECE_BYTES), math.ceil(size / _PIECE_BYTES), "MiB",
+                     f"downloading {url}")
+        with open(output, "wb") as file:
+            for piece in pieces:
+                _check_size(url, file.tell() + len(piece))
+                file.write(piece)
 
 
 def _check_answer(answer, size, folder):
