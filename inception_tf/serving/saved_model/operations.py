@@ -17,7 +17,7 @@ ALLOWED_OPS = frozenset("""
     Const Conv2D DecodeAndCropJpeg DecodeImage DecodePaddedRaw DecodeRaw DeviceIndex
     DisableCopyOnRead EnsureShape Equal ExpandDims ExtractJpegShape Fill FloorDiv FloorMod
     GatherV2 Greater GreaterEqual Identity If LeftShift Less LessEqual LogicalAnd LogicalNot
-    LogicalOr MatMul MaxPool Maximum Mean Minimum Mul NoOp NotEqual Pack PartitionedCall
+    LogicalOr MatMul MaxPool Maximum Mean Minimum Mul NoOp NotEqual Pack Pad PartitionedCall
     Placeholder Prod Range ReadVariableOp RealDiv Relu Reshape ResizeBicubic ResizeBilinear
     ReverseV2 Rsqrt ScaleAndTranslate Select SelectV2 Shape ShardedFilename Softmax Split
     Squeeze StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile
