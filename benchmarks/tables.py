@@ -10,10 +10,10 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks import gpu_tables, harness, targets
+from benchmarks import gpu_tables, harness, readme_tables, targets
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 PLACE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 NOT_RUN = "not run"
 
@@ -31,8 +31,8 @@ def filled(text):
 
 def table(name):
     """The table of that name in Markdown, or "not run"."""
-    if name == "speed":
-        return speed()
+    if name in SUMMARIES:
+        return SUMMARIES[name]()
     result = result_of(name)
     return TABLES[name](result) if result else f"{NOT_RUN}\n"
 
@@ -49,13 +49,20 @@ def speed():
     for target in targets.TARGETS:
         measured = target.measured(result_of(target.benchmark))
         bound = f"{'at least' if target.at_least else 'at most'} {target.bound:g}"
-        source = f"[{target.benchmark}.json](benchmarks/results/{target.benchmark}.json)"
+        source = f"[{target.benchmark}.json](../benchmarks/results/{target.benchmark}.json)"
         if measured is None:
             rows.append([target.what, NOT_RUN, bound, "", ""])
         else:
             rows.append([target.what, f"{measured:.2f}", bound,
                          "met" if target.met(measured) else "not met", source])
     return _markdown(rows)
+
+
+SUMMARIES = {
+    "speed": speed,
+    "headlines": lambda: _markdown(readme_tables.headlines(result_of)),
+    "peers": lambda: _markdown(readme_tables.peers(result_of)),
+}
 
 
 def serving(result):

@@ -40,6 +40,24 @@ def test_speed_says_of_each_target_whether_it_is_met_or_not_run(tmp_path, monkey
     assert len(others) == len(targets.TARGETS) - 3 and all("| not run |" in row for row in others)
 
 
+def test_tables_of_the_readme_without_results_are_not_run(tmp_path, monkeypatch):
+    chosen = [target.headline for target in targets.TARGETS if target.headline]
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    rows = tables.table("headlines").splitlines()[2:]
+    assert rows == [f"| {words} | not run |" for words in chosen] and len(rows) == 5
+    rows = tables.table("peers").splitlines()[2:]
+    assert all(row.endswith("| not run | not run | not run |") for row in rows) and rows
+
+
+def test_peers_are_images_per_second_of_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    cases = {"ours": {"images_per_second": {"median": 1.675}},
+             "timm, PyTorch, channels last": {"images_per_second": {"median": 1234.4}}}
+    (tmp_path / "training.json").write_text(json.dumps({"batches": {"8": cases}}))
+    row = tables.table("peers").splitlines()[2]
+    assert row == "| training, two CPU cores, batch 8, float32 | 1.68 | not run | 1,234 |"
+
+
 def test_serving_says_of_a_form_that_was_not_measured_why():
     row = {"images_per_second": {"median": 4.0}, "ratio": 1.0}
     table = tables.serving({
