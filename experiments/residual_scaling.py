@@ -11,6 +11,7 @@ rate first). Measured for every checkpoint: the share of units before the pool t
 pictures, and the size of activations after each block.
 """
 
+import collections
 import itertools
 import sys
 
@@ -177,8 +178,15 @@ def table(rows):
             lines.append(f"| {width:g}, {max(units, default='?')} units | {remedy} | "
                          + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "Dead units before the pool, top-1 error of the raw weights, at "
-                      "the end, in %; ± half of the 95 % interval over seeds.", "",
+                      f"the end, in %; ± half of the 95 % interval over seeds. {_seeds(rows)}", "",
                       *_gain_table(rows), "", _count(rows)])
+
+
+def _seeds(rows):
+    """How many seeds the cells have."""
+    cells = collections.Counter(tuple(row["facts"].values()) for row in rows)
+    counts = sorted(collections.Counter(cells.values()).items(), reverse=True)
+    return "Seeds: " + ", ".join(f"{seeds} in {number} cells" for seeds, number in counts) + "."
 
 
 def _cell(rows):

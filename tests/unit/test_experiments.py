@@ -213,6 +213,7 @@ def test_what_scaling_gains_is_paired_by_seed_and_counted(tmp_path):
     assert residual_scaling.gains(rows, residual_scaling.error, 0.1, width=0.5,
                                   remedy="none") == pytest.approx([30.0, 20.0, 10.0])
     text = residual_scaling.table(rows)
+    assert "over seeds. Seeds: 3 in 48 cells." in text
     assert "| 0.5 | none | error | " + " | ".join(["20.00 (-4.84 to 44.84)"] * 3) + " |" in text
     assert ("Dead units: of 36 comparisons with the unscaled network less in 36, with an interval "
             "above zero in 36; more in 0") in text
@@ -246,7 +247,8 @@ def test_full_networks_have_the_figures_width_and_depth(tmp_path):
         runner.Settings.parse("optimizer", "", ["--full"])
 
 
-def test_seeds_limits_a_grid_to_the_first_ones(tmp_path):
+def test_seeds_limits_a_grid_to_the_first_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which an experiment sets
     settings = dataclasses.replace(quick("x", tmp_path), quick=False, seeds=2)
     assert len(list(residual_scaling.grid(settings))) == 2 * 48
     assert {run.facts["seed"] for run in catching_up.grid(settings)} == {0, 1}
