@@ -4,6 +4,8 @@ Starts the workers on loopback with the right TF_CONFIG, prints their lines with
 all when one fails, and can start the group again.
 """
 
+import glob
+import itertools
 import logging
 import math
 import os
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from inception_tf import flags
 from inception_tf.errors import InceptionError, PeerLostError, UsageError, can_pass
@@ -28,6 +30,7 @@ OWN = (
                             "lost peer or a signal to a worker (exit codes 4, 7, 8 and above 128, "
                             "but 130), unless launch itself was told to stop", low=0),
 )
+GPU_FILES = "/dev/nvidia"  # and a number: the driver's files
 GRACE_SECONDS = 30.0  # for the other workers to notice that one failed
 PATIENCE_SECONDS = 10.0  # for SIGTERM, then SIGKILL, to work
 
@@ -65,11 +68,12 @@ def run_group(words: Sequence[str], num_workers: int) -> tuple[list[tuple[int, i
     (code 143), which is no failure.
     """
     workers, printers = [], []
+    shares = gpu_shares(num_workers, visible_gpus(os.environ))
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(num_workers))
     with StopSignals() as stop, patience():
         try:
             for i in range(num_workers):
-                workers.append(_start(words, Cluster(addresses, i)))
+                workers.append(_start(words, Cluster(addresses, i), shares[i]))
                 printers.append(threading.Thread(target=_prefix_lines, args=(i, workers[i]),
                                                  daemon=True))
                 printers[i].start()
@@ -78,6 +82,35 @@ def run_group(words: Sequence[str], num_workers: int) -> tuple[list[tuple[int, i
             _end(workers)
             for printer in printers:
                 printer.join(5.0)
+
+
+def visible_gpus(environ: Mapping[str, str]) -> list[str]:
+    """The NVIDIA GPUs that a process of this machine may use, as CUDA_VISIBLE_DEVICES names them.
+
+    environ: whose CUDA_VISIBLE_DEVICES is taken, where it is set; a number below 0 ends it.
+    """
+    named = environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return sorted((path.removeprefix(GPU_FILES) for path in glob.glob(f"{GPU_FILES}[0-9]*")),
+                      key=int)
+    gpus = [name.strip() for name in named.split(",")]
+    return list(itertools.takewhile(lambda name: name and not name.startswith("-"), gpus))
+
+
+def gpu_shares(num_workers: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+    """What each worker's environment gets, so that no two of them compute on one GPU.
+
+    Raises:
+        UsageError: there are GPUs, but not one for each worker.
+    """
+    if not gpus:
+        return [{}] * num_workers
+    if len(gpus) < num_workers:
+        raise UsageError(f"--num_workers={num_workers}, but this machine has {len(gpus)} GPU(s): "
+                         "start fewer, or set CUDA_VISIBLE_DEVICES=-1 to train on processors")
+    cuts = [i * len(gpus) // num_workers for i in range(num_workers + 1)]
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(gpus[low:high])}
+            for low, high in itertools.pairwise(cuts)]
 
 
 def free_ports(count: int) -> list[int]:
@@ -92,8 +125,8 @@ def free_ports(count: int) -> list[int]:
             s.close()
 
 
-def _start(words, cluster):
-    environment = {**os.environ, "TF_CONFIG": cluster.tf_config(), "PYTHONUNBUFFERED": "1",
+def _start(words, cluster, gpus):
+    environment = {**os.environ, **gpus, "TF_CONFIG": cluster.tf_config(), "PYTHONUNBUFFERED": "1",
                    PARENT: str(os.getpid())}
     return subprocess.Popen([sys.executable, "-m", "inception_tf", *words], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

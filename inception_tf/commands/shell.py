@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
-from inception_tf.errors import InceptionError, StorageError
+from inception_tf.errors import InceptionError, StorageError, UsageError
 from inception_tf.runtime.keras_settings import import_keras, require_tensorflow_backend
 from inception_tf.runtime.memory import keep_freed_memory
 from inception_tf.runtime.signals import StopSignals, importing
@@ -41,9 +41,13 @@ def exit_code_of(main: Callable[[Sequence[str]], object], argv: Sequence[str]) -
         pass
     except Exception as error:
         # A full disk is an error of storage wherever it is met.
-        if not _of_full_disk(error):
+        if _of_full_disk(error):
+            code = _say(_unwritten(error))
+        elif type(error).__name__ == "ResourceExhaustedError":  # TensorFlow may not be imported
+            code = _say(UsageError("the device's memory does not hold so much at once: take a "
+                                   "smaller --batch_size, or CUDA_VISIBLE_DEVICES=-1"))
+        else:
             raise
-        code = _say(_unwritten(error))
     return _flush_standard_output() or code
 
 
@@ -100,6 +104,7 @@ class _Formatter(logging.Formatter):
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras (with Keras' default settings), quietly.
 
+    A GPU then computes float32 in float32: TF32 is for a training that asks for it.
     The first lines of TensorFlow's C++ code ignore TF_CPP_MIN_LOG_LEVEL, so standard error is
     held back while importing, and printed only if the import fails.
 
@@ -116,7 +121,9 @@ def import_tensorflow() -> None:
         try:
             with _standard_error_into(held):
                 import_keras()
-                import tensorflow  # noqa: F401
+                import tensorflow as tf
+
+                tf.config.experimental.enable_tensor_float_32_execution(False)
         except InceptionError:
             raise
         except BaseException:

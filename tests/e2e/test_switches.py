@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism, is_op_determinism_enabled
 
 from inception_tf.config import preset
 from inception_tf.errors import NonFiniteError, UsageError
@@ -16,7 +18,7 @@ from inception_tf.runtime.devices import devices
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.training.loop import train
 from inception_tf.training.setup import set_up, training_stream
-from inception_tf.training.step import TrainStep
+from inception_tf.training.step import Call, TrainStep
 from tests.pictures import write_image_folder
 
 
@@ -129,6 +131,7 @@ def test_skipping_ends_after_the_limit(config, tmp_path):
 
 @pytest.mark.parametrize("settings, message", [
     ({"xla": "on", "batch_norm": "synchronized"}, "--xla=on with --batch_norm=synchronized"),
+    ({"xla": "on", "deterministic": True}, "--xla=on with --deterministic"),
     ({"profile_steps": "15-10"}, "--profile_steps='15-10'"),
     ({"profile_steps": "ten"}, "--profile_steps='ten'"),
     ({"global_batch": 2**20, "replica_batch": 64}, "keeping the 1,048,576 images of a call needs"),
@@ -144,3 +147,93 @@ def test_what_cannot_work_is_refused_before_the_start(config, tmp_path, monkeypa
 def test_resume_in_another_precision_is_refused(plain):
     with pytest.raises(UsageError, match="--precision=float32, now mixed_bfloat16"):
         train(plain.replace(precision="mixed_bfloat16"))
+
+
+def _ahead(monkeypatch):
+    """Has the loop run ahead as on a GPU; the order of what it does."""
+    order, dispatch, rows = [], TrainStep.dispatch, Call.rows
+    monkeypatch.setattr("inception_tf.training.loop.has_accelerator", lambda: True)
+    monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
+        order.append("dispatch"), dispatch(self, steps, stop))[1])
+    monkeypatch.setattr(Call, "rows", lambda self: (order.append("rows"), rows(self))[1])
+    return order
+
+
+def test_call_is_in_flight_while_the_next_is_made_and_the_run_is_the_same(config, plain, tmp_path,
+                                                                        monkeypatch):
+    order = _ahead(monkeypatch)
+    config = config.replace(model_dir=str(tmp_path))
+    train(config)
+    assert order == ["dispatch", "rows", "dispatch", *["dispatch", "rows"] * 4, "rows"]
+    ours, theirs = _arrays(config), _arrays(plain)
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    rows = [read_metrics(Path(c.runtime.model_dir) / "train/metrics.csv") for c in (config, plain)]
+    for row in rows[0] + rows[1]:
+        del row["images_per_second"]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2])
+def test_skipped_update_with_a_call_in_flight_gives_the_run_without(config, tmp_path, monkeypatch,
+                                                                    steps_per_call):
+    """Bad numbers in one batch: what was in flight is trained on again."""
+    original, found = training_stream, []
+
+    def poisoned(setup):
+        for number, batch in enumerate(original(setup)):
+            image = batch["image"].numpy()
+            image[0, 0, 0, 0] = np.nan if number == 3 else image[0, 0, 0, 0]
+            yield {**batch, "image": tf.constant(image)}
+
+    class Stream:
+        bad_examples = {}
+
+        def __init__(self, setup):
+            self._batches = poisoned(setup)
+
+        def __next__(self):
+            return next(self._batches)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("inception_tf.training.loop.training_stream", Stream)
+    for name in ("plain", "ahead"):
+        own = config.replace(model_dir=str(tmp_path / name), on_non_finite="skip",
+                             steps_per_call=1 if name == "plain" else steps_per_call)
+        if name == "ahead":
+            _ahead(monkeypatch)
+        train(own)
+        found.append(_arrays(own))
+    assert found[0]["skipped"] == 1
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value, err_msg=name)
+
+
+def test_device_out_of_memory_says_what_would_fit(config, tmp_path, monkeypatch):
+    def dispatch(self, steps, stop):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(TrainStep, "dispatch", dispatch)
+    config = config.replace(model_dir=str(tmp_path), global_batch=4, replica_batch=4)
+    with pytest.raises(UsageError, match="4 images of 75x75 a replica: take --replica_batch=2, "
+                                         "which accumulates the same updates or --remat$"):
+        train(config)
+
+
+def test_nothing_is_compiled_on_a_cpu_unless_asked_for(config, tmp_path):
+    assert config.execution.xla == "auto"
+    assert not any("_XlaMustCompile" in text for text in _graphs_of(config))
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_tf32_and_determinism_are_set_for_the_run(config, tmp_path, tf32):
+    config = config.replace(model_dir=str(tmp_path), max_steps=1, tf32=tf32, deterministic=True)
+    try:
+        train(config)
+        assert tf.config.experimental.tensor_float_32_execution_enabled() == tf32
+        assert is_op_determinism_enabled()
+    finally:
+        disable_op_determinism()
+        tf.config.experimental.enable_tensor_float_32_execution(False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inception_tf.commands import launch
-from inception_tf.errors import can_pass
+from inception_tf.errors import UsageError, can_pass
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 def scripts(monkeypatch):
     """Lines of shell, one for each worker that is started; later ones end with code 2."""
     lines = []
-    monkeypatch.setattr(launch, "_start", lambda words, cluster: _shell(
+    monkeypatch.setattr(launch, "_start", lambda words, cluster, gpus: _shell(
         lines.pop(0) if lines else "exit 2"))
     return lines
 
@@ -36,7 +36,7 @@ def started(monkeypatch):
     """
     workers = []
 
-    def start(words, cluster):
+    def start(words, cluster, gpus):
         workers.append(_shell("exec sleep 20" if len(workers) < 2 else "exit 2"))
         return workers[-1]
 
@@ -99,3 +99,26 @@ def test_page_and_code_have_one_rule_of_what_is_started_again():
     assert len(rows) == 12
     for code, answer in rows:
         assert can_pass(int(code)) == (answer == "yes"), code
+
+
+@pytest.mark.parametrize("named, gpus", [
+    ("", []), ("-1", []), ("0,2", ["0", "2"]), ("3, -1,4", ["3"]),
+    ("GPU-5a,MIG-7", ["GPU-5a", "MIG-7"]),
+])
+def test_gpus_are_those_of_the_variable_where_it_is_set(named, gpus):
+    assert launch.visible_gpus({"CUDA_VISIBLE_DEVICES": named}) == gpus
+
+
+def test_gpus_are_the_drivers_files_by_number(tmp_path, monkeypatch):
+    for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(launch, "GPU_FILES", f"{tmp_path}/nvidia")
+    assert launch.visible_gpus({}) == ["0", "2", "10"]
+
+
+def test_each_worker_computes_on_gpus_of_its_own():
+    shares = launch.gpu_shares(2, ["0", "1", "2", "3", "5"])
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0,1", "2,3,5"]
+    assert launch.gpu_shares(3, []) == [{}, {}, {}]
+    with pytest.raises(UsageError, match=r"--num_workers=3, but this machine has 1 GPU\(s\)"):
+        launch.gpu_shares(3, ["0"])

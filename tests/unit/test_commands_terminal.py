@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 from rich.console import Console
 
-from inception_tf.commands.shell import _Formatter, exit_code_of
+from inception_tf.commands.shell import _Formatter, exit_code_of, import_tensorflow
 from inception_tf.errors import UsageError
 from inception_tf.evaluation import tables
 from inception_tf.text import printable_lines
@@ -92,3 +93,19 @@ def test_f54_standard_output_that_is_full_is_one_line_with_code_4():
                                    stderr=subprocess.PIPE, text=True)
         assert ended.returncode == 4
         assert ended.stderr == "error: an output could not be written: No space left on device\n"
+
+
+def test_device_out_of_memory_is_one_line_with_code_2(capsys):
+    def main(argv):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith more")
+
+    assert exit_code_of(main, []) == 2
+    assert capsys.readouterr().err == (
+        "error: the device's memory does not hold so much at once: take a smaller --batch_size, or "
+        "CUDA_VISIBLE_DEVICES=-1\n")
+
+
+def test_commands_compute_float32_in_float32():
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    import_tensorflow()
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()

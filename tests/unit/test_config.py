@@ -14,6 +14,11 @@ def test_preset_round_trips_through_json(name):
     assert Config.from_json(preset(name).to_json()) == preset(name)
 
 
+@pytest.mark.parametrize("written, meant", [("false", "auto"), ("true", "on"), ('"off"', "off")])
+def test_xla_of_an_earlier_config_is_understood(written, meant):
+    assert Config.from_json(f'{{"execution": {{"xla": {written}}}}}').execution.xla == meant
+
+
 def test_paper_preset_has_the_papers_numbers():
     o = preset("paper").optimization
     assert (o.learning_rate, o.decay_rate, o.decay_epochs) == (0.045, 0.94, 2.0)
