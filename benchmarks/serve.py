@@ -6,7 +6,8 @@ The released Inception-ResNet-v2 (random weights, 299x299) as our SavedModel, se
 itself on loopback; photographs of 500x375 pixels, about 60 kB each, sent by 1, 4, 16 and 64 clients
 that ask again as soon as they have an answer. In turn with each number of clients, in a process of
 its own: the network alone on as many images in memory, in batches of what the clients can fill, at
-most 8. Medians over rounds; the ratio is of images a second in the same round. With 16 clients and
+most 8. Medians over rounds; the ratios are of images a second in the same round, and of the CPU
+seconds of either process, which other work on the machine does not change. With 16 clients and
 more, damaged pictures come in between, and it is measured how soon they are refused. Clients,
 server and network share the processor: the network alone is the floor.
 """
@@ -15,6 +16,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -52,35 +54,39 @@ def run(quick):
         pictures = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
         network = stack.enter_context(
             harness.Child(["-m", "benchmarks.serve", f"--load={folder / 'network'}"]))
-        port = stack.enter_context(served(folder / "network"))
-        rows = {str(number): _row(number, [measure(network, port, pictures, number, total)
+        server = stack.enter_context(served(folder / "network"))
+        rows = {str(number): _row(number, [measure(network, server, pictures, number, total)
                                            for _ in range(rounds)])
                 for number, total in clients.items()}
     return {"max_batch": MAX_BATCH, "picture_bytes": round(statistics.mean(map(len, pictures))),
             "clients": rows}
 
 
-def measure(network, port, pictures, number, total):
+def measure(network, server, pictures, number, total):
     """Seconds of `total` pictures by the network alone, and served to `number` clients."""
+    port, cpu_seconds = server
     alone = network.ask("seconds", min(number, MAX_BATCH), total)
     with refusing(port, number) as refused:
+        before = cpu_seconds()
         seconds, latencies = send(port, pictures, number, total)
-    return {"alone": total / alone, "served": total / seconds, "latencies": latencies,
-            "refused": refused}
+    return {"alone": alone, "served": {"wall": seconds, "cpu": cpu_seconds() - before},
+            "images": total, "latencies": latencies, "refused": refused}
 
 
 def _row(number, rounds):
     latencies = sorted(t for one in rounds for t in one["latencies"])
     refused = sorted(t for one in rounds for t in one["refused"])
-    row = {"images_per_second": {name: harness.spread([one[name] for one in rounds])
-                                 for name in ("alone", "served")},
-           "ratio": harness.ratio([one["served"] for one in rounds],
-                                  [one["alone"] for one in rounds]),
-           "latency_s": percentiles(latencies),
+    ratio, cpu_ratio = (harness.ratio(*([one[name][clock] for one in rounds]
+                                        for name in ("alone", "served")))
+                        for clock in ("wall", "cpu"))
+    row = {"images_per_second": {
+               name: harness.spread([one["images"] / one[name]["wall"] for one in rounds])
+               for name in ("alone", "served")},
+           "ratio": ratio, "cpu_ratio": cpu_ratio, "latency_s": percentiles(latencies),
            **({"refusal_s": percentiles(refused)} if refused else {})}
     print(f"{number:2} clients: {row['images_per_second']['served']['median']:6.2f} images/s, "
-          f"{row['ratio']:.2f} of the network alone; p50 {row['latency_s']['p50']:.2f} s, p99 "
-          f"{row['latency_s']['p99']:.2f} s", flush=True)
+          f"{ratio:.2f} of the network alone by the clock, {cpu_ratio:.2f} by CPU seconds; p50 "
+          f"{row['latency_s']['p50']:.2f} s, p99 {row['latency_s']['p99']:.2f} s", flush=True)
     return row
 
 
@@ -149,12 +155,19 @@ def _damaged():
 
 @contextlib.contextmanager
 def served(folder):
-    """The port of the command that serves `folder`."""
+    """(port, function that gives the CPU seconds so far) of the command that serves `folder`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "inception_tf", "serve", f"--model={folder}", "--port=0",
          f"--max_batch={MAX_BATCH}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    times = Path(f"/proc/{process.pid}/stat")
+
+    def cpu_seconds():
+        # What follows the name: utime and stime are fields 14 and 15 (man proc).
+        ticks = times.read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
     try:
-        yield int(process.stdout.readline().rpartition(":")[2])
+        yield int(process.stdout.readline().rpartition(":")[2]), cpu_seconds
     finally:
         process.terminate()
         process.communicate()
@@ -176,7 +189,7 @@ def _answers(folder):
         images = np.zeros([batch_size, size, size, 3], np.float32)
         predictor.probabilities(images)
         return harness.clocked(lambda: [predictor.probabilities(images)
-                                        for _ in range(total // batch_size)])["wall"]
+                                        for _ in range(total // batch_size)])
 
     return {"seconds": seconds}
 
