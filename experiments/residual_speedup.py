@@ -12,11 +12,11 @@ import math
 import sys
 
 from experiments import figures, intervals
-from experiments.paper_curves import EPOCHS_TO, TOP1
 from experiments.recipe import base
 from experiments.rows import finished
 from experiments.runner import FULL, Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
+from inception_tf.training.paper_curves import EPOCHS_TO, TOP1
 
 # (plain, residual): repeats of blocks at which the costs match; the full networks have 3/4/2 (v3),
 # 5/10/5, 4/7/3 (v4) and 5/10/5.

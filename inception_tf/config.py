@@ -144,6 +144,8 @@ class Runtime:
                                     "after which a run ends with code 7; 0: never", low=0,
                                     high=MAX_SECONDS)
     max_steps: int = option(0, "stop after this many updates; 0: epochs decide", low=0)
+    compare: str = option("none", "what the run's curves are drawn over: paper, its Figures 21 and "
+                          "23, for a run on imagenet2012", ("none", "paper"))
 
 
 @dataclass(frozen=True)

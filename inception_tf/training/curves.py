@@ -2,16 +2,18 @@
 
 import gc
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from inception_tf.runs.metrics import read_metrics
 
 
-def draw_curves(model_dir: str | os.PathLike, title: str) -> Path:
+def draw_curves(model_dir: str | os.PathLike, title: str,
+                paper: Mapping[int, float] | None = None) -> Path:
     """Writes MODEL_DIR/curves.png: error against epochs, and the training loss.
 
     Reads train/metrics.csv and validation/metrics.csv of `model_dir`; returns the
-    picture's path.
+    picture's path. `paper`: epoch -> top-1 error in percent, drawn beside.
 
     Raises: UsageError when one of them is damaged.
     """
@@ -28,6 +30,9 @@ def draw_curves(model_dir: str | os.PathLike, title: str) -> Path:
           color="C3")
     _draw(left, validation, "ema_top5_error", "top-5, averaged weights", marker=".",
           color="C3", linestyle=":")
+    if paper:
+        left.plot(list(paper), [error / 100 for error in paper.values()], color="k", marker="x",
+                  linestyle="--", linewidth=1, label="top-1, the paper's run")
     left.set(xlabel="epochs", ylabel="error", ylim=(0, 1), title=title)
     left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     _draw(right, train, "cross_entropy", "cross-entropy, training", color="C2", linewidth=1)

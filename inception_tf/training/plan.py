@@ -11,6 +11,7 @@ from inception_tf.errors import UsageError
 from inception_tf.nets.sizes import image_bytes
 from inception_tf.runtime.devices import colors_on_device
 from inception_tf.runtime.memory import require_memory
+from inception_tf.training.paper_curves import TOP1, curve_of
 from inception_tf.training.schedule import Schedule
 
 # Steps of a warm-up at which the banner looks for the highest learning rate.
@@ -86,8 +87,12 @@ def check_execution(config: Config) -> None:
 
     Raises:
         UsageError: XLA with batch norm that is synchronized inside the compiled part, with
-            --remat, or with --deterministic.
+            --remat, or with --deterministic; the paper has no curve of the run's network.
     """
+    if config.runtime.compare == "paper" and not curve_of(config.network.net,
+                                                          config.data.dataset):
+        raise UsageError(f"--compare=paper: the paper has curves of {', '.join(TOP1)} on "
+                         f"imagenet2012, none of {config.network.net} on {config.data.dataset}")
     if config.execution.xla == "on" and config.execution.deterministic:
         raise UsageError("--xla=on with --deterministic: XLA has no deterministic gradient of max "
                          "pooling; drop one of the two")

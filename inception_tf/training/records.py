@@ -15,6 +15,7 @@ from inception_tf.runs.metrics import METRICS, MetricsWriter
 from inception_tf.runs.saver import BackgroundSaver
 from inception_tf.runtime.progress import scoring_line
 from inception_tf.training.curves import draw_curves
+from inception_tf.training.paper_curves import curve_of
 from inception_tf.training.replica import Batch
 from inception_tf.training.setup import Setup
 from inception_tf.training.state import TrainState
@@ -61,6 +62,8 @@ class FolderRecords(Records):
         runtime, folder = config.runtime, Path(config.runtime.model_dir)
         self._lock, self._title, self._folder = lock, config.network.net, folder
         self._curves_fail, self._color = False, config.data.color
+        self._paper = (curve_of(config.network.net, config.data.dataset)
+                       if runtime.compare == "paper" else {})
         try:
             write_config(folder, config)
             self._saver = BackgroundSaver(checkpoints_of(folder), runtime.keep, runtime.keep_best)
@@ -110,7 +113,7 @@ class FolderRecords(Records):
     def _draw(self):
         """A picture is no reason to end a run: whatever goes wrong is said once."""
         try:
-            draw_curves(self._folder, self._title)
+            draw_curves(self._folder, self._title, self._paper)
         except Exception as error:
             self.check()
             if not self._curves_fail:

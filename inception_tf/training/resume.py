@@ -28,7 +28,7 @@ CHANGEABLE = {
     "epochs", "max_steps", "log_every_steps", "eval_every_epochs", "checkpoint_every_epochs",
     "keep", "keep_best", "model_dir", "data_dir", "manual_dir", "strategy", "replica_batch",
     "eval_split", "allow_empty_classes", "max_bad_examples", "startup_timeout_s", "stall_timeout_s",
-    "steps_per_call", "profile_steps", "on_non_finite", "max_skipped_steps",
+    "steps_per_call", "profile_steps", "on_non_finite", "max_skipped_steps", "compare",
 }
 
 # What each worker may have for itself.

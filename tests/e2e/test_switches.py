@@ -132,6 +132,7 @@ def test_skipping_ends_after_the_limit(config, tmp_path):
 @pytest.mark.parametrize("settings, message", [
     ({"xla": "on", "batch_norm": "synchronized"}, "--xla=on with --batch_norm=synchronized"),
     ({"xla": "on", "deterministic": True}, "--xla=on with --deterministic"),
+    ({"compare": "paper"}, "curves of inception_v3, .* none of inception_resnet_v1 on folder"),
     ({"profile_steps": "15-10"}, "--profile_steps='15-10'"),
     ({"profile_steps": "ten"}, "--profile_steps='ten'"),
     ({"global_batch": 2**20, "replica_batch": 64}, "keeping the 1,048,576 images of a call needs"),
