@@ -33,6 +33,8 @@ class LoadedModel:
             [n, K + 1] with TF-slim's background class first; None for an export that holds no
             Keras model (every `--format` but keras).
         classes: names of the K classes in the order of the outputs, background not counted.
+        form: "keras", or of an export its format, with precision or quantization:
+            "savedmodel, bfloat16".
     """
 
     def __init__(self, predictor: Predictor):
@@ -40,6 +42,7 @@ class LoadedModel:
         self._cut = cutter_of(predictor)
         self.model: keras.Model | None = predictor.classifier and predictor.classifier.model
         self.classes: tuple[str, ...] = predictor.class_names
+        self.form: str = predictor.form
 
     def preprocess(self, pictures: Picture | Iterable[Picture]) -> np.ndarray:
         """A batch for `model`: each picture decoded, cut and resized as when it is scored.

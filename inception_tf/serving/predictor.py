@@ -22,7 +22,7 @@ from inception_tf.runs.network import require_room_for_batch
 from inception_tf.runtime.memory import require_memory
 from inception_tf.serving import runtimes
 from inception_tf.serving.classifier import Classifier, open_keras, open_run
-from inception_tf.serving.manifest import MANIFEST, read_export_manifest
+from inception_tf.serving.manifest import MANIFEST, form_of, read_export_manifest
 from inception_tf.weights.keras_file import ENDINGS
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Predictor(NamedTuple):
 
     probabilities: images [n, S, S, 3] float32 in [-1, 1] -> [n, K].
     classifier: the network itself; None for an export that gives only probabilities.
+    form: of an export its format, with precision or quantization: "savedmodel, bfloat16".
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
@@ -53,6 +54,7 @@ class Predictor(NamedTuple):
     max_pixels: int
     class_names: tuple[str, ...]
     classifier: Classifier | None = None
+    form: str = "keras"
 
 
 def open_predictor(path: str, checkpoint: str | None = None) -> Predictor:
@@ -224,11 +226,16 @@ def predictor_of(classifier: Classifier) -> Predictor:
 
 def _exported(folder):
     manifest = read_export_manifest(folder)
+    log.info("%s: %s", folder, form_of(manifest))
     if manifest["kind"] == "keras":
-        return predictor_of(open_keras(str(Path(folder, "model.keras"))))
+        classifier = open_keras(str(Path(folder, "model.keras")))
+        answers = runtimes.probabilities_of(classifier.model, manifest["first_class"])
+        runtimes.check(answers, Path(folder), manifest)
+        return predictor_of(classifier)
     try:
         run = runtimes.of_manifest(Path(folder), manifest)
     except ImportError as error:
         raise UsageError(f"--model={folder} needs {error.name}, which is not installed") from None
     return Predictor(run, Preprocessing(**manifest["preprocessing"]),
-                     manifest["max_image_pixels"], tuple(manifest["class_names"]))
+                     manifest["max_image_pixels"], tuple(manifest["class_names"]),
+                     form=form_of(manifest))

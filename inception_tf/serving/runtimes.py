@@ -21,20 +21,28 @@ Probabilities = Callable[[np.ndarray], np.ndarray]
 
 
 def of_manifest(folder: Path, manifest: ExportManifest) -> Probabilities:
-    """As `load`, of a folder whose files are verified, and tried with one black image.
+    """As `load`, of a folder whose files are verified, and tried (`check`).
 
     Raises:
         UsageError: a file is damaged, or is not what the manifest says.
         ImportError: the runtime is not installed.
     """
     run = load(folder, manifest["kind"], manifest["first_class"])
+    check(run, folder, manifest)
+    return run
+
+
+def check(run: Probabilities, folder: Path, manifest: ExportManifest) -> None:
+    """Tries the network of `folder` with one black image.
+
+    Raises: UsageError when it fails, or does not give what the manifest says.
+    """
     size, classes = manifest["preprocessing"]["image_size"], len(manifest["class_names"])
     with _one_line(folder):
         given = run(np.zeros([1, size, size, 3], np.float32)).shape
     if given != (1, classes):
         raise UsageError(f"{folder} is damaged: its network gives {list(given)} for an image, its "
                          f"manifest names {classes} classes")
-    return run
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import inception_tf
 from inception_tf.commands import predict
 from inception_tf.commands.export import main
 from inception_tf.commands.shell import exit_code_of
@@ -231,12 +232,14 @@ def test_export_in_16_bits_stores_half_and_answers_the_same(run, classifier, sig
             np.testing.assert_allclose(found, expected, atol=limits["probabilities"])
     (tmp_path / "cat.jpg").write_bytes(jpeg())
     assert exit_code_of(predict.main, [str(tmp_path / "cat.jpg"), f"--model={folder}"]) == 0
-    assert "class_" in capsys.readouterr().out
+    assert f"savedmodel, {precision}" in caplog.text and "class_" in capsys.readouterr().out
+    assert inception_tf.load(folder).form == f"savedmodel, {precision}"
 
 
 @pytest.mark.parametrize("settings", [
     {"final_batch_norm": True, "interpolation": "bicubic", "antialias": True},
-    {"net": "inception_v3", "interpolation": "bicubic", "pixel_centers": "corner"},
+    {"net": "inception_v3", "pool_counts_padding": True, "interpolation": "bicubic",
+     "pixel_centers": "corner"},
     {"net": "inception_v4", "batch_norm_gamma": True},
 ], ids=lambda settings: settings.get("net", "final_batch_norm"))
 def test_every_kind_of_network_keeps_to_the_list_of_operations(tmp_path, settings):

@@ -7,6 +7,7 @@ import pytest
 from inception_tf import nets
 from inception_tf.serving.saved_model.folding import folded
 from inception_tf.serving.saved_model.network import ServedNetwork
+from inception_tf.serving.saved_model.plain import PlainNetwork
 from tests.runs import randomize_statistics
 
 SMALL = {"width": 0.07, "repeats": (1, 1, 1), "classes": 5, "classifier_activation": None,
@@ -52,6 +53,21 @@ def test_served_networks_answer_the_same_from_kernels_alone(name):
     kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
     left = model.get_layer("final_bn").weights if options else []
     assert len(network.variables) == len(kernels) + len(left)
+
+
+@pytest.mark.parametrize("name", nets.NETWORKS)
+@pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 0.05), ("float16", 0.005)])
+def test_networks_in_16_bits_answer_the_same_but_for_rounding(name, dtype, limit):
+    """At this size the last grids are 1x1, where oneDNN's float16 is wrong for whole kernels."""
+    model = nets.build(name, **SMALL)
+    randomize_statistics(model)
+    network = PlainNetwork(model, dtype)
+    logits, features = network(images())
+    assert {v.dtype.name for v in network.variables} == {dtype}
+    assert logits.dtype == features.dtype == "float32"
+    expected = keras.Model(model.input, model.get_layer("pre_logits").output)(
+        images(), training=False).numpy()
+    assert np.sqrt(np.mean((features - expected) ** 2)) < limit * expected.std()
 
 
 def test_batch_norm_in_front_of_the_pool_stays():
