@@ -135,12 +135,11 @@ def open_feature_file(output: str, about: dict[str, Any],
     with lock:
         if not try_lock(lock.fileno(), folder / _LOCK):
             raise UsageError(f"--output={output!r} is being written by another process")
-        if (folder / _ABOUT).exists():
+        if any(folder.glob("*.npz")):
             _refuse_other(_parsed(folder / _ABOUT), about, folder)
-        else:
-            with _storing(output):
-                write_atomically(folder / _ABOUT, json.dumps(about))
-        file = FeatureFile(output, folder, about, num_features)
+        with _storing(output):
+            write_atomically(folder / _ABOUT, json.dumps(about))
+            file = FeatureFile(output, folder, about, num_features)
         _require_room(output, (2 * about["pictures"] - file.count) * 4 * num_features)
         yield file
 

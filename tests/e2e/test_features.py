@@ -152,6 +152,25 @@ def test_unfinished_run_of_other_settings_is_refused_and_left(run, pictures, tmp
     assert sorted(path.name for path in (tmp_path / "o.npz.parts").iterdir()) == before
 
 
+def test_file_that_another_process_writes_is_refused(run, pictures, tmp_path, capsys):
+    output = tmp_path / "o.npz"
+    with feature_file.open_feature_file(str(output), {"pictures": 1}, 4):
+        assert write(output, run, pictures) == 2
+    assert "is being written by another process" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_disk_without_room_is_refused_before_the_network_runs(run, pictures, tmp_path, capsys,
+                                                              monkeypatch):
+    monkeypatch.setattr(feature_file.shutil, "disk_usage", lambda path: (10**9, 10**9, 99))
+    monkeypatch.setattr(features, "decoded_batches", None)
+    assert write(tmp_path / "o.npz", run, pictures) == 4
+    error = capsys.readouterr().err
+    assert "o.npz' needs " in error and "99 are free" in error
+    monkeypatch.undo()
+    assert write(tmp_path / "o.npz", run, pictures, "--batch_size=5") == 0  # no part to keep to
+
+
 def test_complete_file_is_left_as_it_is(run, pictures, whole, tmp_path, capsys):
     output = Path(shutil.copy(whole, tmp_path))
     assert write(output, run, pictures, "--batch_size=4") == 0
