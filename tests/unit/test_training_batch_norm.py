@@ -1,5 +1,7 @@
 """Batch norm of the step by the fused operation: Keras' numbers, and Keras' layers untouched."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,11 @@ import tensorflow as tf
 
 from inception_tf.config import preset
 from inception_tf.runs.network import build_network
+from inception_tf.runtime.devices import make_strategy
 from inception_tf.training.batch_norm import fused
+from inception_tf.training.schedule import Schedule
+from inception_tf.training.state import TrainState
+from inception_tf.training.step import TrainStep
 
 
 def _model(scale=True, dtype="float32", **settings):
@@ -87,3 +93,43 @@ def test_layers_are_stock_before_and_after():
     assert "call" not in vars(model.get_layer("norm"))
     graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(images).graph
     assert "FusedBatchNormV3" not in [op.type for op in graph.get_operations()]
+
+
+@pytest.mark.parametrize("net", ["inception_v4", "inception_resnet_v1", "inception_resnet_v2"])
+def test_fifty_updates_are_those_of_composed_batch_norm(net, monkeypatch):
+    losses, arrays = [], []
+    for context in (fused, lambda model: contextlib.nullcontext()):
+        monkeypatch.setattr("inception_tf.training.replica.fused", context)
+        step, state = _network_step(net)
+        batches = _batches()
+        losses.append([float(step([next(batches)])["loss"]) for _ in range(50)])
+        arrays.append(state.arrays())
+    # Rounding grows from update to update: images larger by 2e-7 move losses as far (2e-3).
+    np.testing.assert_allclose(losses[0][:5], losses[1][:5], rtol=1e-4)
+    np.testing.assert_allclose(*losses, rtol=1e-2)
+    moved = np.concatenate([np.ravel(arrays[0][name] - arrays[1][name]) for name in arrays[0]
+                            if name.startswith("weights/")])
+    size = np.concatenate([np.ravel(arrays[1][name]) for name in arrays[1]
+                           if name.startswith("weights/")])
+    assert np.linalg.norm(moved) < 1e-3 * np.linalg.norm(size)
+
+
+def _network_step(net):
+    config = preset("tiny").replace(net=net, image_size=75, width=0.07, repeats=(1, 1, 1),
+                                    global_batch=8, learning_rate=1e-4, dropout=0.0)
+    strategy = make_strategy("one")
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = build_network(config.network, 5)
+    state = TrainState(strategy, model, config.optimization)
+    return TrainStep(strategy, model, state, Schedule(config.optimization, 400), 0,
+                     config.execution), state
+
+
+def _batches():
+    rng = np.random.default_rng(0)
+    while True:
+        labels = rng.integers(0, 5, 8).astype(np.int32)
+        images = rng.normal(labels[:, None, None, None] / 5, 0.5, (8, 75, 75, 3))
+        yield {"image": tf.constant(images, tf.float32), "label": tf.constant(labels),
+               "weight": tf.ones([8])}
