@@ -25,16 +25,12 @@ BASE = "keras.applications, tf.function"
 REMAT = "ours, --remat"
 BFLOAT16, BASE_BFLOAT16 = "ours, mixed_bfloat16", "keras.applications, mixed_bfloat16"
 # name: what makes it (training_cases.py).
-CASES = {
-    "ours": "ours",
-    REMAT: "ours_remat",
-    BASE: "keras_function",
-    "keras.applications, fit": "keras_fit",
-    "timm, PyTorch, channels last": "timm_network",
-}
+CASES = {"ours": "ours", REMAT: "ours_remat", BASE: "keras_function"}
+OTHERS = {"keras.applications, fit": "keras_fit", "timm, PyTorch, channels last": "timm_network",
+          BASE: "keras_function"}
 HALF = {BFLOAT16: "ours_bfloat16", BASE_BFLOAT16: "keras_bfloat16", BASE: "keras_function"}
 # Groups that take turns, each beside BASE: all at once do not fit into the memory.
-GROUPS = {8: (CASES, HALF), 16: ({n: CASES[n] for n in ("ours", REMAT, BASE)}, HALF)}
+GROUPS = {8: (CASES, HALF, OTHERS), 16: (CASES, HALF)}
 DEMO = {1: ({"demo network": "demo"},), 20: ({"demo network, 20 updates a call": "demo"},)}
 # keras.applications has no network this small: the quick form has no peer.
 QUICK = {8: ({"ours": "tiny"},)}
