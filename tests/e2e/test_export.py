@@ -211,6 +211,7 @@ def test_an_export_that_differs_in_either_form_is_not_kept(run, tmp_path, capsys
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_export_in_16_bits_stores_half_and_answers_the_same(run, classifier, signatures, tmp_path,
                                                             capsys, monkeypatch, caplog, precision):
+    caplog.set_level("INFO")
     (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2\n")
     monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "cpuinfo")
     folder = tmp_path / "1"

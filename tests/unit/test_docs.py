@@ -11,7 +11,7 @@ from inception_tf.config import GROUPS, Optimization, preset
 from tests import architecture
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
 CODE = [path for folder in ("inception_tf", "tests", "benchmarks", "experiments")
         for path in (ROOT / folder).rglob("*.py")] + list(ROOT.glob("*.py"))
 # How a line begins that names flags of ours.

@@ -22,7 +22,7 @@ OUTPUTS = {3: 6, 5: 4, 7: 4}
 _POINTS = {8: (0, 1, -1, 2, -2, 1 / 2, -1 / 2),
            10: (0, 1, -1, 2, -2, 1 / 3, -1 / 3, 4 / 3, -3 / 4)}
 # Columns of the kernel times the smaller of its channel counts: from here on the products saved
-# outweigh the added sums, measured layer by layer (docs/serving.md).
+# outweigh the added sums, measured layer by layer (docs/lab/serving.md).
 _ENOUGH = 160
 
 
