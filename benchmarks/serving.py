@@ -6,7 +6,8 @@ keras.applications' InceptionResNetV2 with random weights (in a tf.function, and
 SavedModel export) against our exports of the same weights and timm's network in PyTorch (its own
 random weights: only time is compared). Both SavedModels also with oneDNN switched on, and off.
 Each runs in its own process and waits while another has its turn; rounds A B C A B C at each
-batch size, float32 images in, probabilities out. A process that ends, for example killed for
+batch size, float32 images in, probabilities out. int8 gets its ranges from a few photographs, since
+only time, size and memory are compared. A process that ends, for example killed for
 memory, is not measured from then on; the others continue. The floor is the multiply-adds of the
 network at the matrix rate measured in the same run: our SavedModel, which needs fewer, may lie
 above it.
@@ -25,6 +26,7 @@ BATCH_SIZES = (1, 8, 32)
 ROUNDS = 3
 # A turn takes at least this long, in as many passes as that needs.
 TURN_SECONDS = 2.0
+CALIBRATION_IMAGES = 8
 BASE = "keras.applications, SavedModel"
 OURS = "ours, SavedModel"
 # Whose kernels TensorFlow uses (by default oneDNN's where there is AVX-512): name -> environment.
@@ -41,8 +43,11 @@ CASES = {
        for setting, environment in SETTINGS.items()
        for name, case in ((BASE, ("keras_saved_model", None)),
                           (OURS, ("exported", "savedmodel")))},
+    "ours, SavedModel, bfloat16": ("exported", "savedmodel-bfloat16", {}),
     "ours, ONNX Runtime": ("exported", "onnx", {}),
+    "ours, ONNX Runtime, int8": ("exported", "onnx-int8", {}),
     "ours, OpenVINO": ("exported", "openvino", {}),
+    "ours, OpenVINO, int8": ("exported", "openvino-int8", {}),
     "ours, LiteRT": ("exported", "litert", {}),
     "ours, LiteRT, 8-bit weights": ("exported", "litert-dynamic", {}),
     "timm, PyTorch": ("timm_network", None, {}),
@@ -70,7 +75,10 @@ def run(quick):
             rows = {str(size): measure(cases, missing, size, quick) for size in sizes}
             peaks = dict(harness.answers_of(cases, missing, "peak"))
     rate = harness.matrix_rate(256 if quick else 4096)
+    sizes_mb = {name: exports["mb"][kind] for name, (_, kind, _) in CASES.items()
+                if kind in exports["mb"]}
     return {"exports": exports, "not_measured": missing, "batch_sizes": rows, "peak_mib": peaks,
+            "size_mb": sizes_mb,
             "matrix_gflops": rate, "floor_images_per_second": harness.floor_rate(rate)}
 
 
@@ -186,23 +194,40 @@ def prepare(folder, size):
     model.save(folder / "network.keras")
     seconds = {"Keras' SavedModel": harness.clocked(
         lambda: model.export(folder / "keras_saved_model", verbose=False))["wall"]}
-    classifier = _classifier(model)
-    for kind in sorted({kind for _, kind, _ in CASES.values() if kind}):
-        format_name, _, quantize = kind.partition("-")
-        seconds[kind] = _export(classifier, folder / kind, format_name, quantize or "none")
-    return json.dumps({"seconds": seconds})
+    classifier = _classifier(model, _photographs(folder, model.output.shape[-1]))
+    kinds = sorted({kind for _, kind, _ in CASES.values() if kind})
+    for kind in kinds:
+        seconds[kind] = _export(classifier, folder / kind)
+    return json.dumps({"seconds": seconds, "mb": {
+        kind: sum(p.stat().st_size for p in (folder / kind).rglob("*") if p.is_file()) / 1e6
+        for kind in kinds if (folder / kind).is_dir()}})
 
 
-def _export(classifier, folder, format_name, quantize):
-    """Seconds, or why it could not be written."""
+def _export(classifier, folder):
+    """Seconds, or why it could not be written; what to write is in the name of the folder."""
     from inception_tf.errors import UsageError
     from inception_tf.serving.export import ExportRequest, export
 
-    request = ExportRequest(format_name, quantize, check_images=0)
+    name, _, reduced = folder.name.partition("-")
+    options = {"precision" if reduced == "bfloat16" else "quantize": reduced} if reduced else {}
+    request = ExportRequest(name, **options, check_images=0, calibration_images=CALIBRATION_IMAGES)
     try:
         return harness.clocked(lambda: export(classifier, folder, request))["wall"]
     except UsageError as missing:
         return str(missing)
+
+
+def _photographs(folder, classes):
+    """Settings of a data set of CALIBRATION_IMAGES photographs, of that many classes."""
+    from benchmarks.predict import write_photographs
+    from inception_tf.config import Config
+
+    pictures = folder / "pictures" / "train"
+    for number in range(classes):
+        (pictures / f"{number:04}").mkdir(parents=True)
+    write_photographs(pictures / "0000", CALIBRATION_IMAGES)
+    return Config().replace(dataset="folder", data_dir=str(folder / "pictures"),
+                            allow_empty_classes=True)
 
 
 def _network(size):
@@ -225,14 +250,13 @@ def _network(size):
     return model
 
 
-def _classifier(model):
-    """The same weights in our network."""
-    from inception_tf.config import Config
+def _classifier(model, config):
+    """The same weights in our network, with the data of `config`."""
     from inception_tf.runs.network import build_network
     from inception_tf.serving.classifier import Classifier
     from inception_tf.weights.matching import Conversion
 
-    config = Config().replace(net="inception_resnet_v2_released", aux_head=False)
+    config = config.replace(net="inception_resnet_v2_released", aux_head=False)
     if model.count_params() < 1e6:
         config = config.replace(width=0.07, repeats=(1, 1, 1), image_size=75)
         network = build_network(config.network, 5)
@@ -243,7 +267,7 @@ def _classifier(model):
             network = Conversion(
                 lambda classes, gamma: build_network(config.network, classes),
                 config.network.net, "keras", str(Path(scratch) / "network.keras")).model()
-    names = tuple(map(str, range(network.output.shape[-1])))
+    names = tuple(f"{number:04}" for number in range(network.output.shape[-1]))
     return Classifier(network, config.network, config.data, names, "raw", {})
 
 

@@ -69,13 +69,14 @@ def serving(result):
     """Images per second of each form of one network, and its ratio to Keras' own export."""
     sizes = list(result["batch_sizes"])
     rows = [["form", *(f"batch {n}: images/s" for n in sizes), *(f"ratio at {n}" for n in sizes),
-             "peak MiB"]]
+             "MB", "peak MiB"]]
     measured = (name for cells in result["batch_sizes"].values() for name in cells)
     for name in dict.fromkeys((*measured, *result["not_measured"])):
         cells = [result["batch_sizes"][n].get(name, {}) for n in sizes]
-        peak = result["peak_mib"].get(name)
+        size, peak = (result.get(key, {}).get(name) for key in ("size_mb", "peak_mib"))
         rows.append([name, *_serving_rates(cells, result["not_measured"].get(name, "")),
-                     *map(_serving_ratio, cells), f"{peak:.0f}" if peak else ""])
+                     *map(_serving_ratio, cells),
+                     *(f"{number:.0f}" if number else "" for number in (size, peak))])
     note = (f"Floor: {result['floor_images_per_second']:.1f} images/s, the multiply-adds at "
             f"{result['matrix_gflops']:.0f} GFLOP/s of a matrix product in the same run.")
     return _markdown(rows) + f"\n{_where(result)} {note}\n"

@@ -43,8 +43,19 @@ def _input(of, to):
         r["wall"] for r in result["ratios"] if (r["of"], r["to"]) == (of, to))
 
 
-def _saved_model(batch):
-    return lambda result: result["batch_sizes"][str(batch)][OURS]["ratio"]
+def _saved_model(batch, name=OURS):
+    return lambda result: result["batch_sizes"][str(batch)][name]["ratio"]
+
+
+def _fewer_bits():
+    """Targets of the forms in 16 and 8 bits against Keras' own float32 SavedModel."""
+    for batch, bound in ((1, 1.5), (8, 2.0), (32, 2.0)):
+        yield Target(f"SavedModel in bfloat16 / Keras' own in float32, batch {batch}", "serving",
+                     _saved_model(batch, f"{OURS}, bfloat16"), bound)
+    for name in ("ONNX Runtime", "OpenVINO"):
+        for batch, bound in ((1, 4.0), (8, 3.5)):
+            yield Target(f"{name}, int8 / Keras' own SavedModel in float32, batch {batch}",
+                         "serving", _saved_model(batch, f"ours, {name}, int8"), bound)
 
 
 def _growth(kind):
@@ -113,6 +124,7 @@ TARGETS = (
     Target("the same, batch 8", "serving", _saved_model(8), 1.15,
            headline="speed of the exported SavedModel / of Keras' own, batch 8"),
     Target("the same, batch 32", "serving", _saved_model(32), 1.15),
+    *_fewer_bits(),
     Target("folder of pictures to top-5 / the network alone", "predict",
            lambda result: min(row["ratio"] for row in result["cases"].values()), 0.9),
     Target("time of 144 crops of an image / of 144 passes of the network", "crops",

@@ -63,9 +63,9 @@ def test_serving_says_of_a_form_that_was_not_measured_why():
     table = tables.serving({
         "machine": harness.machine(), "matrix_gflops": 90.0, "floor_images_per_second": 3.0,
         "batch_sizes": {"1": {"ours": row, "large": row}, "32": {"ours": row}},
-        "peak_mib": {"ours": 900.0},
+        "peak_mib": {"ours": 900.0}, "size_mb": {"ours": 220.0},
         "not_measured": {"large": "its process ended", "timm": "No module named 'timm'"}})
     assert table.splitlines()[2:5] == [
-        "| ours | 4.0 | 4.0 | 1.00 | 1.00 | 900 |",
-        "| large | 4.0 | its process ended | 1.00 |  |  |",
-        "| timm | No module named 'timm' |  |  |  |  |"]
+        "| ours | 4.0 | 4.0 | 1.00 | 1.00 | 220 | 900 |",
+        "| large | 4.0 | its process ended | 1.00 |  |  |  |",
+        "| timm | No module named 'timm' |  |  |  |  |  |"]
