@@ -50,7 +50,8 @@ class Network:
                             path=True)
     init_checkpoint: str = option("newest", "which of that run's checkpoints: newest, best (lowest "
                                   "validation error of the averaged weights) or a step")
-    freeze: tuple[str, ...] = option((), "stages kept as they are", choices=STAGES)
+    freeze: tuple[str, ...] = option((), "stages whose weights and statistics stay as they are",
+                                     choices=STAGES)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Optimization:
     clip_norm: float = option(2.0, "limit of the global gradient norm [A][V3]; 0: off", low=0)
     label_smoothing: float = option(0.1, "share spread over all classes [V3]", low=0, high=0.999)
     aux_weight: float = option(0.4, "weight of the auxiliary loss [S]", low=0)
-    weight_decay: float = option(4e-5, "times half the squared kernels [S]", low=0)
+    weight_decay: float = option(4e-5, "factor of half the squared kernels [S]", low=0)
     ema_decay: float = option(0.9999, "decay of the averaged weights [I]", low=0, high=0.9999999)
 
 
@@ -139,12 +140,13 @@ class Runtime:
     checkpoint_every_epochs: float = option(1.0, "epochs between checkpoints; 0: at the end",
                                             low=0, high=MAX_EPOCHS)
     keep: int = option(3, "newest checkpoints kept", low=1)
-    keep_best: int = option(1, "checkpoints of lowest validation error kept beside them", low=0)
+    keep_best: int = option(1, "checkpoints of lowest validation error that are kept as well",
+                            low=0)
     stall_timeout_s: float = option(600.0, "seconds without a completed step or scoring batch "
                                     "after which a run ends with code 7; 0: never", low=0,
                                     high=MAX_SECONDS)
     max_steps: int = option(0, "stop after this many updates; 0: epochs decide", low=0)
-    compare: str = option("none", "what the run's curves are drawn over: paper, its Figures 21 and "
+    compare: str = option("none", "draw the run's curves over those of the paper, Figures 21 and "
                           "23, for a run on imagenet2012", ("none", "paper"))
 
 
@@ -156,22 +158,22 @@ class Execution:
                             ("float32", "mixed_bfloat16", "mixed_float16"))
     xla: str = option("auto", "compile updates with XLA; auto: on a GPU or TPU (on a CPU they "
                       "take twice the time)", ("auto", "on", "off"))
-    deterministic: bool = option(False, "on a GPU: the same bits in every run, as on a CPU, "
-                                 "without XLA's forward and backward pass and so slower")
-    tf32: bool = option(True, "on a GPU: float32 convolutions and products by tensor cores, which "
-                        "take 10 bits of the mantissa")
+    deterministic: bool = option(False, "on a GPU: the same bits in every run, as on a CPU; "
+                                 "slower, as XLA does not compile the two passes")
+    tf32: bool = option(True, "on a GPU: float32 convolutions and products on tensor cores, "
+                        "with 10 bits of the mantissa")
     remat: bool = option(False, "compute activations inside blocks again for the backward pass "
                          "instead of keeping them: less memory, more time")
-    steps_per_call: int = option(1, "updates per call from Python, for networks so small that "
-                                 "Python is what they wait for", low=1, high=10_000)
-    color_on: str = option("auto", "what colours and scales training images: the host, which "
-                           "decodes them, or the device, to which bytes cross; auto: the device "
-                           "where it is a GPU or TPU", ("auto", "host", "device"))
+    steps_per_call: int = option(1, "updates per call from Python; more than 1 for networks so "
+                                 "small that they wait for Python", low=1, high=10_000)
+    color_on: str = option("auto", "where training images are coloured and scaled: host, after "
+                           "decoding, or device, from bytes; auto: device if that is a GPU or "
+                           "TPU", ("auto", "host", "device"))
     profile_steps: str = option("", "A-B: profile these steps into model_dir/profile, for "
                                 "TensorBoard")
     on_non_finite: str = option("stop", "after a loss or gradient that is not finite: end with "
                                 "code 5, or skip that update", ("stop", "skip"))
-    max_skipped_steps: int = option(10, "updates skipped before the run ends after all", low=0)
+    max_skipped_steps: int = option(10, "more skipped updates end the run with code 5", low=0)
 
 
 GROUPS = {

@@ -23,7 +23,7 @@ OWN = (
     Flag("batch_size", 32, "views per pass, over all devices", low=1),
     Flag("max_bad_examples", 0, "undecodable images tolerated, which are counted apart", low=0),
     Flag("exclude", "", "file that names images to leave out, one a line", path=True),
-    Flag("labels", "", "JSON of several right classes per image, instead of the split's labels",
+    Flag("labels", "", "JSON of several correct classes per image, instead of the split's labels",
          path=True),
     Flag("predictions", (), "keep the probabilities in this file, one file per network; a run "
                             "that was stopped resumes in it", path=True),
@@ -38,8 +38,8 @@ OWN = (
                        "not exist", path=True),
     Flag("watch", False, "score each checkpoint of a run that is being trained as it comes, until "
                          "its last"),
-    Flag("output", "", "also write the result, and all that repeats it, as JSON to this file; "
-         "beside it errors by class and the confusion matrix, as .csv", path=True),
+    Flag("output", "", "also write the result, and all that is needed to repeat it, as JSON to "
+         "this file; next to it errors by class and the confusion matrix, as .csv", path=True),
 )
 FIELDS = ("model_dir", "strategy", "startup_timeout_s", "dataset", "data_dir", "manual_dir",
           "eval_split", "crop_fraction", "interpolation", "pixel_centers", "antialias",

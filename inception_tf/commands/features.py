@@ -20,7 +20,7 @@ OWN = (
     flags.CHECKPOINT,
     Flag("batch_size", 32, "pictures that go through the network together", low=1),
     Flag("output", "", "the .npz to write: features, files, and what could not be read; a run "
-         "that was stopped resumes beside it", path=True),
+         "that was stopped resumes", path=True),
 )
 
 

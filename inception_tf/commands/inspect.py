@@ -24,7 +24,7 @@ OWN = (
     Flag("block", "", "what --draw draws in place of the whole network: an endpoint as "
          "inception_a_1, or stem"),
     Flag("input", False, "measure the input pipeline of --dataset instead"),
-    Flag("images_per_second", 1000.0, "rate for which --input says how many cores it takes", low=0),
+    Flag("images_per_second", 1000.0, "rate for which --input says how many cores it needs", low=0),
 )
 FIELDS = ("net", "image_size", "width", "repeats", "batch_norm_gamma")
 INPUT_FIELDS = ("dataset", "data_dir", "train_split", "color", "min_crop_area",

@@ -27,8 +27,8 @@ log = logging.getLogger("inception_tf")
 OWN = (
     Flag("num_workers", 2, "processes to start", low=1, high=1000),
     Flag("max_restarts", 0, "times the group is started again after storage errors, a stall, a "
-                            "lost peer or a signal to a worker (exit codes 4, 7, 8 and above 128, "
-                            "but 130), unless launch itself was told to stop", low=0),
+                            "lost peer or a signal to a worker (exit codes 4, 7, 8 and above 128 "
+                            "except 130), unless launch itself was told to stop", low=0),
 )
 GPU_FILES = "/dev/nvidia"  # and a number: the driver's files
 GRACE_SECONDS = 30.0  # for the other workers to notice that one failed

@@ -24,8 +24,8 @@ OWN = (
     Flag("top", 5, "classes named per picture", low=1),
     Flag("output", "", "also write one JSON line per picture to this file; must not exist",
          path=True),
-    Flag("explain", "", "folder for a picture per picture with a heat map of where its classes "
-                        "were seen; must not exist", path=True),
+    Flag("explain", "", "folder for heat maps, one per picture, of where its classes were seen; "
+                        "must not exist", path=True),
 )
 
 

@@ -90,7 +90,7 @@ def _tolerating_full_disk(what, step):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        log.warning("%s of step %d not written, training goes on: %.200s", what, step, error)
+        log.warning("%s of step %d not written, training continues: %.200s", what, step, error)
 
 
 def read_metrics(path: str | os.PathLike,

@@ -23,9 +23,9 @@ MAX_FAILURES = 3
 class BackgroundSaver:
     """Writes and retains the checkpoints below `root`, of which it is the only writer.
 
-    The arrays handed over are a snapshot: the caller may go on at once, and pays for it
+    The arrays handed over are a snapshot: the caller may continue at once, and pays for it
     with their memory until they are written. A save that storage refused is logged and
-    training goes on with the checkpoint before it; MAX_FAILURES in a row, or a failure
+    training continues with the checkpoint before it; MAX_FAILURES in a row, or a failure
     of the last one, are an error.
     """
 
@@ -96,7 +96,7 @@ class BackgroundSaver:
             self._failures += 1
             self._error = error
             if os.path.isdir(self.root):  # else `check` says it
-                log.error("%s (failure %d of at most %d in a row; training goes on)", error,
+                log.error("%s (failure %d of at most %d in a row; training continues)", error,
                           self._failures, MAX_FAILURES)
         except Exception as error:  # belongs to the main thread, which asks for it
             self._error = error

@@ -117,7 +117,7 @@ class FolderRecords(Records):
         except Exception as error:
             self.check()
             if not self._curves_fail:
-                log.warning("curves not drawn, training goes on: %.300s", error)
+                log.warning("curves not drawn, training continues: %.300s", error)
             self._curves_fail = True
 
 

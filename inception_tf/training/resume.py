@@ -100,8 +100,8 @@ def check(manifest: Mapping[str, Any], config: Config, source: Source) -> None:
     """
     if "origin" in manifest:
         raise UsageError(f"--model_dir={config.runtime.model_dir} holds weights converted or "
-                         "averaged, no run to go on with: take another --model_dir and give that "
-                         "folder as --init_from")
+                         "averaged, which cannot be resumed: take another --model_dir and give "
+                         "that folder as --init_from")
     try:
         old = Config.from_json(manifest["config"], "its config")
         fingerprint, _ = manifest["data"]["fingerprint"], manifest["bad_examples"]
@@ -120,7 +120,7 @@ def warn_of_other_machine(manifest: Mapping[str, Any], machine: Mapping[str, str
     changes = [f"{name} {old.get(name, 'unknown')}, now {value}"
                for name, value in machine.items() if old.get(name) != value]
     if changes:
-        log.warning("going on within rounding, not bitwise: the checkpoint was made with %s",
+        log.warning("resuming within rounding, not bitwise: the checkpoint was made with %s",
                     "; ".join(changes))
 
 

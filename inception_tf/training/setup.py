@@ -176,6 +176,6 @@ def _restore(plan, state, machine):
         return {}
     arrays, manifest = found
     state.load(arrays)
-    log.info("going on from step %d in %s", manifest["step"], root)
+    log.info("resuming from step %d in %s", manifest["step"], root)
     resume.warn_of_other_machine(manifest, machine)
     return manifest

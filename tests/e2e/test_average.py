@@ -90,7 +90,7 @@ def test_training_does_not_go_on_from_an_average(run, tmp_path):
                                f"--output_dir={tmp_path / 'out'}"]) == 0
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     from inception_tf.config import Config
-    with pytest.raises(UsageError, match="no run to go on with"):
+    with pytest.raises(UsageError, match="which cannot be resumed"):
         train(Config.from_json(json.dumps(config)).replace(max_steps=9))
 
 

@@ -143,7 +143,7 @@ def test_f62_curve_that_cannot_be_drawn_is_said_once_and_ends_no_run(config, mon
     train(config)
     assert checkpoint.steps(metrics.parents[1] / "checkpoints")[-1] == 4
     warnings = _complaints(caplog)
-    assert len(warnings) == 1 and "curves not drawn, training goes on: " in warnings[0]
+    assert len(warnings) == 1 and "curves not drawn, training continues: " in warnings[0]
     assert "no UTF-8" in warnings[0]
 
 

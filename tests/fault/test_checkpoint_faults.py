@@ -66,7 +66,7 @@ def test_f08_kill_at_any_point_of_a_save_leaves_a_newest_step_that_is_whole(tmp_
 def test_f08_run_killed_in_a_save_ends_with_the_same_bits(images, whole, tmp_path, where, call):
     assert train(images, tmp_path, kill=[where, call, signal.SIGKILL])[0] == -signal.SIGKILL
     printed = train_to_the_end(images, tmp_path)
-    assert steps(tmp_path)[0] == 4 and "going on from step" in printed
+    assert steps(tmp_path)[0] == 4 and "resuming from step" in printed
     assert_same_end(tmp_path, whole)
 
 
@@ -99,7 +99,7 @@ def test_f09_run_goes_on_before_its_damaged_newest_checkpoint(images, whole, cop
     printed = train_to_the_end(images, copied)
     warnings = [line for line in printed.splitlines() if "skipped" in line]
     assert len(warnings) == 1 and str(damaged) in warnings[0] and reason in warnings[0]
-    assert "going on from step 5" in printed
+    assert "resuming from step 5" in printed
     assert_same_end(copied, whole)
 
 
@@ -145,7 +145,7 @@ def test_f14_metrics_that_cannot_be_written_leave_training_as_it_is(images, whol
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
     for step in range(1, 7):
         warnings = [line for line in printed.splitlines()
-                    if line.startswith(f"metrics of step {step} not written, training goes on")]
+                    if line.startswith(f"metrics of step {step} not written, training continues")]
         assert len(warnings) == 1 + (step in (4, 6))  # of the scoring as well
 
 

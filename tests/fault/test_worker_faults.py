@@ -137,7 +137,7 @@ def test_f21_two_workers_started_again_after_each_of_these_end_with_the_same_bit
     run = _run_two(images, folder)
     assert run.codes == [0, 0], run.printed
     assert "INFO:tensorflow" not in run.printed[0]  # a line for each collective, twice
-    assert all(f"going on from step {frozen.saved[-1]} " in text for text in run.printed)
+    assert all(f"resuming from step {frozen.saved[-1]} " in text for text in run.printed)
     assert_same_end(folder, whole_pair, names=("trace.0", "trace.1"))
 
 
@@ -154,7 +154,7 @@ def test_f20_launch_starts_again_after_a_kill_and_passes_sigterm_to_all(images, 
         os.kill(killed[1], signal.SIGKILL)
         assert "(SIGKILL), worker 0 with 8: starting the group again (1 of 3)" in _read_until(
             group, "(1 of 3)")
-        assert "going on from step" in _read_until(group, "[worker 0] step")
+        assert "resuming from step" in _read_until(group, "[worker 0] step")
         workers = _children_of(group.pid)
         assert len(workers) == 2 and not set(workers) & set(killed)
         for pid in (*workers, group.pid):
@@ -186,7 +186,7 @@ def test_f64_killed_launch_leaves_no_worker_and_its_folder_can_be_used_at_once(i
     last = newest(tmp_path)[1]["step"]
     again = subprocess.run([*words, f"--max_steps={last + 1}"], cwd=ROOT, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert again.returncode == 0 and f"going on from step {last} " in again.stdout, again.stdout
+    assert again.returncode == 0 and f"resuming from step {last} " in again.stdout, again.stdout
 
 
 def _read_until(process, text):
