@@ -22,7 +22,7 @@ def blocks(kind):
 
 def stubs():
     """(module, node) of each definition in the page's blocks of signatures."""
-    for block in blocks("pyi"):
+    for block in blocks("python signatures"):
         for module, text in re.findall(r"^# (\S+)\n(.*?)(?=^# |\Z)", block,
                                        re.DOTALL | re.MULTILINE):
             for node in ast.parse(text).body:
