@@ -79,7 +79,7 @@ def _row(number, rounds):
     ratio, cpu_ratio = (harness.ratio(*([one[name][clock] for one in rounds]
                                         for name in ("alone", "served")))
                         for clock in ("wall", "cpu"))
-    row = {"images_per_second": {
+    row = {"pictures": rounds[0]["images"], "images_per_second": {
                name: harness.spread([one["images"] / one[name]["wall"] for one in rounds])
                for name in ("alone", "served")},
            "ratio": ratio, "cpu_ratio": cpu_ratio, "latency_s": percentiles(latencies),
