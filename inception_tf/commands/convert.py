@@ -86,7 +86,9 @@ def _check_paths(own):
     if not own["input"] or not own["output"]:
         raise UsageError("convert needs --input=PATH and --output=X.keras, X.weights.h5 or "
                          "a new folder")
-    if own["from"] != "gluon" and "gluon" in own["input"]:
+    is_address = own["input"].startswith(ADDRESSES)
+    name = own["input"] if is_address else os.path.basename(own["input"])
+    if own["from"] != "gluon" and "gluon" in name:
         raise UsageError(f"--input={own['input']} has GluonCV's weights, whose images are "
                          "normalized differently: take --from=gluon")
     output = own["output"]

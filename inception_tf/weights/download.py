@@ -51,6 +51,11 @@ def _from_server(address):
     return fetched(url, _hash_of(address, fragment), os.path.join(keras_home(), "downloads"))
 
 
+def without_secrets(address: str) -> str:
+    """`address` for others to read: without user name, password and query (signatures, tokens)."""
+    return re.sub(r"(?<=//)[^/@]*@|\?[^#]*", "", address)
+
+
 def keras_home() -> str:
     """Keras' own folder, where keras.applications puts its files too."""
     return os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
@@ -75,9 +80,10 @@ def fetched(url: str, known_hash: str | None, folder: str, name: str | None = No
         return pooch.retrieve(url, known_hash, name, folder, downloader=_receive)
     except requests.RequestException as error:
         raise _not_had(url, _cause(error)) from None
-    except ValueError as error:  # pooch: another hash than the known one
+    except ValueError as error:  # pooch: another hash than the known one, or no address
         got = str(error).partition(" but got ")[2].partition(".")[0]
-        raise _not_had(url, f"the file there has the hash {got}, not {known_hash}") from None
+        raise _not_had(url, f"the file there has the hash {got}, not {known_hash}" if got
+                       else first_line(error)) from None
     except OSError as error:
         raise StorageError(f"{url}: {folder} cannot be written ({error.strerror or error}); "
                            "KERAS_HOME names another") from None

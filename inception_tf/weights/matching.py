@@ -19,7 +19,7 @@ from inception_tf.weights import (
     torchvision,
 )
 from inception_tf.weights.arrays import Refused, assign, read
-from inception_tf.weights.download import ADDRESSES, local_path
+from inception_tf.weights.download import ADDRESSES, local_path, without_secrets
 from inception_tf.weights.table import AVERAGE, Table
 
 # `--from` of the command -> Table.
@@ -83,7 +83,7 @@ class Conversion:
         self._format = TABLES[source]
         _check_net(net, source, self._format, aux_head)
         self.net, self.source = net, source
-        self.address = path if path.startswith(ADDRESSES) else ""
+        self.address = without_secrets(path) if path.startswith(ADDRESSES) else ""
         self.path = local_path(path)
         self.stored = _arrays_of(self._format, self.path)
         whole = self._format.names(net, self.stored)

@@ -191,6 +191,7 @@ def test_convert_paper_variant_is_refused_with_the_reason(source):
         (["--input=x", "--output=o.keras", "--from=keras", "--net=inception_v3"], "no file 'x'"),
         (["--input=x", "--output=o.keras", "--from=torchvision", "--net=inception_v4"], "no table"),
         (["--input=x_gluon.pth", "--output=o.keras", "--from=timm"], "take --from=gluon"),
+        (["--input=gluon/x", "--output=o.keras"], "no checkpoint at 'gluon/x'"),
         (["--input=http://x/y.pth", "--output=o.keras"], "give a path.*https://..., hf://"),
         (["--input=x", "--output=o.keras", "--from=keras", "--aux_head", "--net=inception_v3"],
          "no auxiliary head"),

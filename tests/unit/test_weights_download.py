@@ -93,6 +93,14 @@ def test_failure_of_the_server_is_one_line_and_leaves_nothing(
     assert in_cache(cache) == []
 
 
+@pytest.mark.parametrize("address, words", [
+    ("https://", "No host supplied"), ("https://[::1", "Invalid IPv6 URL"),
+    ("https://a..b/x", "label empty"), ("https://127.0.0.1:x/y", "is not a valid host or port"),
+])
+def test_address_that_is_none_is_one_line(cache, address, words):
+    assert words in refused(address)
+
+
 def test_redirect_to_an_unencrypted_server_is_refused(server, cache):
     with serving() as plain:
         address = server.url("/away.pth", Answer(
@@ -127,7 +135,8 @@ def test_command_converts_an_address_and_the_result_names_it(server, cache, tmp_
     safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
     body = safetensors.save(arrays(NET, "timm"))
     address = server.url("/model.safetensors", Answer(body))
-    main([*NARROW, f"--input={address}", f"--output={tmp_path / 'run'}"])
+    signed = server.url("/model.safetensors?token=secret", Answer(body))
+    main([*NARROW, f"--input={signed.replace('://', '://me:secret@')}", f"--output={tmp_path / 'run'}"])
     _, _, facts = load_model(tmp_path / "run")
     assert facts["origin"]["address"] == address
     assert list(facts["origin"]["files"].values()) == [hashlib.sha256(body).hexdigest()]
