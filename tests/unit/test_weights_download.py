@@ -136,7 +136,8 @@ def test_command_converts_an_address_and_the_result_names_it(server, cache, tmp_
     body = safetensors.save(arrays(NET, "timm"))
     address = server.url("/model.safetensors", Answer(body))
     signed = server.url("/model.safetensors?token=secret", Answer(body))
-    main([*NARROW, f"--input={signed.replace('://', '://me:secret@')}", f"--output={tmp_path / 'run'}"])
+    main([*NARROW, f"--input={signed.replace('://', '://me:secret@')}",
+          f"--output={tmp_path / 'run'}"])
     _, _, facts = load_model(tmp_path / "run")
     assert facts["origin"]["address"] == address
     assert list(facts["origin"]["files"].values()) == [hashlib.sha256(body).hexdigest()]
