@@ -26,7 +26,7 @@ demo: data
 	$(RUN) eval.py --model_dir=runs/demo
 	@echo "next: $(RUN) train.py --preset=demo --epochs=24 --model_dir=runs/longer"
 	@echo "      $(RUN) -m inception_tf export --model_dir=runs/demo --export_dir=exports/shapes/1"
-	@echo "      $(RUN) -m inception_tf predict PICTURE.jpg --model=exports/shapes/1"
+	@echo "      $(RUN) -m inception_tf predict docs/ring.jpg --model=exports/shapes/1"
 
 data: $(VENV)/ready
 	$(RUN) -m inception_tf prepare --dataset=shapes
