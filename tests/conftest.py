@@ -1,5 +1,6 @@
 """What every test shares: a quiet TensorFlow on two logical CPUs, and a folder for runs."""
 
+import logging
 import os
 import sys
 
@@ -56,6 +57,17 @@ def signals_given_back():
     yield
     signals = sys.modules.get("inception_tf.runtime.signals")
     assert signals is None or signals.StopSignals.innermost is None
+
+
+@pytest.fixture(autouse=True)
+def log_still_heard():
+    """A test, or a library it loads, that silences our log would hide warnings of later tests."""
+    logger = logging.getLogger("inception_tf")
+    before = logger.disabled, logger.propagate, logging.root.manager.disable
+    yield
+    after = logger.disabled, logger.propagate, logging.root.manager.disable
+    logger.disabled, logger.propagate, logging.root.manager.disable = before
+    assert after == before
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_table_shows_names_as_text_and_keeps_its_colours():
            "num_examples": 2}
     members = [{"weights": "ema", "about": {}}] * 2
     table = tables.score_table({"rows": [row], "members": members, "dataset": "folder",
-                                "split": EVIL})
+                                "split": EVIL, "num_bad_examples": 0})
     console = Console(width=300, force_terminal=True, color_system="standard")
     with console.capture() as shown:
         console.print(table)
