@@ -46,7 +46,7 @@ class StorageError(InceptionError):
 
 
 class NonFiniteError(InceptionError):
-    """A loss, gradient or variable is NaN or infinite."""
+    """A loss, gradient, variable or answer is NaN or infinite."""
 
     exit_code = 5
 

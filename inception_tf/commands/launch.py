@@ -106,7 +106,8 @@ def gpu_shares(num_workers: int, gpus: Sequence[str]) -> list[dict[str, str]]:
     if not gpus:
         return [{}] * num_workers
     if len(gpus) < num_workers:
-        raise UsageError(f"--num_workers={num_workers}, but this machine has {len(gpus)} GPU(s): "
+        plural = "s" if len(gpus) > 1 else ""
+        raise UsageError(f"--num_workers={num_workers}, but {len(gpus)} GPU{plural} may be used: "
                          "start fewer, or set CUDA_VISIBLE_DEVICES=-1 to train on processors")
     cuts = [i * len(gpus) // num_workers for i in range(num_workers + 1)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(gpus[low:high])}

@@ -68,7 +68,13 @@ def read_config(model_dir: str | os.PathLike, name: str = "--model_dir") -> Conf
 
 
 def meant(folder: str | os.PathLike, name: str) -> str:
-    """Asks whether a folder in `folder` was meant: the one whose file `name` was written last."""
+    """Asks whether another folder was meant: the run whose checkpoints these are, or the folder in
+    `folder` whose file `name` was written last.
+    """
+    place = Path(os.path.abspath(folder))
+    for inside in (place, *place.parents[:2]):
+        if inside.name == CHECKPOINTS and (inside.parent / CONFIG).is_file():
+            return f"did you mean {inside.parent}?"
     found = list(Path(folder).glob(f"*/{name}"))
     newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
     return f"did you mean {newest.parent}?" if newest else ""

@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from inception_tf import strict_json
 from inception_tf.errors import StorageError, UsageError
+from inception_tf.runtime import outputs
 from inception_tf.runtime.files import aside_of, complete_or_absent, try_lock, write_atomically
 from inception_tf.serving.predictor import Prediction, batched
 
@@ -95,7 +97,7 @@ class FeatureFile:
     def _parts(self):
         """(first picture, path) of each part, in order."""
         return sorted((int(path.stem), path) for path in self._folder.glob("*.npz")
-                      if path.stem.isdigit())
+                      if path.stem.isdecimal())
 
     def _resume(self):
         """Pictures in the parts before the first that is lost or damaged; removes that and on."""
@@ -124,19 +126,22 @@ def open_feature_file(output: str, about: dict[str, Any],
         num_features: per picture.
 
     Raises:
-        UsageError: the parts there are of other settings, or another process writes them.
+        UsageError: the parts there are of other settings, another process writes them, or
+            something else has the name of their folder.
         StorageError: a file cannot be written, or the disk has too little room.
     """
     output = os.path.realpath(output)
     folder = Path(f"{output}.parts")
+    if not os.path.isdir(folder):
+        outputs.check_new_folder("output", str(folder))
     with _storing(output):
         folder.mkdir(exist_ok=True)
         lock = open(folder / _LOCK, "ab")
     with lock:
         if not try_lock(lock.fileno(), folder / _LOCK):
             raise UsageError(f"--output={output!r} is being written by another process")
-        if any(folder.glob("*.npz")):
-            _refuse_other(_parsed(folder / _ABOUT), about, folder)
+        if any(not path.name.startswith((_LOCK, _ABOUT)) for path in folder.iterdir()):
+            _refuse_other(_about_of(folder), about, folder)
         with _storing(output):
             write_atomically(folder / _ABOUT, json.dumps(about))
             file = FeatureFile(output, folder, about, num_features)
@@ -152,13 +157,15 @@ def num_unreadable(output: str, about: dict[str, Any]) -> int | None:
     if not os.path.lexists(output):
         return None
     try:
-        theirs = dict(json.loads(str(_load(output, "about")[0])))
+        theirs = strict_json.parse(str(_load(output, "about")[0]), dict[str, Any], output)
         number = len(_load(output, "unreadable"))
-    except _DAMAGES:
+    except (*_DAMAGES, UsageError):
         raise UsageError(f"--output={output!r} exists and holds no features: remove it, or choose "
                          "another name") from None
     _refuse_other(theirs, about, output)
-    shutil.rmtree(f"{os.path.realpath(output)}.parts", ignore_errors=True)
+    folder = Path(f"{os.path.realpath(output)}.parts")
+    if (folder / _ABOUT).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
     return number
 
 
@@ -169,11 +176,11 @@ def _refuse_other(found, about, path):
                              f"{about[key]!s:.100}: remove it, or choose another name")
 
 
-def _parsed(path):
+def _about_of(folder):
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is damaged ({error}): remove its folder to begin again") from None
+        return strict_json.read(folder / _ABOUT, dict[str, Any])
+    except UsageError as error:
+        raise UsageError(f"{error}: remove {folder} to begin again") from None
 
 
 def _load(path, name):

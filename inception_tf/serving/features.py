@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_tf.data.pictures import read_picture
-from inception_tf.errors import DataError, NonFiniteError, UsageError
+from inception_tf.errors import DataError, UsageError
 from inception_tf.runtime.files import sha256_of
 from inception_tf.serving.manifest import MANIFEST, read_export_manifest
 from inception_tf.serving.predictor import (
@@ -19,6 +19,7 @@ from inception_tf.serving.predictor import (
     Predictor,
     decoded_batches,
     open_predictor,
+    require_finite,
 )
 from inception_tf.serving.saved_model.operations import refuse_unknown_ops
 
@@ -65,9 +66,7 @@ def features_of(embedder: Embedder, paths: Iterable[str], batch_size: int,
     for batch in decoded_batches(embedder.predictor, paths, batch_size):
         good = [one for one in batch if not one.error]
         found = embedder.features(good) if good else np.zeros([0, embedder.size], np.float32)
-        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
-        if len(bad):
-            raise NonFiniteError(f"{good[bad[0]].path} has features that are not finite")
+        require_finite(found, good, "features")
         yield batch, found
 
 

@@ -76,7 +76,7 @@ class LoadedModel:
         Raises: UsageError for a path where nothing is, or a number below 1.
         """
         for name, number in (("top", top), ("batch_size", batch_size)):
-            if not isinstance(number, int) or number < 1:
+            if not isinstance(number, (int, np.integer)) or number < 1:
                 raise UsageError(f"{name} is a whole number above 0, got {number!r}")
         names = readable_names(self.classes)
         found = image_paths(os.fspath(path) for path in _several(paths))

@@ -1,5 +1,6 @@
 """Pictures -> class probabilities, streamed: decoding runs in parallel with the network."""
 
+import codecs
 import collections
 import concurrent.futures
 import itertools
@@ -15,8 +16,9 @@ import tensorflow as tf
 from inception_tf.data import images
 from inception_tf.data.pictures import list_pictures, read_picture, skipped_words
 from inception_tf.data.views import Preprocessing, scoring_crop
-from inception_tf.errors import DataError, UsageError
+from inception_tf.errors import DataError, NonFiniteError, UsageError
 from inception_tf.nets.sizes import image_bytes
+from inception_tf.runs.checkpoint import ARRAYS
 from inception_tf.runs.folder import CONFIG, meant
 from inception_tf.runs.network import require_room_for_batch
 from inception_tf.runtime.memory import require_memory
@@ -65,7 +67,8 @@ def open_predictor(path: str, checkpoint: str | None = None) -> Predictor:
 
     Raises: UsageError when it is none of these, damaged, or its runtime is not installed.
     """
-    is_export = os.path.isfile(Path(path) / MANIFEST)
+    # A checkpoint has a manifest of that name as well.
+    is_export = os.path.isfile(Path(path) / MANIFEST) and not os.path.isfile(Path(path) / ARRAYS)
     if not is_export and os.path.isfile(Path(path) / CONFIG):
         return predictor_of(open_run(path, which=checkpoint or "newest"))
     if checkpoint is not None:
@@ -107,7 +110,7 @@ def _paths_of(word, where=""):
 
 def _paths_of_list(name):
     try:
-        lines = Path(name).read_bytes().splitlines()
+        lines = Path(name).read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from None
     found = [path for number, line in enumerate(lines, 1) if line.strip()
@@ -130,12 +133,24 @@ def _paths_in(folder):
 
 def predictions(predictor: Predictor, paths: Iterable[str],
                 batch_size: int = BATCH_SIZE) -> Iterator[Prediction]:
-    """A Prediction of each of `paths`, in their order; memory does not grow with their number."""
+    """A Prediction of each of `paths`, in their order; memory does not grow with their number.
+
+    Raises: NonFiniteError where a probability is NaN or infinite.
+    """
     for batch in decoded_batches(predictor, paths, batch_size):
         good = [one.image for one in batch if one.image is not None]
-        answers = iter(predictor.probabilities(np.stack(good)) if good else ())
+        found = predictor.probabilities(np.stack(good)) if good else ()
+        require_finite(found, [one for one in batch if not one.error], "probabilities")
+        answers = iter(found)
         for one in batch:
-            yield one if one.image is None else one._replace(probabilities=next(answers))
+            yield one if one.error else one._replace(probabilities=next(answers))
+
+
+def require_finite(rows: Sequence[np.ndarray], pictures: Sequence[Prediction], what: str) -> None:
+    """Raises NonFiniteError naming the first of `pictures` whose row of numbers is not finite."""
+    for row, picture in zip(rows, pictures, strict=True):
+        if not np.isfinite(row).all():
+            raise NonFiniteError(f"{picture.path} has {what} that are not finite")
 
 
 def decoded_batches(predictor: Predictor, paths: Iterable[str],

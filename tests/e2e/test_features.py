@@ -205,12 +205,44 @@ def test_unreadable_pictures_are_named_and_kept_apart(run, pictures, tmp_path, c
 def test_list_of_pictures_is_taken_in_its_order(run, pictures, tmp_path, capsys):
     paths = sorted(map(str, pictures.rglob("*.jpg")))[::-4]
     names = tmp_path / "some.txt"
-    names.write_text("".join(f"{path}\n" for path in paths) + "\n")
+    # As editors on Windows write it.
+    names.write_text("\ufeff" + "".join(f"{path}\r\n" for path in paths) + "\r\n", newline="")
     assert write(tmp_path / "o.npz", run, names) == 0
     assert list(features_in(tmp_path / "o.npz")["files"]) == paths
     names.write_text(f"{paths[0]}\nnowhere.jpg\n")
     assert write(tmp_path / "p.npz", run, names) == 2
     assert "some.txt, line 2: no file or folder 'nowhere.jpg'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("about", ["[]", "[" * 10**5, "{", '{"pictures": 1, "pictures": 2}'])
+def test_damaged_description_is_one_line_and_everything_is_left(run, pictures, tmp_path, capsys,
+                                                                about):
+    output, parts = tmp_path / "o.npz", tmp_path / "p.npz.parts"
+    np.savez(output, about=[about], unreadable=[])
+    assert write(output, run, pictures) == 2
+    assert "exists and holds no features" in capsys.readouterr().err
+    parts.mkdir()
+    (parts / "about.json").write_text(about)
+    (parts / "000000000000.npz").write_text("a part")
+    assert write(tmp_path / "p.npz", run, pictures) == 2
+    assert re.search(f"is damaged.*: remove {parts} to begin again", capsys.readouterr().err)
+    assert (parts / "000000000000.npz").read_text() == "a part"
+
+
+def test_folder_or_file_of_others_beside_the_output_is_left(run, pictures, whole, tmp_path,
+                                                            capsys):
+    notes = tmp_path / "o.npz.parts" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    assert write(tmp_path / "o.npz", run, pictures) == 2
+    assert "about.json: No such file" in capsys.readouterr().err
+    shutil.copy(whole, tmp_path / "o.npz")
+    assert write(tmp_path / "o.npz", run, pictures, "--batch_size=4") == 0
+    assert notes.read_text() == "mine"
+    (tmp_path / "p.npz.parts").write_text("mine")
+    for name, words in (("p", "exists already"), ("n" * 249, "File name too long")):
+        assert write(tmp_path / f"{name}.npz", run, pictures) == 2
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words, message", [

@@ -60,7 +60,7 @@ def test_load_answers_as_the_command_whatever_holds_the_network(kept, pictures, 
     expected = [json.loads(line) for line in output.read_text().splitlines()]
     loaded = inception_tf.load(kept[kind])
     assert loaded.classes == CLASSES
-    answers = loaded.predict(pictures, top=2)
+    answers = loaded.predict(pictures, top=np.int64(2))
     assert [a["image"] for a in answers] == [line["image"] for line in expected]
     for answer, line in zip(answers, expected, strict=True):
         for ours, theirs in zip(answer["top"], line["top"], strict=True):
@@ -120,9 +120,13 @@ def test_what_is_no_picture_is_named(kept, pictures, tmp_path):
         loaded.predict(pictures, top=0)
 
 
-def test_path_that_holds_no_network_of_ours_is_refused(tmp_path):
+def test_path_that_holds_no_network_of_ours_is_refused(run, tmp_path):
     with pytest.raises(UsageError, match="is no folder of a run or an export, and no .keras"):
         inception_tf.load(tmp_path)
+    (step,) = (run / "checkpoints").iterdir()
+    for part in (step.parent, step, step / "arrays.safetensors"):
+        with pytest.raises(UsageError, match=f"did you mean {run}"):
+            inception_tf.load(part)
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(
         tmp_path / "plain.weights.h5")
     with pytest.raises(UsageError, match="does not say which network"):

@@ -204,6 +204,18 @@ def test_bad_input_is_one_line(run, pictures, tmp_path, capsys, words, message):
     assert len(errors) == 1 and message in errors[0]
 
 
+def test_probabilities_that_are_not_finite_end_it_and_name_the_picture(run, pictures, tmp_path,
+                                                                       capsys, monkeypatch):
+    predictor = predictor_module.open_predictor(str(run))._replace(
+        probabilities=lambda images: np.full([len(images), 3], np.nan))
+    monkeypatch.setattr(predictor_module, "open_predictor", lambda path, which: predictor)
+    output = tmp_path / "o.jsonl"
+    assert exit_code_of(main, [str(pictures), f"--model={run}", f"--output={output}"]) == 5
+    first = min(map(str, pictures.rglob("*.jpg")))
+    assert f"{first} has probabilities that are not finite" in capsys.readouterr().err
+    assert output.read_text() == ""
+
+
 def test_decoding_stays_a_bounded_way_ahead(run, pictures, monkeypatch):
     """Memory must not grow with the number of pictures."""
     decoded = []
