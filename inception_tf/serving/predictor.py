@@ -146,7 +146,7 @@ def predictions(predictor: Predictor, paths: Iterable[str],
             yield one if one.error else one._replace(probabilities=next(answers))
 
 
-def require_finite(rows: Sequence[np.ndarray], pictures: Sequence[Prediction], what: str) -> None:
+def require_finite(rows: Iterable[np.ndarray], pictures: Iterable[Prediction], what: str) -> None:
     """Raises NonFiniteError naming the first of `pictures` whose row of numbers is not finite."""
     for row, picture in zip(rows, pictures, strict=True):
         if not np.isfinite(row).all():
