@@ -25,6 +25,8 @@ PAIRS = (
     (("inception_v4", (1, 2, 1)), ("inception_resnet_v2", (2, 4, 2))),
 )
 SEEDS = 5
+# The lowest by which a pair is judged: 2 % of a few hundred pictures are chance.
+JUDGED = 0.05
 THRESHOLDS = (0.7, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.1, 0.05, 0.02)
 NAMES = {"inception_v3": "Inception-v3", "inception_resnet_v1": "Inception-ResNet-v1",
          "inception_v4": "Inception-v4", "inception_resnet_v2": "Inception-ResNet-v2"}
@@ -87,12 +89,13 @@ def pairs_of(rows, pair):
 
 
 def verdict(rows):
-    """How many times faster each residual network reaches the lowest error that all its pair's
-    runs reached."""
+    """How many times faster each residual network reaches the lowest threshold, JUDGED or more,
+    that all runs of its pair reached."""
     parts = []
     for pair in PAIRS:
         sides = list(zip(*pairs_of(finished(rows), pair), strict=True))
-        reached = [t for t in THRESHOLDS if sides and None not in epochs_to(sum(sides, ()), t)]
+        reached = [t for t in THRESHOLDS if t >= JUDGED and sides
+                   and None not in epochs_to(sum(sides, ()), t)]
         if not reached:
             continue
         ratio, low, high = intervals.ratio_and_interval(
@@ -151,13 +154,12 @@ def _reached(epochs):
 
 
 def draw(rows, path):
-    """Two rows of panels, a pair each: error by epochs, by multiply-adds, and the paper's."""
-    figure, axes = figures.new_figure(2, 3)
-    for pair, (by_epochs, by_cost, papers) in zip(PAIRS, axes, strict=True):
+    """A row of panels for each pair: error by epochs, by multiply-adds, and the paper's."""
+    pairs = [pair for pair in PAIRS if pairs_of(rows, pair)]
+    figure, axes = figures.new_figure(len(pairs), 3)
+    for pair, (by_epochs, by_cost, papers) in zip(pairs, axes, strict=True):
         for net, _ in pair:
             own = [r for r in rows if r["facts"]["net"] == net]
-            if not own:
-                continue
             figures.band(by_epochs, own, NAMES[net], COLORS[net])
             figures.band(by_cost, own, NAMES[net], COLORS[net], per_epoch=_cost_of_epoch(own[0]))
             papers.plot(*zip(*TOP1[net].items(), strict=True), "o-", color=COLORS[net],

@@ -28,7 +28,9 @@ def draw(rows, path):
     for (measure, name), line in zip(MEASURES, axes, strict=False):
         for width, panel in zip(widths, line, strict=False):
             _by_scale(panel, of(rows, width=width), measure)
-            panel.set(ylabel=name, title=f"width {width:g}")
+            low, high = panel.get_ylim()
+            # Intervals of few seeds leave what a share can be.
+            panel.set(ylabel=name, title=f"width {width:g}", ylim=(max(low, -4), min(high, 104)))
         _forest(line[len(widths)], comparisons(rows, measure), values_of(rows, "scale")[-1])
         line[len(widths)].set_title(f"less {name.split(' (')[0]}\nthan unscaled, by seed")
     for remedy, panel in zip(remedies, axes[2], strict=False):
