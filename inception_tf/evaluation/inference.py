@@ -74,6 +74,7 @@ def predict_split(member: Member, source: Source, writer: PredictionsWriter | No
     """
     done = start = from_first(on.strategy, writer.count if writer else 0)
     num_bad = from_first(on.strategy, writer.num_bad if writer else 0)
+    _require_few(num_bad, member.config.data.max_bad_examples)
     if start == source.num_examples:
         return None
     step = step or view_step(member, source, passes, on)

@@ -48,7 +48,7 @@ def draw(model: keras.Model, block: str = "") -> Figure:
             whole network, blocks in a row as one box.
 
     Raises:
-        ValueError: `model` has no such block, or is no network of ours.
+        ValueError: `model` has no such block, or is not one of our networks.
     """
     boxes = block_boxes(model, block) if block else network_boxes(model)
     boxes = [_with_figure(box, model.name) for box in boxes]
@@ -105,7 +105,7 @@ class _Drawing:
     def __init__(self, boxes: Sequence[Box], marks: dict[str, str]):
         self._boxes, self._marks, self._layout = boxes, marks, lay_out(boxes)
         lines = [line for box in boxes if not self._is_bar(box) for line in box.lines]
-        # A shape stands beside the arrow in the middle: the last column's must not be cut.
+        # A shape is written next to the arrow in the middle: the last column's must not be cut.
         self._half = max(_length(lines, TEXT) / 2 + 4,
                          _length(map(_shape, boxes), SMALL) + 12 - BETWEEN / 2 - MARGIN)
         self._column = 2 * self._half + BETWEEN

@@ -75,6 +75,10 @@ class _Columns:
                          for name in self._boxes}
         self._arrows = {}
         self._centres = {}
+        self._widths, self._offsets = {}, {}
+        for name in self._boxes:  # each after those that it reads
+            self._widths[name] = self._width(name)
+            self._offsets[name] = self._offset(name)
 
     def place(self):
         """((source, target) -> column, box -> centre)."""
@@ -82,10 +86,10 @@ class _Columns:
         for name in self._boxes:
             if not self._readers[name]:
                 self._put(name, start)
-                start += self._width(name)
+                start += self._widths[name]
         for name in reversed(self._boxes):
             if self._is_fork(name):
-                self._put(name, self._below_readers(name) - self._centre(name))
+                self._put(name, self._below_readers(name) - self._offsets[name])
         return self._arrows, self._centres
 
     def _is_fork(self, name):
@@ -104,9 +108,9 @@ class _Columns:
             if self._is_fork(source):
                 yield source, 1, 0.0
             else:
-                yield source, self._width(source), self._centre(source)
+                yield source, self._widths[source], self._offsets[source]
 
-    def _centre(self, name):
+    def _offset(self, name):
         """A box's centre, counted from where its columns begin."""
         return _middle_of(self._arrows_into(name, 0.0)) or 0.0
 
@@ -122,7 +126,7 @@ class _Columns:
 
     def _put(self, name, start):
         """Places a box whose columns begin at `start`, and all below it, down to forks."""
-        self._centres[name] = start + self._centre(name)
+        self._centres[name] = start + self._offsets[name]
         for source, width, centre in self._branches(name):
             self._arrows[source, name] = start + centre
             if not self._is_fork(source):

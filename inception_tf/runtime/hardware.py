@@ -71,7 +71,8 @@ def _name(device):
     """Name of a device of tf.distribute, such as "/job:worker/task:0/device:GPU:1"."""
     kind, index = device.rsplit(":", 2)[1:]
     if kind != "GPU":
-        return f"CPU, {len(os.sched_getaffinity(0))} cores"
+        cores = len(os.sched_getaffinity(0))
+        return f"CPU, {cores} core{'s' * (cores > 1)}"
     physical = tf.config.list_physical_devices("GPU")
     # Several logical GPUs may share one physical GPU.
     details = tf.config.experimental.get_device_details(physical[int(index) % len(physical)])

@@ -39,7 +39,7 @@ class Embedder(NamedTuple):
 
 
 def open_embedder(path: str, checkpoint: str | None = None) -> Embedder:
-    """The Embedder of a run's folder, an exported SavedModel or Keras model, or a file of ours.
+    """The Embedder of a run's folder, an exported SavedModel or Keras model, or one of our files.
 
     `checkpoint` as in `open_predictor`.
 

@@ -60,7 +60,7 @@ class Predictor(NamedTuple):
 
 
 def open_predictor(path: str, checkpoint: str | None = None) -> Predictor:
-    """The Predictor of a run's folder, an exported folder, or a file of ours with its card.
+    """The Predictor of a run's folder, an exported folder, or one of our files with its card.
 
     A file is a .keras or a .weights.h5. `checkpoint`, as in --checkpoint, is for a run's folder
     only; None is its newest.

@@ -90,6 +90,8 @@ def test_resumed_run_counts_those_that_were_found_before(run, scored, tmp_path, 
     assert exit_code_of(command.main, [*words, "--max_bad_examples=1"]) == 6
     assert "2 bad examples in all, more than --max_bad_examples=1" in capsys.readouterr().err
     assert exit_code_of(command.main, [*words, LIMIT]) == 0
+    assert exit_code_of(command.main, words) == 6  # nothing is left to do, but none is allowed
+    assert "2 bad examples in all, more than --max_bad_examples=0" in capsys.readouterr().err
     ours = open_predictions(tmp_path / "p")
     np.testing.assert_array_equal(ours.probabilities, scored[1].probabilities)
     assert ours.example_ids == scored[1].example_ids

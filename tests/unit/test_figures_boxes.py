@@ -5,7 +5,7 @@ import functools
 import keras
 import pytest
 
-from inception_tf.figures.boxes import block_boxes, network_boxes, title_of
+from inception_tf.figures.boxes import Box, block_boxes, network_boxes, title_of
 from inception_tf.figures.places import lay_out
 from inception_tf.nets import NETWORKS, build, endpoints
 
@@ -139,6 +139,14 @@ def test_shortcut_rises_in_a_column_of_its_own_left_of_the_branches():
 def test_main_output_is_left_of_the_auxiliary_one():
     layout = lay_out(network_boxes(narrow("inception_v4")))
     assert layout.places["predictions"].x < layout.places["aux_predictions"].x
+
+
+def test_long_chain_is_one_column():
+    # One more box must not be twice the work.
+    chain = [Box(str(i), "conv", (), (str(i - 1),) if i else (), (1, 1, 1)) for i in range(300)]
+    layout = lay_out(chain)
+    assert (layout.width, layout.height) == (1, 300)
+    assert {place.x for place in layout.places.values()} == {0}
 
 
 @pytest.mark.parametrize("block, title", [

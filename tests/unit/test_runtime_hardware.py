@@ -29,6 +29,8 @@ def with_gpus(monkeypatch):
 def test_cpu_is_named_with_the_cores_this_process_may_use(monkeypatch):
     monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda pid: {0, 2, 5})
     assert hardware.device_names(make_strategy("one")) == "CPU, 3 cores"
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda pid: {1})
+    assert hardware.device_names(make_strategy("one")) == "CPU, 1 core"
 
 
 def test_gpus_are_named_and_counted_for_each_worker(with_gpus):
