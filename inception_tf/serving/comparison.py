@@ -33,7 +33,7 @@ def cropper(classifier: Classifier) -> Callable[[list[bytes]], np.ndarray]:
     """The function n encoded images -> [n, S, S, 3] float32 in [-1, 1], cut for the network."""
     crop = tf.function(
         lambda one: scoring_crop(one, classifier.preprocessing, classifier.data.max_image_pixels),
-        input_signature=[tf.TensorSpec([], tf.string)])
+        input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     return lambda encoded: np.stack([crop(one).numpy() for one in encoded])
 
 
