@@ -220,7 +220,7 @@ def cutter_of(predictor: Predictor) -> Callable[[bytes], np.ndarray]:
     """
     crop = tf.function(
         lambda encoded: scoring_crop(encoded, predictor.preprocessing, predictor.max_pixels),
-        input_signature=[tf.TensorSpec([], tf.string)])
+        input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
     def cut(encoded):
         try:
