@@ -102,23 +102,20 @@ def _serving_ratio(cell):
 
 def training(result):
     """A step of each trainer, its start and memory; what a step of ours consists of."""
-    rows = [["", "images/s", "ratio", "ratio by CPU time", "peak MiB", "peak MiB at batch 16",
+    rows = [["", "batch", "images/s", "ratio", "ratio by CPU time", "peak MiB",
              "start to first step", "by CPU time"]]
-    for name, row in result["cases"].items():
-        start = result["starts"].get(name)
-        start = {k: v["median"] for k, v in start.items()} if start else row["start"]
-        ratio = row.get("ratio", {})
-        large = result["large"].get(name, {})
-        rows.append([
-            name, f"{row['images_per_second']['median']:.2f}",
-            *(f"{ratio[clock]:.2f}" if ratio else "" for clock in ("wall", "cpu")),
-            f"{row['peak_mib']:.0f}",
-            f"{large['peak_mib']:.0f}" if "peak_mib" in large else large.get("not_measured", ""),
-            f"{start['wall']:.0f} s", f"{start['cpu']:.0f} s"])
+    for batch, cases in result["batches"].items():
+        for name, row in cases.items():
+            start = {k: v["median"] for k, v in result["starts"].get(name, {}).items()}
+            start = start if start and batch == "8" else row["start"]
+            ratio = row.get("ratio", {})
+            rows.append([
+                name, batch, f"{row['images_per_second']['median']:.2f}",
+                *(f"{ratio[clock]:.2f}" if ratio else "" for clock in ("wall", "cpu")),
+                f"{row['peak_mib']:.0f}", f"{start['wall']:.0f} s", f"{start['cpu']:.0f} s"])
     rows += [[name, why, *[""] * 6] for name, why in result["not_measured"].items()]
-    for name, row in result["demo"].items():
-        rows.append([name, f"{row['images_per_second']['median']:.0f}", "", "",
-                     f"{row['peak_mib']:.0f}", *[""] * 3])
+    rows += [[name, "32", f"{row['images_per_second']['median']:.0f}", "", "",
+              f"{row['peak_mib']:.0f}", "", ""] for name, row in result["demo"].items()]
     parts = [["part of a step", "share"]]
     parts += [[part, f"{100 * share:.1f} %"] for part, share in result["shares"].items()]
     note = (f"Floor: {result['floor_images_per_second']:.2f} images/s, three times the "
@@ -218,7 +215,7 @@ def _gpu_cells(row, base):
 def gpu_tensorflow(result):
     """TensorFlow on a GPU: speed, checks and whole commands, kinds of kernels."""
     *parts, note = gpu_tables.gpu_tensorflow(result)
-    return "\n".join(map(_markdown, parts)) + f"\n{note}\n"
+    return "\n".join(_markdown(rows) for rows in parts if len(rows) > 1) + f"\n{note}\n"
 
 
 TABLES = {f.__name__: f for f in (serving, serve, training, resume, input, growth, predict, gpu,

@@ -45,7 +45,8 @@ def exit_code_of(main: Callable[[Sequence[str]], object], argv: Sequence[str]) -
             code = _say(_unwritten(error))
         elif type(error).__name__ == "ResourceExhaustedError":  # TensorFlow may not be imported
             code = _say(UsageError("the device's memory does not hold so much at once: take a "
-                                   "smaller --batch_size, or CUDA_VISIBLE_DEVICES=-1"))
+                                   "smaller --batch_size where the command has one, or compute on "
+                                   "the processor with CUDA_VISIBLE_DEVICES=-1"))
         else:
             raise
     return _flush_standard_output() or code

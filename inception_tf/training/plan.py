@@ -83,7 +83,7 @@ def plan_batches(global_batch: int, replica_batch: int, replicas: int) -> BatchP
 
 
 def check_execution(config: Config) -> None:
-    """Refuses what TensorFlow would refuse later, in a traceback.
+    """Refuses what would fail later, in a traceback, and curves that the paper has not.
 
     Raises:
         UsageError: XLA with batch norm that is synchronized inside the compiled part, with

@@ -101,8 +101,8 @@ def test_device_out_of_memory_is_one_line_with_code_2(capsys):
 
     assert exit_code_of(main, []) == 2
     assert capsys.readouterr().err == (
-        "error: the device's memory does not hold so much at once: take a smaller --batch_size, or "
-        "CUDA_VISIBLE_DEVICES=-1\n")
+        "error: the device's memory does not hold so much at once: take a smaller --batch_size "
+        "where the command has one, or compute on the processor with CUDA_VISIBLE_DEVICES=-1\n")
 
 
 def test_commands_compute_float32_in_float32():

@@ -10,7 +10,7 @@ from inception_tf.config import Execution
 from inception_tf.data.color import finished
 from inception_tf.runtime.graphs import SKIPPED, lightly_optimized
 from inception_tf.training.non_finite import culprits
-from inception_tf.training.step import _all_finite
+from inception_tf.training.update import _all_finite
 from tests.updates import (
     assert_close,
     batches_of,
