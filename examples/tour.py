@@ -73,7 +73,7 @@ data = Data(dataset="shapes", data_dir="tour/data")
 prepare(data)
 held_out = open_source(data, "validation")
 
-figure, axes = plt.subplots(2, 5, figsize=(10, 4.6), layout="constrained")
+figure, axes = plt.subplots(2, 5, figsize=(7.5, 3.4), layout="constrained")
 for index, axis in enumerate(axes.flat):
     example = held_out.read(2 * index)
     axis.imshow(plt.imread(io.BytesIO(example.encoded), format="jpg"))
@@ -84,7 +84,7 @@ for index, axis in enumerate(axes.flat):
 # ## Train
 #
 # The demo's network is the paper's Inception-ResNet-v2 at a quarter of its width, with four blocks,
-# for images of 80x80. Here it trains for 2 epochs instead of 12, with a rate that falls to 0 by
+# for images of 80x80. Here it trains for 4 epochs instead of 12, with a rate that falls to 0 by
 # then. A `Config` has every setting; `train` does what `inception-tf train` does. Stopped, and
 # called again, it resumes.
 
@@ -92,7 +92,7 @@ for index, axis in enumerate(axes.flat):
 from inception_tf.training.loop import train
 
 config = inception_tf.preset("demo").replace(
-    data_dir="tour/data", model_dir="tour/run", epochs=2.0, warmup_epochs=0.25, schedule="cosine",
+    data_dir="tour/data", model_dir="tour/run", epochs=4.0, warmup_epochs=0.5, schedule="cosine",
     ema_decay=0.99)
 scores = train(config)
 

@@ -80,8 +80,8 @@ PROMISES = {
     "F65": "every picture format: pixels as Pillow's, or refused",
     "F66": "odd class folders: counted and said, or refused",
     "F68": "Ctrl-C in the first seconds and in prepare: one line",
-    "F70": "a server among 10,000 requests, a tenth of them bad: each answered, memory flat, SIGTERM "
-           "ends it with 0",
+    "F70": "a server among 10,000 requests, a tenth of them bad: each answered, memory flat, "
+           "SIGTERM ends it with 0",
 }
 
 
