@@ -102,6 +102,9 @@ class Run:
 
     def _steps(self):
         every, first = self.plan.config.runtime, self.step + 1
+        compiles = self.setup.update.compilation.passes and first <= self.plan.total
+        if compiles and self.on.cluster.is_chief:
+            log.info("the first update waits for XLA to compile it: one to four minutes on a GPU")
         scores = self._scores_so_far()
         if self.step and scores is None and self._due_epochs(every.eval_every_epochs):
             scores = self.score()  # the run was stopped between its update and its scoring

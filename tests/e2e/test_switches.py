@@ -91,11 +91,14 @@ def test_mixed_precision_computes_in_16_bits_and_keeps_weights_in_32(config, pre
     assert build_network(config.network, 5).layers[1].compute_dtype == "float32"
 
 
-def test_switches_together_with_accumulation_on_two_replicas_train(config, plain, tmp_path):
+def test_switches_together_with_accumulation_on_two_replicas_train(config, plain, tmp_path,
+                                                                   caplog):
+    caplog.set_level("INFO")
     config = config.replace(model_dir=str(tmp_path), strategy="mirrored", replica_batch=2,
                             precision="mixed_bfloat16", xla="on", steps_per_call=3,
                             log_every_steps=3)  # calls of one length: XLA compiles one graph
     train(config)
+    assert "waits for XLA to compile" in caplog.text
     loss, expected = (read_metrics(Path(c.runtime.model_dir) / "train/metrics.csv")[-1]["loss"]
                       for c in (config, plain))
     assert np.isfinite(loss) and abs(loss - expected) < 1.0
