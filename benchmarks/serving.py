@@ -231,7 +231,7 @@ def _photographs(folder, classes):
 
 
 def _network(size):
-    """keras.applications' network with random weights; a small one of ours for the quick form."""
+    """keras.applications' network with random weights; a small network for the quick form."""
     import keras
 
     from inception_tf import nets

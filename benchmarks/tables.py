@@ -101,7 +101,7 @@ def _serving_ratio(cell):
 
 
 def training(result):
-    """A step of each trainer, its start and memory; what a step of ours consists of."""
+    """A step of each trainer, its start and memory; what our step consists of."""
     rows = [["", "batch", "images/s", "ratio", "ratio by CPU time", "peak MiB",
              "start to first step", "by CPU time"]]
     for batch, cases in result["batches"].items():
@@ -188,7 +188,7 @@ def serve(result):
 
 
 def gpu(result):
-    """Images per second, memory and share of the matrix rate of ours and timm's."""
+    """Images per second, memory and share of the matrix rate of our networks and timm's."""
     rows = [["", "batch", "network", "images/s", "ratio", "peak MiB", "share of the matrix rate",
              "first call"]]
     for kind, batches in result["kinds"].items():

@@ -120,7 +120,7 @@ print(f"top-1 error: {scores['ema_top1_error']:.2%} with 1 crop, {row['top1_erro
 # %% [markdown]
 # ## Classify a picture
 #
-# `load` takes a run, an export or a `.keras` file of ours, with its preprocessing and its classes.
+# `load` takes a run, an export or one of our `.keras` files, with its preprocessing and classes.
 
 # %%
 example = held_out.read(6)
@@ -160,7 +160,7 @@ show("tour/explained.png", width=10)
 # %% [markdown]
 # ## Export
 #
-# A SavedModel takes the bytes of pictures, so that whoever serves it needs no code of ours. It is
+# A SavedModel takes the bytes of pictures, so that whoever serves it needs none of our code. It is
 # compared with the network before it gets its name; a manifest and a model card lie beside it.
 
 # %%

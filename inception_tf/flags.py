@@ -72,6 +72,15 @@ class Arguments:
         self.own: dict[str, Any] = {n: found.get(n, values[n].value) for n in own_names}
         self.given: dict[str, Any] = {n: v for n, v in found.items() if n not in own_names}
 
+    def own_if_given(self, name: str) -> Any:
+        """The value of one of the command's own flags; None where the command line has none."""
+        return self.own[name] if name in self.names_given else None
+
+    def require_model(self) -> None:
+        """Raises UsageError where --model is not given."""
+        if not self.own["model"]:
+            raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
+
 
 def parse(command: str, summary: str, argv: Sequence[str], own: Sequence[Flag] = (),
           fields: Sequence[str] = tuple(field_groups()), takes_words: bool = False,

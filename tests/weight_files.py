@@ -11,6 +11,19 @@ from inception_tf.weights.matching import TABLES, Conversion
 from tests.parity.arrays import random_like
 
 WIDTH = 0.0625
+RELEASED = "inception_resnet_v2_released"
+SHAPE = {"input_shape": (75, 75, 3), "width": WIDTH}
+NARROW = [f"--width={WIDTH}", "--image_size=75"]
+
+
+def numbers(model):
+    """Path -> array of every weight."""
+    return {weight.path: weight.numpy() for weight in model.weights}
+
+
+def states(conversion):
+    """Name -> (state, note) of what a conversion did not simply use."""
+    return {row.name: (row.state, row.note) for row in conversion.rows if row.state != "used"}
 
 
 def names(net, source):

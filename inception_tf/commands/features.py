@@ -30,15 +30,14 @@ def main(argv: Sequence[str]) -> None:
         "features", "Pooled features of pictures: inception-tf features FOLDER|IMAGE...|LIST.txt "
         "--model=PATH --output=FILE.npz.", argv, OWN, fields=(), takes_words=True)
     own = arguments.own
-    _check(own, arguments.words)
+    _check(arguments)
     import_tensorflow()
     from inception_tf.serving.feature_file import num_unreadable
     from inception_tf.serving.features import open_embedder
     from inception_tf.serving.predictor import image_paths, require_room
 
     paths = image_paths(arguments.words)
-    which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
-    embedder = open_embedder(own["model"], which)
+    embedder = open_embedder(own["model"], arguments.own_if_given("checkpoint"))
     require_room(embedder.predictor, own["batch_size"])
     about = _about(embedder, paths, own["batch_size"])
     bad = num_unreadable(own["output"], about)
@@ -52,12 +51,12 @@ def main(argv: Sequence[str]) -> None:
                         "the causes")
 
 
-def _check(own, words):
-    if not words:
+def _check(arguments):
+    own = arguments.own
+    if not arguments.words:
         raise UsageError("features needs pictures: inception-tf features FOLDER|IMAGE...|LIST.txt "
                          "--model=PATH --output=FILE.npz")
-    if not own["model"]:
-        raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
+    arguments.require_model()
     output = own["output"]
     if not output.endswith(".npz"):
         raise UsageError(f"--output={output!r}: name a file that ends in .npz")

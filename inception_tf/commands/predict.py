@@ -35,25 +35,24 @@ def main(argv: Sequence[str]) -> None:
         "predict", "The likeliest classes of pictures: inception-tf predict IMAGE...|FOLDER "
         "--model=PATH.", argv, OWN, fields=(), takes_words=True)
     own = arguments.own
-    _check(own, arguments.words)
+    _check(arguments)
     import_tensorflow()
     from inception_tf.serving.predictor import image_paths, open_predictor, require_room
 
     paths = image_paths(arguments.words)
-    which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
-    predictor = open_predictor(own["model"], which)
+    predictor = open_predictor(own["model"], arguments.own_if_given("checkpoint"))
     require_room(predictor, own["batch_size"])
     bad = _predict(predictor, paths, own)
     if bad:
         raise DataError(f"{bad} of {len(paths)} pictures could not be read; each is named above")
 
 
-def _check(own, words):
-    if not words:
+def _check(arguments):
+    own = arguments.own
+    if not arguments.words:
         raise UsageError("predict needs pictures: inception-tf predict IMAGE...|FOLDER "
                          "--model=PATH")
-    if not own["model"]:
-        raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
+    arguments.require_model()
     if own["output"]:
         outputs.check_output("output", own["output"], replace=False)
     if own["explain"]:

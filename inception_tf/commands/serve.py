@@ -31,7 +31,8 @@ def main(argv: Sequence[str]) -> None:
     arguments = flags.parse("serve", "Answers HTTP requests with the classes of pictures: "
                             "inception-tf serve --model=PATH.", argv, OWN, fields=())
     own = arguments.own
-    _check(own)
+    arguments.require_model()
+    _check_packages()
     import_tensorflow()
     from inception_tf.serving import server
     from inception_tf.serving.intake import Limits
@@ -41,8 +42,7 @@ def main(argv: Sequence[str]) -> None:
     limits = Limits(own["max_batch"], own["max_queue"], own["max_request_mib"] * 2**20,
                     own["upload_timeout_s"])
     with server.bound_socket(own["host"], own["port"]) as bound:
-        which = own["checkpoint"] if "checkpoint" in arguments.names_given else None
-        predictor = open_predictor(own["model"], which)
+        predictor = open_predictor(own["model"], arguments.own_if_given("checkpoint"))
         name, version = server.name_and_version(own["model"])
         service = Service(predictor, name, version, limits)
         with importing():  # AutoGraph would take the error of a stop signal for its own
@@ -52,9 +52,7 @@ def main(argv: Sequence[str]) -> None:
                      lambda address: print(printable(said + address), flush=True))
 
 
-def _check(own):
-    if not own["model"]:
-        raise UsageError("--model: name a run's folder, an exported folder or a .keras file")
+def _check_packages():
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"serve needs {' and '.join(missing)}: pip install 'inception_tf[serve]'")

@@ -232,7 +232,7 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint directory; CheckpointError when it is none of ours."""
+    """The manifest of a checkpoint directory; CheckpointError when it is not such a file."""
     path = folder / MANIFEST
     manifest = strict_json.read(path, dict[str, Any], CheckpointError)
     if manifest.get("format") != FORMAT:

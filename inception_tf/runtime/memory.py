@@ -61,7 +61,7 @@ def require_memory(num_bytes: int, what: str, advice: str) -> None:
 
 
 def check_safetensors_header(path: str | os.PathLike, error: type[InceptionError]) -> None:
-    """Raises `error` when the header of a .safetensors file claims more than any of ours takes."""
+    """Raises `error` when the header of a .safetensors file claims more than our files have."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MAX_HEADER_BYTES:

@@ -208,7 +208,7 @@ class Call:
 
 
 def _compiled(function):
-    """`function` under XLA; made anew on each replica, whose own variables it captures."""
+    """`function` under XLA; made for each replica, whose own variables it captures."""
     return tf.function(function, jit_compile=True, autograph=False)
 
 

@@ -1,4 +1,4 @@
-"""Averaged checkpoints and batch statistics measured anew, against independent computations."""
+"""Averaged checkpoints and batch statistics measured again, against independent computations."""
 
 import json
 from pathlib import Path

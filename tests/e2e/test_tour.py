@@ -39,7 +39,7 @@ def test_notebook_was_run_in_order_with_pictures_and_without_errors(cells):
         "stream", "display_data", "execute_result"}
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 4
-    assert TOUR.stat().st_size < 1.5e6
+    assert TOUR.stat().st_size < 2**20
 
 
 def test_notebook_names_no_path_of_the_machine_that_ran_it(cells):

@@ -1,4 +1,4 @@
-"""A grid of training runs that is stopped, and goes on where it was."""
+"""A grid of training runs that is stopped, and resumes."""
 
 import json
 import os

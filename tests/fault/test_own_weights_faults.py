@@ -1,4 +1,4 @@
-"""Hostile files where networks of ours are expected (F42): `weights=PATH` and `predict`."""
+"""Hostile files where our networks are expected (F42): `weights=PATH` and `predict`."""
 
 import shutil
 import zipfile
@@ -27,7 +27,7 @@ OURS = Config().replace(net="inception_v4", image_size=75, width=WIDTH, repeats=
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A small network of ours as .weights.h5."""
+    """One of our networks, small, as .weights.h5."""
     path = tmp_path_factory.mktemp("ours") / "x.weights.h5"
     build_network(OURS.network, 3).save_weights(path)
     return path

@@ -91,7 +91,7 @@ def beheaded(images, folder, bereft):
 
 @pytest.fixture(scope="module")
 def frozen(images, folder, beheaded):
-    """Worker 1 is stopped, and goes on when the other has ended."""
+    """Worker 1 is stopped, and continues when the other has ended."""
     processes, addresses = start_workers(
         images, folder, 2, spec={1: {"kill": [STEP, 2, signal.SIGSTOP]}})
     try:

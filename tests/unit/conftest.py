@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import safetensors.numpy
 
 from tests.loopback import serving, write_certificate
 
@@ -25,3 +26,13 @@ def trusted(tls_server, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls_server.certificate)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tls_server
+
+
+@pytest.fixture
+def write_state(tmp_path):
+    """Function that writes name -> array as a file that is read like a .pth, without torch."""
+    def write(named):
+        safetensors.numpy.save_file(named, tmp_path / "model.safetensors")
+        return str(tmp_path / "model.safetensors")
+
+    return write

@@ -76,7 +76,7 @@ def test_bad_image_raises_and_its_cause_is_named(name):
 
 @pytest.mark.parametrize("window", [(0, 0, 8, 8), (0, 0, 60, 80)])
 def test_truncation_is_noticed_whatever_the_window(window):
-    """Or a resumed run would count other bad examples than the one it goes on from."""
+    """Or a resumed run would count other bad examples than the one it resumes from."""
     encoded, _ = bad_images.BAD["truncated"]
     with pytest.raises(tf.errors.InvalidArgumentError):
         images.decode_window(tf.constant(encoded), tf.constant([60, 80]), tf.constant(window))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
 CODE = [path for folder in ("inception_tf", "tests", "benchmarks", "experiments")
         for path in (ROOT / folder).rglob("*.py")] + list(ROOT.glob("*.py"))
-# How a line begins that names flags of ours.
+# How a line begins that names our flags.
 OURS = ("--", "inception-tf ", "train.py", "eval.py", "python train.py", "python eval.py",
         *(f"python -m {name}" for name in ("inception_tf", "benchmarks", "experiments", "tests")))
 # Files of an example.
@@ -63,7 +63,7 @@ def test_flags_named_in_pages_exist(page):
 
 
 def commands_in(page):
-    """Code of a page that names flags of ours, line by line; other tools have their own."""
+    """Code of a page that names our flags, line by line; other tools have their own."""
     code = " ".join(page.read_text().split("\\\n"))
     for span in re.findall(r"`([^`]+)`", code):
         for line in span.splitlines():

@@ -1,4 +1,4 @@
-"""Flags of every command: paths, bounds, and what a mistaken flag is told."""
+"""Flags of every command: paths, bounds, and what the user reads after a mistake."""
 
 import dataclasses
 import importlib

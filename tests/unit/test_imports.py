@@ -76,7 +76,7 @@ def named_by(argument):
 
 
 def module_of(name):
-    """The module of ours in which an imported name is, or None where it is of another package."""
+    """Our module in which an imported name is, or None where it is of another package."""
     return next((module for module in (name, name.rpartition(".")[0]) if module in MODULES), None)
 
 

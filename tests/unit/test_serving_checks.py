@@ -115,7 +115,7 @@ def in_a_branch(path):
 
 
 def in_the_place_of_another(path):
-    """TensorFlow calls the function that is made for the device at hand."""
+    """TensorFlow calls the function that is made for the device it runs on."""
     spec = tf.TensorSpec([], tf.string)
     for device, call in (("CPU", writer), ("GPU", harmless)):
         attributes = {"api_implements": "call", "api_preferred_device": device}

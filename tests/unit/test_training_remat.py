@@ -20,7 +20,7 @@ CLASSES = 5
 
 
 def after_two_updates(strategy, execution, **settings):
-    """(metrics of each update, arrays afterwards, the step) of a small network of ours."""
+    """(metrics of each update, arrays afterwards, the step) of one of our networks, small."""
     config = preset("tiny").replace(global_batch=4, learning_rate=1e-3, dropout=0.5, **settings)
     strategy = make_strategy(strategy)
     keras.utils.set_random_seed(1)

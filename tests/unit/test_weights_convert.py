@@ -11,26 +11,18 @@ from inception_tf.commands.convert import main
 from inception_tf.errors import DataError, UsageError
 from tests.bad_images import jpeg
 from tests.weight_files import (
-    WIDTH,
+    NARROW,
+    RELEASED,
+    SHAPE,
     arrays,
     matched,
+    numbers,
+    states,
     write_checkpoint,
     write_checkpoint_v1,
     write_keras_2,
     write_keras_3,
 )
-
-RELEASED = "inception_resnet_v2_released"
-SHAPE = {"input_shape": (75, 75, 3), "width": WIDTH}
-NARROW = [f"--width={WIDTH}", "--image_size=75"]
-
-
-def numbers(model):
-    return {weight.path: weight.numpy() for weight in model.weights}
-
-
-def states(conversion):
-    return {row.name: (row.state, row.note) for row in conversion.rows if row.state != "used"}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ CLAIMS = [
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A small network of ours as .weights.h5."""
+    """One of our networks, small, as .weights.h5."""
     path = tmp_path_factory.mktemp("weights") / "x.weights.h5"
     build_network(OURS.network, 3).save_weights(path)
     return path

@@ -8,38 +8,17 @@ import pytest
 from inception_tf.errors import UsageError
 from inception_tf.weights import readers
 from tests.weight_files import (
-    WIDTH,
+    SHAPE,
     arrays,
     matched,
+    numbers,
+    states,
 )
-
-RELEASED = "inception_resnet_v2_released"
-SHAPE = {"input_shape": (75, 75, 3), "width": WIDTH}
-NARROW = [f"--width={WIDTH}", "--image_size=75"]
-
-
-def numbers(model):
-    return {weight.path: weight.numpy() for weight in model.weights}
-
-
-def states(conversion):
-    return {row.name: (row.state, row.note) for row in conversion.rows if row.state != "used"}
 
 
 @pytest.fixture(scope="module")
 def state():
     return arrays("inception_v4", "timm")
-
-
-@pytest.fixture
-def write_state(tmp_path):
-    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
-
-    def write(named):
-        safetensors.save_file(named, tmp_path / "model.safetensors")
-        return str(tmp_path / "model.safetensors")
-
-    return write
 
 
 def test_convert_timm_with_unit_scales_leaves_them_out(state, write_state):

@@ -25,18 +25,6 @@ def state():
     return arrays(NET, "torchvision")
 
 
-@pytest.fixture
-def write_state(tmp_path):
-    """What is read like a .pth, without torch."""
-    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
-
-    def write(named):
-        safetensors.save_file(named, tmp_path / "model.safetensors")
-        return str(tmp_path / "model.safetensors")
-
-    return write
-
-
 @pytest.mark.parametrize("source, crop", [("torchvision", 299 / 342), ("timm", 0.875)])
 def test_converted_folder_keeps_the_pools_and_the_crop_of_its_source(
         source, crop, state, write_state, tmp_path):
