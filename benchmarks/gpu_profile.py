@@ -29,7 +29,8 @@ def device_profile(call, passes):
     """What a `call` of that many passes did on the GPU, in ms a pass.
 
     Returns a dict: "wall_ms", "busy_ms" (any kernel running), "kernels" (number), "kinds"
-    (kind -> ms), "largest" ([name, ms, number]). On a CPU there is nothing but the wall time.
+    (kind -> ms), "largest" ([name, ms, number]), "gaps" (the longest times with nothing running:
+    [ms, kernel after it]). On a CPU there is nothing but the wall time.
     """
     import tensorflow as tf
 
@@ -66,6 +67,7 @@ def reduced(events, passes):
         numbers[name] += 1 / passes
     return {
         "busy_ms": _covered(sorted((start, end) for _, start, end in events)) / passes,
+        "gaps": gaps(events),
         "kernels": sum(numbers.values()),
         "kinds": dict(kinds.most_common()),
         "largest": [[name[:120], ms, numbers[name]] for name, ms in names.most_common(LARGEST)],
@@ -75,6 +77,16 @@ def reduced(events, passes):
 def kind_of(name):
     """The kind of a kernel of that name."""
     return next((kind for kind, form in KINDS.items() if re.search(form, name)), "rest")
+
+
+def gaps(events):
+    """[ms, name of the kernel that ends it] of the longest times with nothing running."""
+    found, reached = [], None
+    for name, start, end in sorted(events, key=lambda event: event[1]):
+        if reached is not None and start > reached:
+            found.append([start - reached, name[:120]])
+        reached = end if reached is None else max(reached, end)
+    return sorted(found, reverse=True)[:LARGEST]
 
 
 def _covered(spans):

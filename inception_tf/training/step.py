@@ -10,10 +10,13 @@ An update is applied as a whole or not at all. After one that was not finite the
 whatever is already on its way to the device changes nothing, until Python has read it all.
 """
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from inception_tf.config import Execution
@@ -53,6 +56,7 @@ class TrainStep:
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
         self._in_flight, self._next_step, self._is_held = 0, 0, False
+        self._readers = ThreadPoolExecutor(2, "rows")  # of a call and of the one in flight
 
     def __call__(self, batches: Sequence[Batch], stop: bool = False) -> dict[str, Any]:
         """One update from a list of batches that together are the global batch.
@@ -87,11 +91,27 @@ class TrainStep:
                               same_on_replicas(self.strategy, stop))
         self._next_step = first + len(steps)
         self._in_flight += 1
-        return Call(self, first, steps, rows)
+        return Call(self, first, steps, self._on_host(rows))
 
-    def read(self, rows: tf.Tensor) -> list[dict[str, Any]]:
+    def _on_host(self, rows):
+        """Future of `rows` as an array; its copy is asked for when this returns.
+
+        A copy from a GPU waits for everything that the device was given before it: asked for
+        after the next call was dispatched, it would wait for that one as well.
+        """
+        asks = threading.Event()
+
+        def copy():
+            asks.set()
+            return rows.numpy()
+
+        copied = self._readers.submit(copy)
+        asks.wait()
+        return copied
+
+    def read(self, rows: Future[np.ndarray]) -> list[dict[str, Any]]:
         """The metrics of the updates of a call that were tried, when they are made."""
-        found = [_metrics(row) for row in rows.numpy()]
+        found = [_metrics(row) for row in rows.result()]
         self._in_flight -= 1
         self._is_held |= any(row["held"] for row in found)
         if self._is_held and not self._in_flight:
@@ -194,7 +214,7 @@ class Call:
     """
 
     def __init__(self, train_step: TrainStep, first: int, steps: Sequence[Sequence[Batch]],
-                 rows: tf.Tensor) -> None:
+                 rows: Future[np.ndarray]) -> None:
         self.first, self.steps = first, list(steps)
         self._train_step, self._rows = train_step, rows
 
