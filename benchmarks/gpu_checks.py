@@ -47,7 +47,7 @@ def updates_as_on_cpu(quick):
     ok = all(row[kind] < limit for name, row in rows.items()
              for kind, limit in (XLA_LIMITS if "xla" in name else LIMITS).items())
     return _verdict(ok, "relative differences: " + "; ".join(
-        f"{name} " + ", ".join(f"{kind} {value:.1e}" for kind, value in row.items())
+        f"{name} " + ", ".join(f"{kind} {row[kind]:.1e}" for kind in LIMITS)
         for name, row in rows.items()), networks=rows)
 
 
@@ -64,7 +64,18 @@ def _update_difference(net, xla=""):
     (loss, norm, change), (cpu_loss, cpu_norm, cpu_change) = found
     difference = np.linalg.norm(change - cpu_change) / np.linalg.norm(cpu_change)
     return {"loss": float(abs(loss / cpu_loss - 1)), "norm": float(abs(norm / cpu_norm - 1)),
-            "update": float(difference)}
+            "update": float(difference), "most": _most_different(step, change, cpu_change)}
+
+
+def _most_different(step, change, expected):
+    """The three weights that the changes differ most in: [path, relative difference]."""
+    import numpy as np
+
+    ends = np.cumsum([np.size(v) for v in step.state.weights])[:-1]
+    found = [[v.path, float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))]
+             for v, a, b in zip(step.state.weights, np.split(change, ends),
+                                np.split(expected, ends), strict=True)]
+    return sorted(found, key=lambda pair: -pair[1])[:3]
 
 
 @_beside_others

@@ -43,6 +43,7 @@ def _network_rows():
     bf16, f16, f32 = "mixed_bfloat16", "mixed_float16", "float32"
     for case, net, precision, xla, batch, more in (
         (training, RELEASED, bf16, True, 128, {"profile": True}),
+        (training, RELEASED, bf16, True, 128, {"steps_per_call": 8, "profile": True}),
         (training, RELEASED, bf16, False, 64, {"profile": True}),
         (inference, RELEASED, "bfloat16", True, 128, {"profile": True}),
         (training, RELEASED, bf16, True, 256, {}),
@@ -61,10 +62,10 @@ def _network_rows():
         (training, RELEASED, f32, False, 64, {}),
     ):
         words = [case.__name__, net, precision, "xla" if xla else "no-xla", str(batch)]
-        words += [name if value is True else value for name, value in more.items()
-                  if name != "profile"]
+        words += [f"{value} a call" if name == "steps_per_call" else name if value is True
+                  else value for name, value in more.items() if name != "profile"]
         settings = {"net": net, "precision": precision, "xla": xla, "batch": batch, **more}
-        yield " ".join(words), Row(case, settings, 270 if xla and case is training else 120)
+        yield " ".join(words), Row(case, settings, 210 if xla and case is training else 120)
 
 
 def _checks():

@@ -220,6 +220,7 @@ def gpu_tensorflow(result):
 
 TABLES = {f.__name__: f for f in (serving, serve, training, resume, input, growth, predict, gpu,
                                   gpu_tensorflow)}
+TABLES["gpu_tensorflow_h100"] = gpu_tensorflow
 
 
 def _where(result):

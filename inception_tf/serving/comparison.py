@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from matplotlib import cbook
 from PIL import Image
 
 from inception_tf.data.open import open_source
@@ -122,17 +121,19 @@ def _ask_in_fresh_process(folder, encoded, meanwhile):
             return dict(file), live
 
 
-# Two photographs that come with matplotlib: 600x512 and 721x720 pixels.
-PHOTOGRAPHS = ("grace_hopper.jpg", "Minduka_Present_Blue_Pack.png")
+SMOOTH_SIZES = {"JPEG": (600, 512, 3), "PNG": (721, 720, 4)}
 NOISE_SIZES = ((75, 75), (300, 200), (181, 402))
 
 
 def encoded_images() -> list[bytes]:
-    """Noise and photographs of mixed sizes, as PNG and JPEG."""
+    """Noise, and pictures as smooth as photographs, of mixed sizes, as PNG and JPEG."""
     generator = np.random.default_rng(0)
-    noise = [_png(generator.integers(0, 256, (*size, 3), np.uint8)) for size in NOISE_SIZES]
-    return noise + [Path(cbook.get_sample_data(name, asfileobj=False)).read_bytes()
-                    for name in PHOTOGRAPHS]
+    noise = [Image.fromarray(generator.integers(0, 256, (*size, 3), np.uint8))
+             for size in NOISE_SIZES]
+    smooth = [(Image.fromarray(generator.integers(0, 256, (12, 12, channels), np.uint8))
+               .resize((width, height), Image.Resampling.BICUBIC), kind)
+              for kind, (height, width, channels) in SMOOTH_SIZES.items()]
+    return [_file(image, kind) for image, kind in [*((one, "PNG") for one in noise), *smooth]]
 
 
 def examples(classifier: Classifier, split: str, count: int) -> tuple[list, str]:
@@ -150,7 +151,7 @@ def examples(classifier: Classifier, split: str, count: int) -> tuple[list, str]
     return [source.read(i * source.num_examples // count) for i in range(count)], ""
 
 
-def _png(pixels):
+def _file(image, kind):
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
+    image.save(file, format=kind)
     return file.getvalue()

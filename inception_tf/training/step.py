@@ -55,7 +55,11 @@ class TrainStep:
         self._update_of = Update(state, schedule, execution, self.compilation.update)
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
+        # One program of all updates of a call: on a GPU the time between two calls is spent
+        # on thousands of arguments, while nothing runs.
+        self._is_one_program = self.compilation.passes and strategy.num_replicas_in_sync == 1
         self._in_flight, self._next_step, self._is_held = 0, 0, False
+        self._launcher = ThreadPoolExecutor(1, "launch")
         self._readers = ThreadPoolExecutor(2, "rows")  # of a call and of the one in flight
 
     def __call__(self, batches: Sequence[Batch], stop: bool = False) -> dict[str, Any]:
@@ -76,8 +80,9 @@ class TrainStep:
     def dispatch(self, steps: Sequence[Sequence[Batch]], stop: bool = False) -> "Call":
         """Up to `steps_per_call` updates, with the same bits as one by one.
 
-        On a GPU this returns before they are made. More may be dispatched before their
-        rows are read; after an update that is "held" these change nothing.
+        This returns before they are made; then their batches are on the device. More may be
+        dispatched before their rows are read; after an update that is "held" these change
+        nothing.
         """
         first = self._next_step if self._in_flight else int(self.state.step.numpy())
         # Always as many as traced for: another number would be another graph.
@@ -86,19 +91,21 @@ class TrainStep:
         with tf.device("CPU:0"):  # what the host wants to know must not come from a GPU
             start, count = tf.constant(first, tf.int64), tf.constant(len(steps))
             stop = tf.constant(float(stop))
-        with lightly_optimized():
-            rows = self._call(batches, start, count,
-                              same_on_replicas(self.strategy, stop))
+        launched = self._launcher.submit(self._launch, batches, start, count,
+                                         same_on_replicas(self.strategy, stop))
         self._next_step = first + len(steps)
         self._in_flight += 1
-        return Call(self, first, steps, self._on_host(rows))
+        return Call(self, first, steps, launched)
 
-    def _on_host(self, rows):
-        """Future of `rows` as an array; its copy is asked for when this returns.
+    def _launch(self, batches, start, count, stop):
+        """Future of the rows of a call, as an array; their copy is asked for when this returns.
 
-        A copy from a GPU waits for everything that the device was given before it: asked for
-        after the next call was dispatched, it would wait for that one as well.
+        On a thread of its own, as a GPU takes no more than 1,024 kernels ahead: a call of
+        thousands returns when it is nearly done. A copy waits for everything that the device
+        was given before it: asked for after the next call, it would wait for that one as well.
         """
+        with lightly_optimized():
+            rows = self._call(batches, start, count, stop)
         asks = threading.Event()
 
         def copy():
@@ -109,9 +116,9 @@ class TrainStep:
         asks.wait()
         return copied
 
-    def read(self, rows: Future[np.ndarray]) -> list[dict[str, Any]]:
+    def read(self, launched: Future[Future[np.ndarray]]) -> list[dict[str, Any]]:
         """The metrics of the updates of a call that were tried, when they are made."""
-        found = [_metrics(row) for row in rows.result()]
+        found = [_metrics(row) for row in launched.result().result()]
         self._in_flight -= 1
         self._is_held |= any(row["held"] for row in found)
         if self._is_held and not self._in_flight:
@@ -121,10 +128,32 @@ class TrainStep:
 
     def _updates(self, batches, first, count, stop):
         """[K, metrics] float32: the first `count` updates of `batches` [K, P, n, ...]."""
+        if self._is_one_program and local(self.strategy, batches["label"]).shape[1] == 1:
+            rows = self.strategy.run(self._program, args=(batches, first, count, stop))
+            return local(self.strategy, rows)
+
         def one(i):
             batch = self.strategy.run(lambda b: {k: v[i] for k, v in b.items()}, args=(batches,))
             return self._update(batch, first + tf.cast(i, tf.int64), stop)
 
+        return self._repeated(one, count)
+
+    def _program(self, batches, first, count, stop):
+        """_updates of one pass each on the only replica, compiled as a whole."""
+        seeds = tf.stack([self.replica_pass.seed_of(first + i, 0)
+                          for i in range(self.execution.steps_per_call)])
+
+        def run(batches, seeds, first, count, stop):
+            def one(i):
+                batch = {name: values[i, 0] for name, values in batches.items()}
+                return self._of_one_pass(batch, seeds[i], first + tf.cast(i, tf.int64), stop)
+
+            return self._repeated(one, count)
+
+        return _compiled(run)(batches, seeds, first, count, stop)
+
+    def _repeated(self, one, count):
+        """[K, metrics]: the row of one(i) for i < count <= K, zeros after them."""
         if self.execution.steps_per_call == 1:
             return one(0)[tf.newaxis]
         rows = tf.TensorArray(tf.float32, self.execution.steps_per_call,
@@ -146,15 +175,12 @@ class TrainStep:
     def _whole(self, batches, step, stop):
         """An update of one pass, on a replica."""
         seed = self.replica_pass.seed_of(step, 0)
-        batch = {name: values[0] for name, values in batches.items()}
+        return self._of_one_pass({name: values[0] for name, values in batches.items()}, seed,
+                                 step, stop)
 
-        def run(batch, seed, step, stop):
-            gradients, statistics, sums = self._pass(batch, seed, self._statistics())
-            return self._finish(gradients, statistics, sums, step, stop)
-
-        if self.compilation.passes and self.strategy.num_replicas_in_sync == 1:
-            run = _compiled(run)
-        return run(batch, seed, step, stop)
+    def _of_one_pass(self, batch, seed, step, stop):
+        gradients, statistics, sums = self._pass(batch, seed, self._statistics())
+        return self._finish(gradients, statistics, sums, step, stop)
 
     def _totals(self, batches, step):
         """(gradients, statistics, sums) of each replica, added up over its passes [P, n, ...]."""
@@ -214,9 +240,9 @@ class Call:
     """
 
     def __init__(self, train_step: TrainStep, first: int, steps: Sequence[Sequence[Batch]],
-                 rows: Future[np.ndarray]) -> None:
+                 launched: Future[Future[np.ndarray]]) -> None:
         self.first, self.steps = first, list(steps)
-        self._train_step, self._rows = train_step, rows
+        self._train_step, self._launched = train_step, launched
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict an update, as TrainStep.__call__, when they are made; to be called once.
@@ -224,7 +250,7 @@ class Call:
         They end with one that is "held"; where an earlier call was, there are none. What was
         not tried is to be dispatched again.
         """
-        return self._train_step.read(self._rows)
+        return self._train_step.read(self._launched)
 
 
 def _compiled(function):

@@ -13,6 +13,7 @@ MODES = [
     {"execution": Execution(steps_per_call=2, on_non_finite="skip"), "passes": 2},
     {"execution": Execution(xla="on")},
     {"execution": Execution(xla="on"), "replicas": 2},
+    {"execution": Execution(xla="on", steps_per_call=2)},
     {"execution": Execution(xla="on", steps_per_call=2), "passes": 2},
 ]
 

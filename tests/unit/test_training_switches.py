@@ -33,6 +33,16 @@ def test_several_updates_in_one_call_have_the_bits_of_one_by_one(replicas, passe
         np.testing.assert_array_equal(value, singly[name], err_msg=name)
 
 
+def test_several_updates_in_one_program_of_xla_are_those_of_one_by_one():
+    singly, metrics = trained(dropout=0.5, batch_norm="own", execution=Execution(xla="on"))
+    steps = list(batches_of(1, 6))
+    step, state = step_and_state(1, "own", 0.5, Execution(steps_per_call=4, xla="on"))
+    together = step.dispatch(steps[:4]).rows() + step.dispatch(steps[4:]).rows()
+    for ours, theirs in zip(together, metrics, strict=True):  # dropout: the same masks
+        np.testing.assert_allclose(list(ours.values()), list(theirs.values()), rtol=1e-5)
+    assert_close(state.arrays(), singly)
+
+
 def _with_bad_third(passes=1):
     good, bad = list(batches_of(passes, 4)), next(batches_of(passes, 1, bad=np.nan))
     return [*good[:2], bad, *good[2:]]
