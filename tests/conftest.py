@@ -1,4 +1,4 @@
-"""What every test shares: a quiet TensorFlow on two logical CPUs, and a folder for runs."""
+"""What every test shares: a quiet TensorFlow on two logical devices, and a folder for runs."""
 
 import logging
 import os
@@ -16,16 +16,20 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_collection_finish(session):
-    """Two logical CPUs for the tests of replicas; possible only before the first operation.
+    """Two logical devices for the tests of replicas; possible only before the first operation.
+
+    On a GPU, float32 that can be compared with another order of sums.
 
     A run that collected no test of TensorFlow does not pay for its import.
     """
     if "tensorflow" in sys.modules:
         import tensorflow as tf
 
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        two = [tf.config.LogicalDeviceConfiguration()] * 2
-        tf.config.set_logical_device_configuration(cpu, two)
+        for kind, limit_mib in (("CPU", None), ("GPU", 8192)):
+            half = tf.config.LogicalDeviceConfiguration(memory_limit=limit_mib)
+            for device in tf.config.list_physical_devices(kind)[:1]:
+                tf.config.set_logical_device_configuration(device, [half] * 2)
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def pytest_addoption(parser):
