@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 
 # Bodies held at once, counted in the largest that one may be.
 HELD_BODIES = 16
+# Threads that decode. A large picture takes one of them half a second; others go past it.
+DECODERS = max(4, os.cpu_count() or 1)
 _RETRY = {"Retry-After": "1"}  # seconds
 # The client may still be sending, and what it sends is of no use.
 _CLOSE = {"Connection": "close"}

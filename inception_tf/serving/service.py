@@ -12,7 +12,6 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest.
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,14 @@ from inception_tf.errors import DataError
 from inception_tf.labels import readable_names
 from inception_tf.runtime.memory import require_memory
 from inception_tf.serving.batching import Batcher
-from inception_tf.serving.intake import Limits, Room, body_of, pictures_of_rows, unless_gone
+from inception_tf.serving.intake import (
+    DECODERS,
+    Limits,
+    Room,
+    body_of,
+    pictures_of_rows,
+    unless_gone,
+)
 from inception_tf.serving.meters import Meters
 from inception_tf.serving.predictor import Prediction, Predictor, answer_of, cutter_of
 from inception_tf.serving.saved_model.signatures import TOP
@@ -42,8 +48,6 @@ log = logging.getLogger("inception_tf")
 
 # nginx's code: the client left before it had its answer.
 CLIENT_LEFT = 499
-# A large picture takes one of them half a second; others go past it.
-DECODERS = max(4, os.cpu_count() or 1)
 
 
 class Service:
