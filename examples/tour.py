@@ -1,11 +1,11 @@
 # %% [markdown]
 # # A tour of inception_tf
 #
-# Build a network of the paper, look at one of its figures, train a small one on the pictures that
-# come with the package (a few minutes on two CPU cores), score it, see where it looks, and
-# export it. Nothing is downloaded. All files go to `tour/`, beside the notebook.
+# Build a network of the paper and look at one of its figures. Then train a small one on the pictures
+# that come with the package (a few minutes on two CPU cores), score it, see where it looks, and
+# export it. Nothing is downloaded. All files go to `tour/`, next to the notebook.
 #
-# Before it: `pip install .` in a clone ([README](../README.md#install)), and `pip install jupyter`.
+# First run `pip install .` in a clone ([README](../README.md#install)), and `pip install jupyter`.
 
 # %%
 import logging
@@ -36,8 +36,8 @@ def show(picture, width):
 # %% [markdown]
 # ## Build
 #
-# The builders have the signature of keras.applications and give plain Keras models. `endpoints` are
-# the inner tensors, by the names that figures and weights have.
+# The builders have the signature of keras.applications and give plain Keras models. `endpoints` gives
+# the inner tensors, by the names that figures and weights use.
 
 # %%
 model = inception_tf.InceptionV4()
@@ -84,9 +84,9 @@ for index, axis in enumerate(axes.flat):
 # ## Train
 #
 # The demo's network is the paper's Inception-ResNet-v2 at a quarter of its width, with four blocks,
-# for images of 80x80. Here it trains for 4 epochs instead of 12, with a rate that falls to 0 by
-# then. A `Config` has every setting; `train` does what `inception-tf train` does. Stopped, and
-# called again, it resumes.
+# for images of 80x80. Here it trains for 4 epochs instead of 12, with a learning rate that falls to 0
+# by then. A `Config` has every setting; `train` does what `inception-tf train` does. If it is stopped
+# and called again, it resumes.
 
 # %%
 from inception_tf.training.loop import train
@@ -97,7 +97,7 @@ config = inception_tf.preset("demo").replace(
 scores = train(config)
 
 # %% [markdown]
-# A run draws its curves itself, at each scoring.
+# A run draws its curves itself, each time it is scored.
 
 # %%
 show("tour/run/curves.png", width=9)
@@ -105,7 +105,7 @@ show("tour/run/curves.png", width=9)
 # %% [markdown]
 # ## Score
 #
-# The scores above are of the central crop of each image. Here is the mean over twelve crops, as in
+# The scores above are for the central crop of each image. Here is the mean over twelve crops, as in
 # the paper's Table 3.
 
 # %%
@@ -134,9 +134,9 @@ print(answer["image"], "->", ", ".join(best))
 # %% [markdown]
 # ## Explain
 #
-# Where in the picture were these classes seen? The last grid of this network is a single cell at
-# 80x80. But the networks take any size, with the same weights: at 144x144 the grid is 3x3. (Shown
-# larger than what it was trained on, it may answer otherwise than above.)
+# Where in the picture does the network see each class? At 80x80 the last grid of this network is a
+# single cell. But the networks take any size, with the same weights: at 144x144 the grid is 3x3. The
+# network was not trained on pictures of this size, so its classes may differ from those above.
 
 # %%
 import dataclasses
@@ -160,8 +160,8 @@ show("tour/explained.png", width=10)
 # %% [markdown]
 # ## Export
 #
-# A SavedModel takes the bytes of pictures, so that whoever serves it needs none of our code. It is
-# compared with the network before it gets its name; a manifest and a model card lie beside it.
+# A SavedModel takes the bytes of pictures, so serving it needs none of our code. It is
+# compared with the network before it gets its name. The folder also has a manifest and a model card.
 
 # %%
 from inception_tf.serving.export import export
@@ -173,7 +173,7 @@ for file in manifest["files"]:
     print(f"{Path('tour/export/1', file).stat().st_size:9,} bytes  {file}")
 
 # %% [markdown]
-# TensorFlow alone opens it:
+# TensorFlow alone can open it:
 
 # %%
 import tensorflow as tf
@@ -186,8 +186,8 @@ print(picture, "->", answers["labels"][0, 0].numpy().decode(), f"{answers['score
 # ## From here
 #
 # * Every function used here, and the others: [docs/api.md](../docs/api.md).
-# * Your own pictures, from published weights, with `train` or with Keras' `fit`:
+# * Fine-tune on your own pictures, from published weights, with `train` or with Keras' `fit`:
 #   [docs/finetuning.md](../docs/finetuning.md).
-# * The same by commands: `inception-tf train`, `eval`, `predict`, `export`, `serve`
+# * The same as commands: `inception-tf train`, `eval`, `predict`, `export`, `serve`
 #   ([README](../README.md)).
 # * ImageNet: [docs/training.md](../docs/training.md).
