@@ -4,9 +4,11 @@
 def gpu_tensorflow(result):
     """Rows of Markdown tables (lists of cells), and a line below them."""
     rows = result["rows"]
-    yield _speed({n: r for n, r in rows.items() if "images_per_second" in r or "failed" in r})
+    yield _speed({n: r for n, r in rows.items() if "images_per_second" in r})
     yield _peers(result.get("peers", {}))
+    yield [["not measured", "why"], *([n, r["failed"]] for n, r in rows.items() if "failed" in r)]
     yield _said({n: r for n, r in rows.items() if "says" in r})
+    yield _updates(rows.get("check updates_as_on_cpu", {}).get("networks", {}))
     yield _profiles({n: r["profile"] for n, r in rows.items() if r.get("profile")})
     devices = ", ".join(sorted({row["device"] for row in rows.values() if "device" in row}))
     versions = result["machine"]["versions"]
@@ -18,7 +20,7 @@ def gpu_tensorflow(result):
 def _speed(rows):
     lines = [["", "images/s", "ms", "peak MiB", "first call", "share of the matrix rate"]]
     for name, row in rows.items():
-        lines.append([name, row["failed"], *[""] * 4] if "failed" in row else [
+        lines.append([
             name, f"{row['images_per_second']['median']:.0f}", f"{row['ms']:.1f}",
             f"{row['peak_mib']:.0f}", f"{row['first_call_seconds']:.0f} s",
             f"{100 * row['matrix_share']:.1f} %"])
@@ -37,8 +39,17 @@ def _peers(peers):
 
 
 def _said(rows):
-    return [["", "found"]] + [[name, row["says"].strip().partition("\n")[0]]
-                              for name, row in rows.items()]
+    """What other rows found; of one with a table of its own the verdict."""
+    return [["", "found"]] + [
+        [name, row["says"].partition(":")[0] if "networks" in row
+         else row["says"].strip().partition("\n")[0]] for name, row in rows.items()]
+
+
+def _updates(networks):
+    """Relative differences of an update of each network from the CPU's."""
+    kinds = ("loss", "norm", "update")
+    return [["an update on the GPU and on the CPU", *kinds]] + [
+        [name, *(f"{row[kind]:.0e}" for kind in kinds)] for name, row in networks.items()]
 
 
 def _profiles(profiles):

@@ -120,6 +120,7 @@ def test_profile_sums_kernels_by_kind_and_counts_overlap_once():
     assert found["busy_ms"] == 3.5 and found["kernels"] == 2.0
     assert found["kinds"] == {"convolution": 2.0, "XLA fusion with a sum": 1.5, "XLA fusion": 1.0}
     assert found["largest"][0] == ["sm90_xmma_fprop_implicit_gemm_bf16", 2.0, 0.5]
+    assert found["gaps"] == [[3.0, "loop_add_fusion"]]
 
 
 def test_table_has_rates_reasons_checks_and_kinds_of_kernels():
@@ -127,9 +128,12 @@ def test_table_has_rates_reasons_checks_and_kinds_of_kernels():
     row = gpu_tensorflow.with_rates(FOUND) | {"profile": profile}
     lines = tables.gpu_tensorflow({"machine": harness.machine(), "rows": {
         "training 32": row, "training 64": {"failed": "out of memory"},
-        "check x": {"says": "ok: 1e-7", "device": "a chip"}}}).splitlines()
+        "check x": {"says": "ok: 1e-7", "device": "a chip"},
+        "check updates_as_on_cpu": {"says": "FAILED: v3", "networks": {
+            "v3": {"loss": 1e-7, "norm": 0.016, "update": 0.05}}}}}).splitlines()
     assert "| training 32 | 8 | 4000.0 | 5 | 9 s | 25.0 % |" in lines
-    assert "| training 64 | out of memory |  |  |  |  |" in lines
-    assert "| check x | ok: 1e-7 |" in lines
+    assert "| training 64 | out of memory |" in lines
+    assert "| check x | ok: 1e-7 |" in lines and "| check updates_as_on_cpu | FAILED |" in lines
+    assert "| v3 | 1e-07 | 2e-02 | 5e-02 |" in lines
     assert "| XLA fusion | 3.0 |" in lines and "| by the clock | 4.0 |" in lines
     assert lines[-1].startswith("a chip, ")
