@@ -125,6 +125,9 @@ TARGETS = (
            headline="speed of the exported SavedModel / of Keras' own, batch 8"),
     Target("the same, batch 32", "serving", _saved_model(32), 1.15),
     *_fewer_bits(),
+    *(Target(f"served over HTTP to {clients} clients / the network alone", "serve",
+             lambda result, clients=clients: result["clients"][str(clients)]["ratio"], 0.9)
+      for clients in (16, 64)),
     Target("folder of pictures to top-5 / the network alone", "predict",
            lambda result: min(row["ratio"] for row in result["cases"].values()), 0.9),
     Target("time of 144 crops of an image / of 144 passes of the network", "crops",
