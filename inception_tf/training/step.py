@@ -78,7 +78,7 @@ class TrainStep:
         return self.dispatch([batches], stop).rows()[0]
 
     def dispatch(self, steps: Sequence[Sequence[Batch]], stop: bool = False) -> "Call":
-        """Up to `steps_per_call` updates, with the same bits as one by one.
+        """Up to `steps_per_call` updates, with the same bits as one by one (XLA: but for rounding).
 
         This returns before they are made; then their batches are on the device. More may be
         dispatched before their rows are read; after an update that is "held" these change
