@@ -74,7 +74,7 @@ def _show(manifest, export_dir):
     differences = ", ".join(f"{name} {value:.1e}"
                             for name, value in compared["largest_difference"].items())
     print(f"largest difference from the network on {compared['images']} images, noise and "
-          f"photographs: {differences}")
+          f"pictures: {differences}")
     if "bytes" in compared:
         from rich.console import Console
 
