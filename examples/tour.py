@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A tour of inception_tf
 #
-# Build a network of the paper and look at one of its figures. Then train a small one on the pictures
-# that come with the package (a few minutes on two CPU cores), score it, see where it looks, and
-# export it. Nothing is downloaded. All files go to `tour/`, next to the notebook.
+# Build a network of the paper and look at one of its figures. Then train a small one on the
+# pictures that come with the package (a few minutes on two CPU cores), score it, see where it
+# looks, and export it. Nothing is downloaded. All files go to `tour/`, next to the notebook.
 #
 # First run `pip install .` in a clone ([README](../README.md#install)), and `pip install jupyter`.
 
@@ -36,8 +36,8 @@ def show(picture, width):
 # %% [markdown]
 # ## Build
 #
-# The builders have the signature of keras.applications and give plain Keras models. `endpoints` gives
-# the inner tensors, by the names that figures and weights use.
+# The builders have the signature of keras.applications and give plain Keras models. `endpoints`
+# gives the inner tensors, by the names that figures and weights use.
 
 # %%
 model = inception_tf.InceptionV4()
@@ -84,9 +84,9 @@ for index, axis in enumerate(axes.flat):
 # ## Train
 #
 # The demo's network is the paper's Inception-ResNet-v2 at a quarter of its width, with four blocks,
-# for images of 80x80. Here it trains for 4 epochs instead of 12, with a learning rate that falls to 0
-# by then. A `Config` has every setting; `train` does what `inception-tf train` does. If it is stopped
-# and called again, it resumes.
+# for images of 80x80. Here it trains for 4 epochs instead of 12, with a learning rate that falls to
+# 0 by then. A `Config` has every setting; `train` does what `inception-tf train` does. If it is
+# stopped and called again, it resumes.
 
 # %%
 from inception_tf.training.loop import train
@@ -135,8 +135,8 @@ print(answer["image"], "->", ", ".join(best))
 # ## Explain
 #
 # Where in the picture does the network see each class? At 80x80 the last grid of this network is a
-# single cell. But the networks take any size, with the same weights: at 144x144 the grid is 3x3. The
-# network was not trained on pictures of this size, so its classes may differ from those above.
+# single cell. But the networks take any size, with the same weights: at 144x144 the grid is 3x3.
+# The network was not trained on pictures of this size, so its classes may differ from those above.
 
 # %%
 import dataclasses
@@ -160,8 +160,8 @@ show("tour/explained.png", width=10)
 # %% [markdown]
 # ## Export
 #
-# A SavedModel takes the bytes of pictures, so serving it needs none of our code. It is
-# compared with the network before it gets its name. The folder also has a manifest and a model card.
+# A SavedModel takes the bytes of pictures, so serving it needs none of our code. It is compared
+# with the network before it gets its name. The folder also has a manifest and a model card.
 
 # %%
 from inception_tf.serving.export import export
