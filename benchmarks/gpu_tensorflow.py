@@ -65,7 +65,7 @@ def _network_rows():
         words += [f"{value} a call" if name == "steps_per_call" else name if value is True
                   else value for name, value in more.items() if name != "profile"]
         settings = {"net": net, "precision": precision, "xla": xla, "batch": batch, **more}
-        yield " ".join(words), Row(case, settings, 210 if xla and case is training else 120)
+        yield " ".join(words), Row(case, settings, 400 if xla and case is training else 120)
 
 
 def _checks():
