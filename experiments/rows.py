@@ -39,7 +39,8 @@ def read_rows(path: str | os.PathLike) -> list[dict]:
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Replaces a results file; several writers use `add`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_atomically(path, "".join(
+        json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
 
 
 def add(path: Path, rows: list[dict]) -> None:

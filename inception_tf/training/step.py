@@ -55,8 +55,8 @@ class TrainStep:
         self._update_of = Update(state, schedule, execution, self.compilation.update)
         # AutoGraph would rewrite hundreds of small functions that have nothing for it to do.
         self._call = tf.function(self._updates, autograph=False)
-        # One program of all updates of a call: on a GPU the time between two calls is spent
-        # on thousands of arguments, while nothing runs.
+        # One program of all updates of a call: on a GPU nothing runs between two calls for as
+        # long as the host takes over their thousands of arguments.
         self._is_one_program = self.compilation.passes and strategy.num_replicas_in_sync == 1
         self._in_flight, self._next_step, self._is_held = 0, 0, False
         self._launcher = ThreadPoolExecutor(1, "launch")
@@ -100,9 +100,9 @@ class TrainStep:
     def _launch(self, batches, start, count, stop):
         """Future of the rows of a call, as an array; their copy is asked for when this returns.
 
-        On a thread of its own, as a GPU takes no more than 1,024 kernels ahead: a call of
-        thousands returns when it is nearly done. A copy waits for everything that the device
-        was given before it: asked for after the next call, it would wait for that one as well.
+        On a thread of its own: on a GPU a call returned only when it was nearly done
+        (docs/benchmarks.md). A copy waits for everything that the device was given before it:
+        asked for after the next call, it would wait for that one as well.
         """
         with lightly_optimized():
             rows = self._call(batches, start, count, stop)
