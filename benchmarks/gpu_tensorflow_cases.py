@@ -63,10 +63,10 @@ def updates(step, batches, count):
 
 def _call_of(step, batches):
     """The batches of one call."""
-    return [[batches[i % len(batches)]] for i in range(step.execution.steps_per_call)]
+    return [[batches[i % len(batches)]] for i in range(step.steps_per_call)]
 
 
-def _step(net, batch, strategy, images, quick, precision, xla, **execution):
+def _step(net, batch, strategy, images, quick, precision, xla, steps_per_call=1, **execution):
     """(TrainStep of the paper's recipe without the auxiliary head, two batches)."""
     import keras
 
@@ -88,7 +88,7 @@ def _step(net, batch, strategy, images, quick, precision, xla, **execution):
         model = build_network(config.network, CLASSES, precision=precision)
     state = TrainState(strategy, model, config.optimization, precision)
     step = TrainStep(strategy, model, state, Schedule(config.optimization, 1_281_167), 0,
-                     config.execution, config.data.color)
+                     config.execution, config.data.color, steps_per_call)
     return step, [_batch(batch, config.network.image_size, images, seed) for seed in range(2)]
 
 

@@ -121,6 +121,7 @@ def step_and_batches(preset_name, settings, strategy, cluster):
     from inception_tf.config import preset
     from inception_tf.runs.network import build_network
     from inception_tf.runtime.devices import make_strategy
+    from inception_tf.training.compilation import steps_per_call_of
     from inception_tf.training.schedule import Schedule
     from inception_tf.training.state import TrainState
     from inception_tf.training.step import TrainStep
@@ -140,7 +141,8 @@ def step_and_batches(preset_name, settings, strategy, cluster):
         "weight": tf.ones([count]),
     }
     return TrainStep(strategy, model, state, Schedule(config.optimization, 10_000), 0,
-                     config.execution), [batch]
+                     config.execution,
+                     steps_per_call=steps_per_call_of(config, len(cluster.workers), 1)), [batch]
 
 
 def _bare_update(step, batches):

@@ -10,22 +10,18 @@ from benchmarks.training import BASE
 NOT_RUN = "not run"
 TRAINING = ("training", "batches", "8")
 SERVING = ("serving", "batch_sizes", "8")
-ON_GPU = "training inception_resnet_v2_released mixed_bfloat16 xla 128"
-BESIDE = ("gpu_tensorflow_h100", "peers")
+BESIDE = ("gpu_tensorflow", "peers")
 # What is measured -> where ours, that of keras.applications and timm's are: benchmark, then keys.
 PEERS = {
     "training, two CPU cores, batch 8, float32": (
         (*TRAINING, "ours"), (*TRAINING, BASE), (*TRAINING, "timm, PyTorch, channels last")),
     "inference, two CPU cores, batch 8, float32": (
         (*SERVING, OURS), (*SERVING, KERAS_EXPORT), (*SERVING, "timm, PyTorch")),
-    "training, H100, batch 128, bfloat16, XLA": (
-        ("gpu_tensorflow_h100", "rows", ON_GPU), None,
-        (*BESIDE, "training", "128", "timm, PyTorch")),
-    "the same under JAX": (
-        (*BESIDE, "training", "128", "ours, JAX"), None,
-        (*BESIDE, "training", "128", "timm, PyTorch")),
-    "inference, H100, batch 128, bfloat16, under JAX": (
-        (*BESIDE, "inference", "128", "ours, JAX"), None,
+    "training, H200, batch 128, bfloat16, XLA": (
+        ("gpu_tensorflow", "rows", targets.UPDATE_ON_GPU), None,
+        (*BESIDE, "training", "128", "timm, PyTorch, torch.compile")),
+    "inference, H200, batch 128, bfloat16, XLA": (
+        ("gpu_tensorflow", "rows", targets.ANSWER_ON_GPU), None,
         (*BESIDE, "inference", "128", "timm, PyTorch")),
 }
 

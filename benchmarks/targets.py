@@ -1,10 +1,14 @@
 """The speed targets of this project, and where each measurement is found."""
 
 import dataclasses
+import statistics
 from collections.abc import Callable
 
 from benchmarks.serving import OURS
 from benchmarks.training import BASE, BASE_BFLOAT16, BFLOAT16, REMAT
+
+UPDATE_ON_GPU = "training inception_resnet_v2_released mixed_bfloat16 xla 128 8 a call"
+ANSWER_ON_GPU = "inference inception_resnet_v2_released bfloat16 xla 128"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,28 @@ def _input(of, to):
 
 def _saved_model(batch, name=OURS):
     return lambda result: result["batch_sizes"][str(batch)][name]["ratio"]
+
+
+def _on_gpu():
+    """Targets of the released Inception-ResNet-v2 in bfloat16 on a GPU, batch 128."""
+    def rate(row):
+        return row["images_per_second"]["median"]
+
+    def of_peer(kind, row, peer):
+        return lambda result: (rate(result["rows"][row])
+                               / rate(result["peers"][kind]["128"][peer]))
+
+    yield Target("on a GPU, update / timm's with torch.compile", "gpu_tensorflow",
+                 of_peer("training", UPDATE_ON_GPU, "timm, PyTorch, torch.compile"), 1.2,
+                 headline="on a GPU: speed of a whole training update / of timm's network with "
+                 "torch.compile and SGD, batch 128")
+    yield Target("on a GPU, update / our network's under JAX with SGD alone", "gpu_tensorflow",
+                 of_peer("training", UPDATE_ON_GPU, "ours, JAX"), 1.0)
+    yield Target("on a GPU, inference / the same under JAX (of two runs)", "gpu_tensorflow",
+                 of_peer("inference", ANSWER_ON_GPU, "ours, JAX"), 1.0)
+    yield Target("on a GPU, training from JPEG files / from memory", "gpu_tensorflow",
+                 lambda result: statistics.median(result["rows"]["pipeline"]["rates"])
+                 / rate(result["rows"][UPDATE_ON_GPU]), 0.95)
 
 
 def _fewer_bits():
@@ -136,4 +162,5 @@ TARGETS = (
     Target("time of resuming at 95 % / at 0 % of an epoch", "resume",
            lambda result: max(row["ratio"] for row in result["formats"].values()), 1.1,
            at_least=False),
+    *_on_gpu(),
 )

@@ -65,7 +65,7 @@ def _ours(preset, settings, calls=1):
     from inception_tf.runtime.cluster import ALONE
 
     step, batches = step_and_batches(preset, settings, "one", ALONE)
-    updates = step.execution.steps_per_call
+    updates = step.steps_per_call
 
     def run():
         for _ in range(calls):

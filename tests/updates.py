@@ -55,13 +55,13 @@ def trained(replicas=1, passes=1, steps=6, batch_norm="frozen", dropout=0.0,
 
 
 def step_and_state(replicas=1, batch_norm="own", dropout=0.0, execution=Execution(),  # noqa: B008
-                   color="none"):
+                   color="none", steps_per_call=1):
     strategy = strategy_of(replicas)
     with strategy.scope():
         model = small_model(batch_norm, dropout)
     state = TrainState(strategy, model, OPTIMIZATION, execution.precision)
     return TrainStep(strategy, model, state, Schedule(OPTIMIZATION, 16), 0, execution,
-                     color), state
+                     color, steps_per_call), state
 
 
 def assert_close(ours, expected, rtol=2e-5):

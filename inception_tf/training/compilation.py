@@ -6,10 +6,12 @@ costs it microseconds, and an update has thousands. On a CPU nothing: it is slow
 
 from dataclasses import dataclass
 
-import keras
-
-from inception_tf.config import Execution
+from inception_tf.config import Config, Execution
 from inception_tf.runtime.devices import has_accelerator
+
+# On an H200 an update of 128 images takes 87 ms by itself, 73 as one of eight in a program
+# (docs/benchmarks.md#tensorflow).
+PASSES_OF_A_CALL = 8
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,32 @@ class Compilation:
     update: bool
 
 
-def compilation_of(execution: Execution, model: keras.Model) -> Compilation:
-    """The Compilation of a training step of `model`.
+def compilation_of(execution: Execution, is_synchronized: bool) -> Compilation:
+    """The Compilation of a training step.
 
     XLA would merge what `remat` computes twice, has no all-reduce inside a compiled pass for
-    synchronized batch norm, and no deterministic gradient of max pooling.
+    batch norm that is synchronized, and no deterministic gradient of max pooling.
     """
     wanted = execution.xla == "on" or (execution.xla == "auto" and has_accelerator())
-    obstacle = execution.remat or execution.deterministic or any(
-        getattr(layer, "synchronized", False) for layer in model.layers)
+    obstacle = execution.remat or execution.deterministic or is_synchronized
     return Compilation(passes=wanted and not obstacle, update=wanted)
+
+
+def steps_per_call_of(config: Config, replicas: int, passes: int) -> int:
+    """Updates of a call: as set, or by what was measured on a GPU.
+
+    There the updates of a call are one program where XLA compiles all of them and there is one
+    replica. Each program starts with the host's handling of thousands of variables, so that
+    PASSES_OF_A_CALL share it.
+
+    Args:
+        config: of the run.
+        replicas: over all workers.
+        passes: of an update.
+    """
+    if config.execution.steps_per_call:
+        return config.execution.steps_per_call
+    compiled = compilation_of(config.execution, config.network.batch_norm == "synchronized").passes
+    if not (compiled and replicas == 1 and has_accelerator()):
+        return 1
+    return -(-PASSES_OF_A_CALL // passes)

@@ -183,7 +183,7 @@ class Run:
         every = self.plan.config.runtime
         periods = (every.log_every_steps, self.plan.period(every.eval_every_epochs),
                    self.plan.period(every.checkpoint_every_epochs))
-        return min(self.plan.config.execution.steps_per_call, self.plan.total - step,
+        return min(self.plan.steps_per_call, self.plan.total - step,
                    self.setup.profile.left(step), *(p - step % p for p in periods))
 
     def _log(self, metrics):

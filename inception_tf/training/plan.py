@@ -46,6 +46,7 @@ class Plan:
     schedule: of learning rate and averaging.
     source, held_out: the training and the validation split.
     total: updates of the whole run.
+    steps_per_call: updates of a call from Python at most.
     """
 
     config: Config
@@ -54,6 +55,7 @@ class Plan:
     source: Source
     held_out: Source
     total: int
+    steps_per_call: int
 
     def period(self, epochs: float) -> int:
         """Updates between two things done every `epochs` epochs; 0: once, at the run's end."""
@@ -105,19 +107,20 @@ def check_execution(config: Config) -> None:
                          "two")
 
 
-def require_room_for_updates(config: Config, batches: BatchPlan, share: float, total: int) -> None:
+def require_room_for_updates(config: Config, batches: BatchPlan, share: float,
+                             updates: int) -> None:
     """Refuses what would fill the memory with decoded images before the first update is made.
 
     Args:
         config: the run's.
         batches: its BatchPlan.
         share: of each pass, what this process reads.
-        total: updates of the run.
+        updates: of a call.
 
     Raises:
         UsageError: the images of one call's updates do not fit into memory.
     """
-    o, updates = config.optimization, min(config.execution.steps_per_call, total)
+    o = config.optimization
     images = round(batches.pass_batch * share) * batches.passes * updates
     on_device = colors_on_device(config.execution.color_on)
     each = image_bytes(config.network.image_size) // (4 if on_device else 1)  # bytes, floats

@@ -21,6 +21,7 @@ from inception_tf.runtime.devices import Devices, colors_on_device
 from inception_tf.runtime.hardware import device_names, slow_precision, unused_gpu
 from inception_tf.runtime.profile import StepProfile
 from inception_tf.training import resume
+from inception_tf.training.compilation import steps_per_call_of
 from inception_tf.training.init_from import start_new_run
 from inception_tf.training.plan import (
     Plan,
@@ -89,7 +90,7 @@ def set_up(config: Config, on: Devices, profile: StepProfile) -> Setup:
         _announce(plan, on)
     model, state = _build(plan, on)
     update = TrainStep(on.strategy, model, state, plan.schedule, config.runtime.seed,
-                       config.execution, config.data.color)
+                       config.execution, config.data.color, plan.steps_per_call)
     machine = resume.machine_of(on)
     manifest = _restore(plan, state, machine)
     step = manifest.get("step", 0)
@@ -105,7 +106,7 @@ def training_stream(setup: Setup) -> ExampleStream:
     stream = training_batches(
         plan.source, config.data, seed=config.runtime.seed,
         start=setup.step * plan.batches.global_batch, batch_size=plan.batches.pass_batch,
-        prefetch=max(2, plan.batches.passes * config.execution.steps_per_call),
+        prefetch=max(2, plan.batches.passes * plan.steps_per_call),
         part=setup.on.cluster.part(plan.batches.pass_batch),
         color_on_device=colors_on_device(config.execution.color_on),
         image_size=config.network.image_size, **plan.labels())
@@ -131,8 +132,10 @@ def _plan(config, on):
     source, held_out = _open_data(config.data, on)
     schedule = Schedule(o, source.num_examples)
     total = total_steps(config, schedule)
-    require_room_for_updates(config, batches, (high - low) / batches.pass_batch, total)
-    return Plan(config, batches, schedule, source, held_out, total)
+    updates = steps_per_call_of(config, on.number, batches.passes)
+    require_room_for_updates(config, batches, (high - low) / batches.pass_batch,
+                             min(updates, total))
+    return Plan(config, batches, schedule, source, held_out, total, updates)
 
 
 def _announce(plan, on):

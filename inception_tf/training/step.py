@@ -4,7 +4,7 @@
     ...     repeated and added up when the batch is accumulated
     update  sum over replicas, weight decay, one clip by global norm, look for
             non-finite numbers, then optimizer, averages and statistics at once
-    ...     repeated `steps_per_call` times without a word to Python
+    ...     repeated up to `steps_per_call` times without a word to Python
 
 An update is applied as a whole or not at all. After one that was not finite the state is held:
 whatever is already on its way to the device changes nothing, until Python has read it all.
@@ -42,13 +42,17 @@ class TrainStep:
         seed: of dropout.
         execution: the run's settings.
         color: form of the distortion of images that come as bytes.
+        steps_per_call: updates of a call at most (compilation.py: steps_per_call_of).
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model, state: TrainState,
-                 schedule: Schedule, seed: int, execution: Execution, color: str = "none") -> None:
+                 schedule: Schedule, seed: int, execution: Execution, color: str = "none",
+                 steps_per_call: int = 1) -> None:
         self.strategy, self.state, self.schedule = strategy, state, schedule
         self.optimization, self.execution = schedule.optimization, execution
-        self.compilation = compilation_of(execution, model)
+        self.steps_per_call = steps_per_call
+        self.compilation = compilation_of(execution, any(
+            getattr(layer, "synchronized", False) for layer in model.layers))
         self.replica_pass = ReplicaPass(model, state, self.optimization, seed,
                                         strategy.num_replicas_in_sync, execution.remat,
                                         self.compilation.passes, color)
@@ -86,7 +90,7 @@ class TrainStep:
         """
         first = self._next_step if self._in_flight else int(self.state.step.numpy())
         # Always as many as traced for: another number would be another graph.
-        padding = [steps[-1]] * (self.execution.steps_per_call - len(steps))
+        padding = [steps[-1]] * (self.steps_per_call - len(steps))
         batches = split_batches(self.strategy, [*steps, *padding], PARTS)
         with tf.device("CPU:0"):  # what the host wants to know must not come from a GPU
             start, count = tf.constant(first, tf.int64), tf.constant(len(steps))
@@ -128,7 +132,7 @@ class TrainStep:
 
     def _updates(self, batches, first, count, stop):
         """[K, metrics] float32: the first `count` updates of `batches` [K, P, n, ...]."""
-        if self._is_one_program and local(self.strategy, batches["label"]).shape[1] == 1:
+        if self._is_one_program:
             rows = self.strategy.run(self._program, args=(batches, first, count, stop))
             return local(self.strategy, rows)
 
@@ -139,14 +143,20 @@ class TrainStep:
         return self._repeated(one, count)
 
     def _program(self, batches, first, count, stop):
-        """_updates of one pass each on the only replica, compiled as a whole."""
-        seeds = tf.stack([self.replica_pass.seed_of(first + i, 0)
-                          for i in range(self.execution.steps_per_call)])
+        """_updates on the only replica, compiled as a whole."""
+        passes = batches["label"].shape[1]
+        seeds = tf.stack([[self.replica_pass.seed_of(first + i, number)
+                           for number in range(passes)] for i in range(self.steps_per_call)])
 
         def run(batches, seeds, first, count, stop):
             def one(i):
-                batch = {name: values[i, 0] for name, values in batches.items()}
-                return self._of_one_pass(batch, seeds[i], first + tf.cast(i, tf.int64), stop)
+                batch = {name: values[i] for name, values in batches.items()}
+                step = first + tf.cast(i, tf.int64)
+                if passes == 1:
+                    return self._of_one_pass(batch, seeds[i, 0], step, stop)
+                gradients, statistics, sums = self._totals(
+                    batch, passes, lambda number: seeds[i, number], lambda call, args: call(*args))
+                return self._finish(gradients, statistics, sums, step, stop)
 
             return self._repeated(one, count)
 
@@ -154,9 +164,9 @@ class TrainStep:
 
     def _repeated(self, one, count):
         """[K, metrics]: the row of one(i) for i < count <= K, zeros after them."""
-        if self.execution.steps_per_call == 1:
+        if self.steps_per_call == 1:
             return one(0)[tf.newaxis]
-        rows = tf.TensorArray(tf.float32, self.execution.steps_per_call,
+        rows = tf.TensorArray(tf.float32, self.steps_per_call,
                               element_shape=[len(METRICS)])
         _, rows = tf.while_loop(lambda i, rows: i < count,
                                 lambda i, rows: (i + 1, rows.write(i, one(i))),
@@ -165,38 +175,46 @@ class TrainStep:
 
     def _update(self, batches, step, stop):
         """One update of `batches` [P, n, ...]; METRICS as a row of float32."""
-        if local(self.strategy, batches["label"]).shape[0] == 1:
-            rows = self.strategy.run(self._whole, args=(batches, step, stop))
+        passes = local(self.strategy, batches["label"]).shape[0]
+
+        def seed_of(number):
+            return self.replica_pass.seed_of(step, number)
+
+        def whole(batches, step, stop):
+            return self._of_one_pass(batches, seed_of(0), step, stop)
+
+        if passes == 1:
+            rows = self.strategy.run(whole, args=(batches, step, stop))
         else:
-            totals = self._totals(batches, step)
+            totals = self._totals(batches, passes, seed_of, self.strategy.run)
             rows = self.strategy.run(self._finish, args=(*totals, step, stop))
         return local(self.strategy, rows)
 
-    def _whole(self, batches, step, stop):
+    def _of_one_pass(self, batches, seed, step, stop):
         """An update of one pass, on a replica."""
-        seed = self.replica_pass.seed_of(step, 0)
-        return self._of_one_pass({name: values[0] for name, values in batches.items()}, seed,
-                                 step, stop)
-
-    def _of_one_pass(self, batch, seed, step, stop):
+        batch = {name: values[0] for name, values in batches.items()}
         gradients, statistics, sums = self._pass(batch, seed, self._statistics())
         return self._finish(gradients, statistics, sums, step, stop)
 
-    def _totals(self, batches, step):
-        """(gradients, statistics, sums) of each replica, added up over its passes [P, n, ...]."""
-        passes = local(self.strategy, batches["label"]).shape[0]
+    def _totals(self, batches, passes, seed_of, run):
+        """(gradients, statistics, sums) added up over the passes of `batches` [P, n, ...].
 
+        Args:
+            passes: P.
+            seed_of: of a pass, by its number; called on a replica.
+            run: calls a function of `args` on each replica, or, used on one, there.
+        """
         def add(batches, i, totals):
             gradients, statistics, sums = totals
             batch = {name: values[i] for name, values in batches.items()}
-            new = self._pass(batch, self.replica_pass.seed_of(step, i), statistics)
+            new = self._pass(batch, seed_of(i), statistics)
             added = tf.nest.map_structure(tf.add, (gradients, sums), (new[0], new[2]))
             return added[0], new[1], added[1]
 
         def body(i, totals):
-            return i + 1, self.strategy.run(add, args=(batches, i, totals))
+            return i + 1, run(add, args=(batches, i, totals))
 
-        first = (tf.constant(0), self.strategy.run(self._nothing_yet))
+        first = (tf.constant(0), run(self._nothing_yet, args=()))
         return tf.while_loop(lambda i, totals: i < passes, body, first)[1]
 
     def _pass(self, batch, seed, statistics):

@@ -8,26 +8,27 @@ from tests.updates import batches_of, step_and_state
 
 MODES = [
     {}, {"replicas": 2}, {"passes": 2}, {"replicas": 2, "passes": 2},
-    {"execution": Execution(steps_per_call=2)},
+    {"steps_per_call": 2},
     {"execution": Execution(on_non_finite="skip")},
-    {"execution": Execution(steps_per_call=2, on_non_finite="skip"), "passes": 2},
+    {"execution": Execution(on_non_finite="skip"), "steps_per_call": 2, "passes": 2},
     {"execution": Execution(xla="on")},
     {"execution": Execution(xla="on"), "replicas": 2},
-    {"execution": Execution(xla="on", steps_per_call=2)},
-    {"execution": Execution(xla="on", steps_per_call=2), "passes": 2},
+    {"execution": Execution(xla="on"), "steps_per_call": 2},
+    {"execution": Execution(xla="on"), "steps_per_call": 2, "passes": 2},
 ]
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_nan_with_a_call_in_flight_ends_with_the_bits_before_it(mode):
     passes, execution = mode.get("passes", 1), mode.get("execution", Execution())
-    step, state = step_and_state(mode.get("replicas", 1), "own", 0.2, execution)
+    number = mode.get("steps_per_call", 1)
+    step, state = step_and_state(mode.get("replicas", 1), "own", 0.2, execution,
+                                 steps_per_call=number)
     good = list(batches_of(passes, 5))
     bad = next(batches_of(passes, 1, bad=np.nan))
     for batches in good[:2]:
         step(batches)
     before = state.arrays()
-    number = execution.steps_per_call
     calls = [step.dispatch([bad, good[2]][:number]), step.dispatch(good[3:3 + number])]
     first, second = (call.rows() for call in calls)
     assert [(m["is_finite"], m["held"]) for m in first] == [(False, True)] and second == []

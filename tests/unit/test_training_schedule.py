@@ -113,7 +113,7 @@ def shown(config, num_examples=6000):
     schedule = Schedule(config.optimization, num_examples)
     source = types.SimpleNamespace(num_examples=num_examples, num_classes=20, place="/data/set")
     plan = Plan(config, plan_batches(config.optimization.global_batch, 32, 1), schedule, source,
-                source, total_steps(config, schedule))
+                source, total_steps(config, schedule), steps_per_call=1)
     return banner(plan, "CPU, 2 cores")
 
 

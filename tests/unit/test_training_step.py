@@ -104,6 +104,12 @@ def test_dropout_masks_differ_between_replicas_and_steps_and_repeat_between_runs
     assert np.abs(first[name] - base[name]).max() > 1e-4
 
 
+def test_dropout_masks_of_two_replicas_are_those_of_two_passes():
+    replicas, _ = trained(replicas=2, steps=3, dropout=0.5)
+    passes, _ = trained(passes=2, steps=3, dropout=0.5)
+    assert_close(replicas, passes)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("replicas, passes", [(1, 1), (2, 1), (1, 2)])
 def test_non_finite_input_applies_nothing(bad, replicas, passes):

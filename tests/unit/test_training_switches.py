@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_tf.config import Execution
+from inception_tf.config import Execution, preset
 from inception_tf.data.color import finished
 from inception_tf.runtime.graphs import SKIPPED, lightly_optimized
+from inception_tf.training import compilation
 from inception_tf.training.non_finite import culprits
 from inception_tf.training.update import _all_finite
 from tests.updates import (
@@ -24,7 +25,7 @@ def test_several_updates_in_one_call_have_the_bits_of_one_by_one(replicas, passe
     settings = {"replicas": replicas, "passes": passes, "dropout": 0.5, "batch_norm": "own"}
     singly, metrics = trained(**settings)
     steps = list(batches_of(passes, 6))
-    step, state = step_and_state(replicas, "own", 0.5, Execution(steps_per_call=4))
+    step, state = step_and_state(replicas, "own", 0.5, steps_per_call=4)
     together = step.dispatch(steps[:4]).rows() + step.dispatch(steps[4:]).rows()
     assert step._call.experimental_get_tracing_count() == 1
     for ours, theirs in zip(together, metrics, strict=True):
@@ -33,10 +34,24 @@ def test_several_updates_in_one_call_have_the_bits_of_one_by_one(replicas, passe
         np.testing.assert_array_equal(value, singly[name], err_msg=name)
 
 
-def test_several_updates_in_one_program_of_xla_are_those_of_one_by_one():
-    singly, metrics = trained(dropout=0.5, batch_norm="own", execution=Execution(xla="on"))
-    steps = list(batches_of(1, 6))
-    step, state = step_and_state(1, "own", 0.5, Execution(steps_per_call=4, xla="on"))
+@pytest.mark.parametrize("replicas, passes, settings, expected", [
+    (1, 1, {}, 8), (1, 5, {}, 2), (1, 20, {}, 1), (1, 1, {"steps_per_call": 3}, 3),
+    (2, 1, {}, 1), (1, 1, {"xla": "off"}, 1), (1, 1, {"remat": True}, 1),
+    (1, 1, {"deterministic": True}, 1), (1, 1, {"batch_norm": "synchronized"}, 1)], ids=str)
+def test_updates_of_a_call_on_a_gpu(monkeypatch, replicas, passes, settings, expected):
+    config = preset("paper").replace(**settings)
+    given = settings.get("steps_per_call", 1)
+    assert compilation.steps_per_call_of(config, replicas, passes) == given  # on a CPU
+    monkeypatch.setattr(compilation, "has_accelerator", lambda: True)
+    assert compilation.steps_per_call_of(config, replicas, passes) == expected
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_several_updates_in_one_program_of_xla_are_those_of_one_by_one(passes):
+    compiled = Execution(xla="on")
+    singly, metrics = trained(passes=passes, dropout=0.5, batch_norm="own", execution=compiled)
+    steps = list(batches_of(passes, 6))
+    step, state = step_and_state(1, "own", 0.5, compiled, steps_per_call=4)
     together = step.dispatch(steps[:4]).rows() + step.dispatch(steps[4:]).rows()
     for ours, theirs in zip(together, metrics, strict=True):  # dropout: the same masks
         np.testing.assert_allclose(list(ours.values()), list(theirs.values()), rtol=1e-5)
@@ -49,7 +64,7 @@ def _with_bad_third(passes=1):
 
 
 def test_call_ends_with_the_update_that_is_not_finite():
-    step, state = step_and_state(execution=Execution(steps_per_call=5))
+    step, state = step_and_state(steps_per_call=5)
     metrics = step.dispatch(_with_bad_third()).rows()
     assert [m["is_finite"] for m in metrics] == [True, True, False]
     expected, expected_state = step_and_state()
@@ -60,7 +75,7 @@ def test_call_ends_with_the_update_that_is_not_finite():
 
 
 def test_skipped_update_moves_on_to_the_next_examples_and_is_counted():
-    step, state = step_and_state(execution=Execution(steps_per_call=5, on_non_finite="skip"))
+    step, state = step_and_state(execution=Execution(on_non_finite="skip"), steps_per_call=5)
     steps = _with_bad_third()
     metrics = step.dispatch(steps).rows()
     assert [m["is_finite"] for m in metrics] == [True, True, False]
