@@ -21,6 +21,7 @@ from experiments import (
     residual_scaling,
     residual_speedup,
     runner,
+    sixteen_bits,
 )
 from experiments import rows as results_files
 from inception_tf.errors import UsageError
@@ -29,7 +30,7 @@ from tests.experiment_rows import quick, row
 
 @pytest.mark.parametrize(
     "grid", [residual_speedup.grid, optimizer.search, residual_scaling.grid, catching_up.grid,
-             longer_remedies.grid])
+             longer_remedies.grid, sixteen_bits.grid])
 def test_flags_of_a_run_give_its_config(grid, tmp_path):
     from inception_tf import flags
 

@@ -19,6 +19,7 @@ from experiments import (
     residual_speedup,
     runner,
     scaling_figure,
+    sixteen_bits,
 )
 from tests.experiment_rows import drawn, quick, row
 
@@ -162,6 +163,19 @@ def test_catching_up_is_told_by_the_interval_of_the_lead(tmp_path):
              {**r, "validation": [{**v, "ema_top1_error": 0.1} for v in r["validation"]]}
              for r in rows]
     assert catching_up.verdict(ahead).startswith("Not caught up")
+
+
+def test_sixteen_bits_are_compared_seed_by_seed(tmp_path):
+    settings = dataclasses.replace(quick("x", tmp_path), quick=False)
+    rows = []
+    for run in sixteen_bits.grid(settings):
+        half = run.facts["precision"] != "float32"
+        rows.append(row(run, [0.9, 0.2 + 0.01 * run.facts["seed"] + 0.005 * half]))
+    assert "is the larger, pairs of a seed: 0.50 (0.50 to 0.50)." in sixteen_bits.verdict(rows)
+    lines = sixteen_bits.table(rows[:-1]).splitlines()
+    assert lines[2].startswith("| float32 | 20.00 % | 21.00 % | 22.00 % | 23.00 % | 24.00 % |")
+    assert lines[3].split(" | ")[5] == "" and lines[3].endswith("| 22.00 (19.95 to 24.05) % |")
+    assert drawn(sixteen_bits.draw(rows, tmp_path / "b.png"))
 
 
 def test_gains_of_crops_and_of_the_ensemble_are_paired_by_image(tmp_path):
