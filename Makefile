@@ -17,7 +17,7 @@ RUN = $(VENV)/bin/python
 # Two processes of tests at once, each file in one of them: building networks keeps one core busy.
 PYTEST = $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-BENCHMARKS = input growth training overhead save resume crops serving serve predict gpu gpu_tensorflow
+BENCHMARKS = input growth training convolutions overhead save resume crops serving serve predict gpu gpu_tensorflow
 
 .PHONY: demo test faults lint bench experiments-quick data clean
 

@@ -218,8 +218,21 @@ def gpu_tensorflow(result):
     return "\n".join(_markdown(rows) for rows in parts if len(rows) > 1) + f"\n{note}\n"
 
 
-TABLES = {f.__name__: f for f in (serving, serve, training, resume, input, growth, predict, gpu,
-                                  gpu_tensorflow)}
+def convolutions(result):
+    """Each form of the network's convolutions in each precision."""
+    names = list(result["precisions"])
+    rows = [["form", "of how many convolutions",
+             *(f"{name}, times as fast" for name in names)]]
+    for form in result["precisions"][names[0]]:
+        found = [result["precisions"][name][form] for name in names]
+        numbers = sorted({row["convolutions"] for row in found})
+        rows.append([form, " and ".join(map(str, numbers)),
+                     *(f"{row['ratio']:.2f} ({1e3 * row['seconds']:.0f} ms)" for row in found)])
+    return _markdown(rows) + f"\nBatch {result['batch']}. {_where(result)}\n"
+
+
+TABLES = {f.__name__: f for f in (serving, serve, training, resume, input, growth, predict,
+                                  convolutions, gpu, gpu_tensorflow)}
 TABLES["gpu_tensorflow_h100"] = gpu_tensorflow
 
 

@@ -156,7 +156,9 @@ CASES = {f.__name__: f for f in (
 
 # Purpose of an operation "name:type": the first pattern that matches.
 PARTS = {
-    "convolution": r":(Conv2D\w*|_FusedConv2D|\w*oneDNN\w*Conv2D\w*|_MklNative\w*Conv2D\w*)$",
+    # Those of 1x1 are matrix products.
+    "convolution": r":(Conv2D\w*|_FusedConv2D|\w*oneDNN\w*Conv2D\w*|_MklNative\w*Conv2D\w*"
+                   r"|\w*MatMul\w*)$",
     "optimizer": r":ResourceApply(RMSProp|Momentum)$",
     "averages": r"cond/.*:(ResourceApplyGradientDescent|Sub|ReadVariableOp)$",
     "batch statistics": r"cond/.*:AssignVariableOp$",

@@ -77,6 +77,7 @@ def _openvino(path, written, images):
         model = nncf.quantize(
             openvino.Core().read_model(path),
             nncf.Dataset(_seen(images), lambda image: image[np.newaxis]), subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(types=["MatMul"]),  # the classifier
             advanced_parameters=settings)
     openvino.save_model(model, written, compress_to_fp16=False)
 

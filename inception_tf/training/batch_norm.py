@@ -6,28 +6,22 @@ float32 (docs/training.md has what it gains). The model keeps its stock Keras la
 pass of a training step, inside `fused`, computes them differently.
 """
 
-import contextlib
 import functools
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
 
+from inception_tf.training.layer_calls import replaced
 
-@contextlib.contextmanager
-def fused(model: keras.Model) -> Iterator[None]:
+
+def fused(model: keras.Model) -> AbstractContextManager[None]:
     """Context in which calls of `model`'s batch norm with training=True take the fused operation.
 
     Synchronized and frozen layers, and those over another axis than the last, stay as they are.
     """
-    layers = [layer for layer in model.layers if _can_be_fused(layer)]
-    for layer in layers:
-        layer.call = functools.partial(_call, layer, layer.call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
+    return replaced({layer: functools.partial(_call, layer)
+                     for layer in model.layers if _can_be_fused(layer)})
 
 
 def _can_be_fused(layer):
@@ -35,14 +29,14 @@ def _can_be_fused(layer):
             and not layer.synchronized and not layer.renorm and layer.axis in (-1, 3))
 
 
-def _call(layer, composed, inputs, training=None, mask=None):
+def _call(layer, inputs, training=None, mask=None):
     """As layer.call: float32, bfloat16 or float16 [n, h, w, c] -> the same, statistics float32.
 
     TensorFlow's variance is of n - 1; the moving variance takes that of n, as in Keras and
     in TF1's unfused layers.
     """
     if not training or mask is not None or inputs.shape.rank != 4:
-        return composed(inputs, training=training, mask=mask)
+        return type(layer).call(layer, inputs, training=training, mask=mask)
     channels = inputs.shape[-1]
     gamma = tf.convert_to_tensor(layer.gamma) if layer.scale else tf.ones([channels])
     beta = tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros([channels])

@@ -14,6 +14,7 @@ from inception_tf.config import Optimization
 from inception_tf.data.color import finished
 from inception_tf.training.batch_norm import fused
 from inception_tf.training.losses import cross_entropy
+from inception_tf.training.pointwise import as_products
 from inception_tf.training.remat import Rematerialized
 from inception_tf.training.state import TrainState, is_seed
 
@@ -89,14 +90,16 @@ class ReplicaPass:
             return fold(fold(seed, tf.cast(step, tf.int64)), place)
 
     def _gradients(self, weights, others, images, labels, example_weights, loss_scale):
-        with fused(self.model), tf.GradientTape() as tape:
-            tape.watch(weights)
-            outputs, changed = self._network.stateless_call(
-                weights, others, images, training=True)
-            values = self._per_example(outputs, labels)
-            total = tf.reduce_sum(values["loss"] * example_weights)
-            loss = total / self.optimization.global_batch * loss_scale
-        return tape.gradient(loss, weights), changed, values
+        # The gradients too: `remat` calls layers again for them.
+        with fused(self.model), as_products(self.model):
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                outputs, changed = self._network.stateless_call(
+                    weights, others, images, training=True)
+                values = self._per_example(outputs, labels)
+                total = tf.reduce_sum(values["loss"] * example_weights)
+                loss = total / self.optimization.global_batch * loss_scale
+            return tape.gradient(loss, weights), changed, values
 
     def _per_example(self, outputs, labels):
         """loss (with the auxiliary head's), cross_entropy, error, and a one to count: [n] each."""

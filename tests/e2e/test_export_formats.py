@@ -137,6 +137,36 @@ def test_a_missing_package_is_named_before_anything_is_done(run, tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
+def _classifier_inputs_onnx(folder):
+    import onnx
+
+    graph = onnx.load(folder / "model.onnx").graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    (classifier,) = [node for node in graph.node if node.op_type in ("Gemm", "MatMul")]
+    return [made_by.get(name) for name in classifier.input]
+
+
+def _classifier_inputs_openvino(folder):
+    import openvino
+
+    model = openvino.Core().read_model(folder / "model.xml")
+    (classifier,) = [op for op in model.get_ops() if op.get_type_name() == "MatMul"]
+    return [value.get_node().get_type_name() for value in classifier.input_values()]
+
+
+@pytest.mark.parametrize(("kind", "inputs_of", "eight_bits"), [
+    pytest.param("onnx", _classifier_inputs_onnx, "DequantizeLinear", marks=needs("onnx", "int8")),
+    pytest.param("openvino", _classifier_inputs_openvino, "FakeQuantize",
+                 marks=needs("openvino", "int8"))])
+def test_the_classifier_of_an_int8_file_has_float32_weights(run, tmp_path, kind, inputs_of,
+                                                            eight_bits):
+    flags = [f"--model_dir={run}", f"--export_dir={tmp_path / kind}", f"--format={kind}",
+             "--quantize=int8", "--calibration_images=2", "--check_images=0"]
+    assert exit_code_of(main, flags) == 0
+    weights = inputs_of(tmp_path / kind)[1]
+    assert weights not in (eight_bits, "Multiply")  # OpenVINO writes a scaled constant
+
+
 # Exports and asks for a prediction, in a process where nothing is stubbed.
 _IN_A_HOME = """
 import sys

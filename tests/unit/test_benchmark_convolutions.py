@@ -1,5 +1,7 @@
 """Forms of convolutions: each computes what TensorFlow's own does; totals are sums."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,6 +38,17 @@ def test_totals_count_every_convolution_and_take_its_own_form_where_another_does
     assert rows[one] == {"seconds": 4.0, "ratio": 2.5, "convolutions": 2}
     assert rows[halves]["seconds"] == 12.5 and rows[halves]["convolutions"] == 3
     assert rows[BEST] == {"seconds": 4.0, "ratio": 2.5, "convolutions": 2}
+
+
+def test_quick_form_has_a_row_for_every_form_and_keeps_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(convolutions.harness, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(sys, "argv", ["convolutions", "--quick"])
+    found = convolutions.main()["precisions"]
+    assert not (tmp_path / "results").exists()
+    assert found.keys() == {"float32", "bfloat16"}
+    for rows in found.values():
+        assert rows.keys() == {*FORMS, BEST}
+        assert rows[BEST]["seconds"] == min(row["seconds"] for row in rows.values()) > 0
 
 
 def test_network_has_244_convolutions():

@@ -96,10 +96,13 @@ def test_layers_are_stock_before_and_after():
 
 
 @pytest.mark.parametrize("net", ["inception_v4", "inception_resnet_v1", "inception_resnet_v2"])
-def test_fifty_updates_are_those_of_composed_batch_norm(net, monkeypatch):
+def test_fifty_updates_are_those_of_keras_layers(net, monkeypatch):
     losses, arrays = [], []
-    for context in (fused, lambda model: contextlib.nullcontext()):
-        monkeypatch.setattr("inception_tf.training.replica.fused", context)
+    for is_ours in (True, False):
+        if not is_ours:
+            for name in ("fused", "as_products"):
+                monkeypatch.setattr(f"inception_tf.training.replica.{name}",
+                                    lambda model: contextlib.nullcontext())
         step, state = _network_step(net)
         batches = _batches()
         losses.append([float(step([next(batches)])["loss"]) for _ in range(50)])
