@@ -44,6 +44,8 @@ def steps_per_call_of(config: Config, replicas: int, passes: int) -> int:
     replica. Each program starts with the host's handling of thousands of variables, so that
     PASSES_OF_A_CALL share it.
 
+    The loop makes fewer where they are slow.
+
     Args:
         config: of the run.
         replicas: over all workers.

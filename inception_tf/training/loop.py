@@ -25,6 +25,9 @@ from inception_tf.training.step import Call
 
 log = logging.getLogger("inception_tf")
 
+# Calls whose length we choose take no longer, so that a request to stop is soon heard.
+CALL_S = 2.0
+
 
 def train(config: Config) -> dict[str, float] | None:
     """Trains as `config` says, resuming from the newest checkpoint in its model_dir.
@@ -77,6 +80,8 @@ class Run:
         self._taken_back: list[list[Batch]] = []
         self._in_flight: Call | None = None
         self._runs_ahead = has_accelerator()  # a CPU computes where it is called
+        self._seconds = 0.0  # of an update; 0: not known yet
+        self._read_at: float | None = None  # when the call before was read, if nothing came between
         self._means = Means(setup.unlogged)
         self._skipped = int(setup.state.skipped.numpy())
         every, size = self.plan.config.runtime, self.plan.batches.global_batch
@@ -120,6 +125,7 @@ class Run:
                 scores = self.score()
             if score_due or save_due or self.step == first:
                 self._progress.restart_clock(self.step)
+                self._read_at = None
         self.records.finish()
         return scores
 
@@ -130,6 +136,10 @@ class Run:
         self._in_flight = self._dispatch(end) if self._may_run_ahead(end) else None
         with self._progress.computing():
             rows = call.rows()
+        now = time.monotonic()
+        if self._read_at and rows:
+            self._seconds = (now - self._read_at) / len(rows)
+        self._read_at = now
         if any(metrics["held"] for metrics in rows):
             self._take_back(call.steps[len(rows):])
         for batches, metrics in zip(call.steps, rows, strict=False):
@@ -180,10 +190,12 @@ class Run:
 
     def _call_length(self, step):
         """Updates until something is due, `steps_per_call` at most."""
-        every = self.plan.config.runtime
+        every, most = self.plan.config.runtime, self.plan.steps_per_call
+        if self._seconds and not self.plan.config.execution.steps_per_call:
+            most = max(1, min(most, int(CALL_S / self._seconds)))
         periods = (every.log_every_steps, self.plan.period(every.eval_every_epochs),
                    self.plan.period(every.checkpoint_every_epochs))
-        return min(self.plan.steps_per_call, self.plan.total - step,
+        return min(most, self.plan.total - step,
                    self.setup.profile.left(step), *(p - step % p for p in periods))
 
     def _log(self, metrics):

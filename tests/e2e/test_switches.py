@@ -67,6 +67,20 @@ def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, t
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.parametrize("given, expected", [(0, [4, 4, 1, 1, 1, 1]), (4, [4, 4, 4])])
+def test_calls_are_short_where_updates_are_slow_unless_their_length_was_given(
+        config, tmp_path, monkeypatch, given, expected):
+    lengths = []
+    original = TrainStep.dispatch
+    monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
+        lengths.append(len(steps)), original(self, steps, stop))[1])
+    monkeypatch.setattr("inception_tf.training.setup.steps_per_call_of", lambda *_: 4)
+    monkeypatch.setattr("inception_tf.training.loop.CALL_S", 1e-6)
+    train(config.replace(model_dir=str(tmp_path), steps_per_call=given, max_steps=12,
+                         log_every_steps=100))
+    assert lengths == expected
+
+
 def test_schedule_is_that_of_the_updates(config, tmp_path):
     train(config.replace(model_dir=str(tmp_path), schedule="cosine", epochs=0.4, max_steps=0,
                          log_every_steps=1))
