@@ -164,9 +164,8 @@ class Execution:
                         "with 10 bits of the mantissa")
     remat: bool = option(False, "compute activations inside blocks again for the backward pass "
                          "instead of keeping them: less memory, more time")
-    steps_per_call: int = option(0, "updates per call from Python; 0: one, on a GPU that XLA "
-                                 "compiles for so many that they have 8 passes", low=0,
-                                 high=10_000)
+    steps_per_call: int = option(0, "updates per call from Python; 0: one, or with XLA on one "
+                                 "GPU as many as have 8 passes", low=0, high=10_000)
     color_on: str = option("auto", "where training images are coloured and scaled: host, after "
                            "decoding, or device, from bytes; auto: device if that is a GPU or "
                            "TPU", ("auto", "host", "device"))
