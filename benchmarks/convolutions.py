@@ -14,6 +14,7 @@ import statistics
 from typing import NamedTuple
 
 from benchmarks import harness
+from benchmarks.gpu_tensorflow_cases import SMALL
 from inception_tf.commands.shell import import_tensorflow
 
 BATCH, ROUNDS = 8, 5
@@ -54,7 +55,8 @@ def shapes_of(quick):
 
     from inception_tf import nets
 
-    size, small = (75, {"width": 0.07, "repeats": (1, 1, 1)}) if quick else (299, {})
+    small = dict(SMALL) if quick else {"image_size": 299}
+    size = small.pop("image_size")
     model = nets.build("inception_resnet_v2_released", input_shape=(size, size, 3), classes=10,
                        **small)
     return collections.Counter(

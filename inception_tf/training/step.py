@@ -136,9 +136,14 @@ class TrainStep:
             rows = self.strategy.run(self._program, args=(batches, first, count, stop))
             return local(self.strategy, rows)
 
+        passes = local(self.strategy, batches["label"]).shape[1]
+
         def one(i):
             batch = self.strategy.run(lambda b: {k: v[i] for k, v in b.items()}, args=(batches,))
-            return self._update(batch, first + tf.cast(i, tf.int64), stop)
+            step = first + tf.cast(i, tf.int64)
+            rows = self._update(batch, passes, lambda n: self.replica_pass.seed_of(step, n), step,
+                                stop, self.strategy.run)
+            return local(self.strategy, rows)
 
         return self._repeated(one, count)
 
@@ -151,12 +156,9 @@ class TrainStep:
         def run(batches, seeds, first, count, stop):
             def one(i):
                 batch = {name: values[i] for name, values in batches.items()}
-                step = first + tf.cast(i, tf.int64)
-                if passes == 1:
-                    return self._of_one_pass(batch, seeds[i, 0], step, stop)
-                gradients, statistics, sums = self._totals(
-                    batch, passes, lambda number: seeds[i, number], lambda call, args: call(*args))
-                return self._finish(gradients, statistics, sums, step, stop)
+                return self._update(batch, passes, lambda n: seeds[i, n],
+                                    first + tf.cast(i, tf.int64), stop,
+                                    lambda call, args: call(*args))
 
             return self._repeated(one, count)
 
@@ -173,37 +175,27 @@ class TrainStep:
                                 (tf.constant(0), rows))
         return rows.stack()
 
-    def _update(self, batches, step, stop):
-        """One update of `batches` [P, n, ...]; METRICS as a row of float32."""
-        passes = local(self.strategy, batches["label"]).shape[0]
-
-        def seed_of(number):
-            return self.replica_pass.seed_of(step, number)
-
-        def whole(batches, step, stop):
-            return self._of_one_pass(batches, seed_of(0), step, stop)
-
-        if passes == 1:
-            rows = self.strategy.run(whole, args=(batches, step, stop))
-        else:
-            totals = self._totals(batches, passes, seed_of, self.strategy.run)
-            rows = self.strategy.run(self._finish, args=(*totals, step, stop))
-        return local(self.strategy, rows)
-
-    def _of_one_pass(self, batches, seed, step, stop):
-        """An update of one pass, on a replica."""
-        batch = {name: values[0] for name, values in batches.items()}
-        gradients, statistics, sums = self._pass(batch, seed, self._statistics())
-        return self._finish(gradients, statistics, sums, step, stop)
-
-    def _totals(self, batches, passes, seed_of, run):
-        """(gradients, statistics, sums) added up over the passes of `batches` [P, n, ...].
+    def _update(self, batches, passes, seed_of, step, stop, run):
+        """One update of `batches` [P, n, ...]; METRICS as a row of float32.
 
         Args:
             passes: P.
             seed_of: of a pass, by its number; called on a replica.
             run: calls a function of `args` on each replica, or, used on one, there.
         """
+        if passes > 1:
+            totals = self._totals(batches, passes, seed_of, run)
+            return run(self._finish, args=(*totals, step, stop))
+
+        def whole(batches, step, stop):
+            batch = {name: values[0] for name, values in batches.items()}
+            gradients, statistics, sums = self._pass(batch, seed_of(0), self._statistics())
+            return self._finish(gradients, statistics, sums, step, stop)
+
+        return run(whole, args=(batches, step, stop))
+
+    def _totals(self, batches, passes, seed_of, run):
+        """(gradients, statistics, sums) added up over the passes; arguments as of `_update`."""
         def add(batches, i, totals):
             gradients, statistics, sums = totals
             batch = {name: values[i] for name, values in batches.items()}

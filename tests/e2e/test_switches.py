@@ -53,32 +53,32 @@ def plain(config, tmp_path_factory):
     return config
 
 
-def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, tmp_path,
-                                                                monkeypatch):
-    lengths = []
-    original = TrainStep.dispatch
+@pytest.fixture
+def calls(monkeypatch):
+    """The updates of each call that a run makes, as lists of batches."""
+    calls, original = [], TrainStep.dispatch
     monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
-        lengths.append(len(steps)), original(self, steps, stop))[1])
+        calls.append(steps), original(self, steps, stop))[1])
+    return calls
+
+
+def test_steps_per_call_calls_less_often_and_gives_the_same_run(config, plain, tmp_path, calls):
     config = config.replace(model_dir=str(tmp_path), steps_per_call=4, profile_steps="2-2")
     train(config)
     # Cut at the profile's edges (steps 1 and 2), at the log line of step 5, and at the end.
-    assert lengths == [1, 1, 3, 1]
+    assert [len(steps) for steps in calls] == [1, 1, 3, 1]
     assert_same_run(config, plain)
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
 @pytest.mark.parametrize("given, expected", [(0, [4, 4, 1, 1, 1, 1]), (4, [4, 4, 4])])
 def test_calls_are_short_where_updates_are_slow_unless_their_length_was_given(
-        config, tmp_path, monkeypatch, given, expected):
-    lengths = []
-    original = TrainStep.dispatch
-    monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
-        lengths.append(len(steps)), original(self, steps, stop))[1])
+        config, tmp_path, monkeypatch, calls, given, expected):
     monkeypatch.setattr("inception_tf.training.setup.steps_per_call_of", lambda *_: 4)
     monkeypatch.setattr("inception_tf.training.loop.CALL_S", 1e-6)
     train(config.replace(model_dir=str(tmp_path), steps_per_call=given, max_steps=12,
                          log_every_steps=100))
-    assert lengths == expected
+    assert [len(steps) for steps in calls] == expected
 
 
 def test_schedule_is_that_of_the_updates(config, tmp_path):
@@ -89,15 +89,10 @@ def test_schedule_is_that_of_the_updates(config, tmp_path):
 
 
 @pytest.mark.parametrize("where, kind", [("device", "uint8"), ("auto", "float32")])
-def test_color_on_decides_whether_bytes_cross_to_the_device(config, tmp_path, monkeypatch, where,
-                                                            kind):
+def test_color_on_decides_whether_bytes_cross_to_the_device(config, tmp_path, calls, where, kind):
     """Here auto is the host; that both give the same images is in tests/unit."""
-    kinds = []
-    original = TrainStep.dispatch
-    monkeypatch.setattr(TrainStep, "dispatch", lambda self, steps, stop: (
-        kinds.append(steps[0][0]["image"].dtype.name), original(self, steps, stop))[1])
     train(config.replace(model_dir=str(tmp_path), color_on=where, max_steps=1))
-    assert kinds == [kind]
+    assert [steps[0][0]["image"].dtype.name for steps in calls] == [kind]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
