@@ -50,8 +50,11 @@ experiments-quick: data
 	@set -e; for name in $(EXPERIMENTS); do echo "experiment $$name"; \
 	$(RUN) -m experiments.$$name --quick; done
 
+# One that fails is told at the end; the others are measured.
 bench: $(VENV)/ready
-	@set -e; for name in $(BENCHMARKS); do echo "benchmark $$name"; $(RUN) -m benchmarks.$$name; done
+	@failed=; for name in $(BENCHMARKS); do echo "benchmark $$name"; \
+	$(RUN) -m benchmarks.$$name || failed="$$failed $$name"; done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # Made again when a requirement changes; the stamp is written last, so an installation
 # that broke off is started again.

@@ -30,10 +30,10 @@ def test_forms_of_one_network_answer_alike(folder):
 
 def test_a_case_in_a_process_of_its_own_answers_or_says_why_not(folder):
     place = str(folder / "savedmodel")
-    with (serving.child("exported", place, {"TF_ENABLE_ONEDNN_OPTS": "1"}) as ours,
+    with (serving.child("exported", place, serving.EIGEN) as ours,
           serving.child("exported", str(folder / "nothing")) as missing):
         assert ours.error == "" and "No such file" in missing.error
-        names = (serving.BASE, f"{serving.BASE}, oneDNN", f"{serving.OURS}, oneDNN")
+        names = (serving.BASE, serving.BASE_EIGEN, serving.OURS_EIGEN)
         assert set(names) <= set(serving.CASES)
         rows = serving.measure(dict.fromkeys(names, ours), {}, 1, quick=True)
         assert rows[serving.BASE]["ratio"] == 1.0 and ours.ask("peak") > 100
