@@ -7,9 +7,11 @@ pass of a training step, inside `fused`, computes them differently.
 """
 
 import functools
+import math
 from contextlib import AbstractContextManager
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from inception_tf.training.layer_calls import replaced
@@ -18,10 +20,18 @@ from inception_tf.training.layer_calls import replaced
 def fused(model: keras.Model) -> AbstractContextManager[None]:
     """Context in which calls of `model`'s batch norm with training=True take the fused operation.
 
-    Synchronized and frozen layers, and those over another axis than the last, stay as they are.
+    Synchronized and frozen layers, and those over another axis than the last, stay as they are, and
+    so do calls with a number of images that the graph does not know.
     """
-    return replaced({layer: functools.partial(_call, layer)
+    call = functools.partial(_call, functools.cache(_constant))
+    return replaced({layer: functools.partial(call, layer)
                      for layer in model.layers if _can_be_fused(layer)})
+
+
+def _constant(value, *shape):
+    """float32; made outside of graphs, so that all layers of a graph share one operation."""
+    with tf.init_scope():
+        return tf.fill(shape, value)
 
 
 def _can_be_fused(layer):
@@ -29,22 +39,24 @@ def _can_be_fused(layer):
             and not layer.synchronized and not layer.renorm and layer.axis in (-1, 3))
 
 
-def _call(layer, inputs, training=None, mask=None):
+def _call(constant, layer, inputs, training=None, mask=None):
     """As layer.call: float32, bfloat16 or float16 [n, h, w, c] -> the same, statistics float32.
 
     TensorFlow's variance is of n - 1; the moving variance takes that of n, as in Keras and
     in TF1's unfused layers.
     """
-    if not training or mask is not None or inputs.shape.rank != 4:
+    shape = inputs.shape
+    if not training or mask is not None or shape.rank != 4 or not shape.is_fully_defined():
         return type(layer).call(layer, inputs, training=training, mask=mask)
-    channels = inputs.shape[-1]
-    gamma = tf.convert_to_tensor(layer.gamma) if layer.scale else tf.ones([channels])
-    beta = tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros([channels])
+    channels, unused = shape[-1], constant(0.0, 0)
+    gamma = tf.convert_to_tensor(layer.gamma) if layer.scale else constant(1.0, channels)
+    beta = tf.convert_to_tensor(layer.beta) if layer.center else constant(0.0, channels)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=inputs, scale=gamma, offset=beta, mean=tf.zeros([0]), variance=tf.zeros([0]),
-        epsilon=layer.epsilon, exponential_avg_factor=1.0, data_format="NHWC", is_training=True)
-    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-    variance *= tf.maximum(count - 1.0, 1.0) / count
+        x=inputs, scale=gamma, offset=beta, mean=unused, variance=unused, epsilon=layer.epsilon,
+        exponential_avg_factor=1.0, data_format="NHWC", is_training=True)
+    count = np.float32(math.prod(shape[:-1]))
+    variance *= constant(float(np.maximum(count - 1, np.float32(1)) / count))
+    kept, taken = constant(layer.momentum), constant(1.0 - layer.momentum)
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-        moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
+        moving.assign(moving * kept + now * taken)
     return outputs

@@ -13,6 +13,7 @@ import tensorflow as tf
 from inception_tf.config import Optimization
 from inception_tf.data.color import finished
 from inception_tf.training.batch_norm import fused
+from inception_tf.training.joined import relu_after_concat
 from inception_tf.training.losses import cross_entropy
 from inception_tf.training.pointwise import as_products
 from inception_tf.training.remat import Rematerialized
@@ -91,7 +92,7 @@ class ReplicaPass:
 
     def _gradients(self, weights, others, images, labels, example_weights, loss_scale):
         # The gradients too: `remat` calls layers again for them.
-        with fused(self.model), as_products(self.model):
+        with fused(self.model), as_products(self.model), relu_after_concat(self.model):
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 outputs, changed = self._network.stateless_call(

@@ -45,7 +45,10 @@ class TrainState:
             self.frozen = {v.path for layer in model.layers if not layer.trainable
                            for v in layer.variables}
             self.slots = make_slots(optimization, self.trainable)
-            self.ema = [tf.Variable(v.value, trainable=False, name="ema") for v in self.weights]
+            # Copies: shared with the weights until the first update, they would get their memory
+            # in the middle of it, and later updates would find a tenth more of it in pieces.
+            self.ema = [tf.Variable(tf.raw_ops.DeepCopy(x=v.value), trainable=False, name="ema")
+                        for v in self.weights]
 
     @property
     def weights(self) -> list[keras.Variable]:

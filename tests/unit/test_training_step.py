@@ -19,6 +19,7 @@ from tests.updates import (
     assert_close,
     batches_of,
     small_model,
+    step_and_state,
     strategy_of,
     trained,
 )
@@ -142,6 +143,15 @@ def test_examples_of_weight_zero_give_no_gradient():
         step([{**batch, "image": tf.constant(image), "weight": tf.constant(weight)}])
         results.append(state.arrays())
     assert_close(*results)
+
+
+def test_averages_have_memory_of_their_own_before_the_first_update():
+    """Shared with the weights, it would be copied amid the first update's activations."""
+    _, state = step_and_state()
+    for shadow, variable in zip(state.ema, state.weights, strict=True):
+        both = [v.read_value() for v in (shadow, variable.value)]
+        np.testing.assert_array_equal(*both)
+        assert not np.shares_memory(*map(memoryview, both))
 
 
 def test_f02_state_round_trip_restores_every_array():
