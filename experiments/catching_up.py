@@ -76,8 +76,10 @@ def verdict(rows):
         found = "not caught up"
     else:
         found = "undecided, the interval has both no lead and the one of before"
+    seeds = f"{sum(lead > 0 for lead in late)} of {len(late)} seeds"
     return (f"The residual network leads by {intervals.text(early)} points after {first:.0f} "
-            f"epochs and by {intervals.text(late)} after {last:.0f}: {found}.")
+            f"epochs and by {intervals.text(late)} after {last:.0f}, where it is ahead with "
+            f"{seeds}: {found}.")
 
 
 def draw(rows, path):
