@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from inception_tf.config import Execution
 from inception_tf.runtime.devices import local, same_on_replicas, split_batches
-from inception_tf.runtime.graphs import as_traced
+from inception_tf.runtime.graphs import lightly_optimized
 from inception_tf.training.compilation import compilation_of
 from inception_tf.training.replica import PARTS, Batch, ReplicaPass
 from inception_tf.training.schedule import Schedule
@@ -108,7 +108,7 @@ class TrainStep:
         (docs/benchmarks.md). A copy waits for everything that the device was given before it:
         asked for after the next call, it would wait for that one as well.
         """
-        with as_traced():
+        with lightly_optimized():
             rows = self._call(batches, start, count, stop)
         asks = threading.Event()
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from inception_tf.config import Execution, preset
 from inception_tf.data.color import finished
-from inception_tf.runtime.graphs import as_traced
+from inception_tf.runtime.graphs import SKIPPED, lightly_optimized
 from inception_tf.training import compilation
 from inception_tf.training.non_finite import culprits
 from inception_tf.training.update import _all_finite
@@ -170,17 +170,15 @@ def test_update_has_one_kernel_a_variable_and_constants_that_all_share():
     assert kinds["Const"] <= 12  # of the schedules and the optimizer, however many variables
 
 
-@pytest.mark.parametrize("before", [False, True])
-def test_step_on_a_cpu_has_no_passes_and_what_follows_it_has_them_as_before(before):
+def test_step_on_a_cpu_skips_passes_and_what_follows_it_has_them_again():
     options = tf.config.optimizer.get_experimental_options
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
-    try:
-        with pytest.raises(ValueError, match="inside"), as_traced():
-            assert options()["disable_meta_optimizer"]
-            raise ValueError("inside")
-        assert options()["disable_meta_optimizer"] == before
-    finally:
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    on = dict.fromkeys(SKIPPED, True)
+    before = {**on, **options()}
+    with pytest.raises(ValueError, match="inside"), lightly_optimized():
+        assert not any(options()[name] for name in SKIPPED)
+        assert options().get("arithmetic_optimization", True)
+        raise ValueError("inside")
+    assert options() == before == {**before, **on}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
