@@ -75,7 +75,7 @@ def verdict(rows):
     elif intervals.mean_and_interval(late)[1] > 0:
         found = "not caught up"
     else:
-        found = "undecided, the interval has both no lead and the one of before"
+        found = f"undecided, the interval has zero and more than {EQUAL:.0f} point"
     seeds = f"{sum(lead > 0 for lead in late)} of {len(late)} seeds"
     return (f"The residual network leads by {intervals.text(early)} points after {first:.0f} "
             f"epochs and by {intervals.text(late)} after {last:.0f}, where it is ahead with "

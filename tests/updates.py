@@ -64,6 +64,25 @@ def step_and_state(replicas=1, batch_norm="own", dropout=0.0, execution=Executio
                      color, steps_per_call), state
 
 
+def pass_of(model, images, context):
+    """[outputs, gradients of images and weights] of a pass in training, inside `context`."""
+    with tf.GradientTape() as tape, context:
+        tape.watch(images)
+        outputs = keras.tree.flatten(model(images, training=True))
+        loss = sum(tf.reduce_sum(tf.cast(one, tf.float32) ** 2) for one in outputs)
+    return [*outputs,
+            *tape.gradient(loss, [images, *(v.value for v in model.trainable_variables)])]
+
+
+def operations_of(model, images, context_of):
+    """Types of the operations of a pass in training, inside `context_of(model)`."""
+    @tf.function(autograph=False)
+    def step(x):
+        with context_of(model):
+            return model(x, training=True)
+    return [op.type for op in step.get_concrete_function(images).graph.get_operations()]
+
+
 def assert_close(ours, expected, rtol=2e-5):
     assert ours.keys() == expected.keys()
     for name in ours:

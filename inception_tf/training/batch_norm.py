@@ -29,7 +29,7 @@ def fused(model: keras.Model) -> AbstractContextManager[None]:
 
 
 def _constant(value, *shape):
-    """float32; made outside of graphs, so that all layers of a graph share one operation."""
+    """float32, of few elements; made outside of graphs: each holds it once, for all layers."""
     with tf.init_scope():
         return tf.fill(shape, value)
 
@@ -49,8 +49,8 @@ def _call(constant, layer, inputs, training=None, mask=None):
     if not training or mask is not None or shape.rank != 4 or not shape.is_fully_defined():
         return type(layer).call(layer, inputs, training=training, mask=mask)
     channels, unused = shape[-1], constant(0.0, 0)
-    gamma = tf.convert_to_tensor(layer.gamma) if layer.scale else constant(1.0, channels)
-    beta = tf.convert_to_tensor(layer.beta) if layer.center else constant(0.0, channels)
+    gamma = tf.convert_to_tensor(layer.gamma) if layer.scale else tf.ones([channels])
+    beta = tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros([channels])
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs, scale=gamma, offset=beta, mean=unused, variance=unused, epsilon=layer.epsilon,
         exponential_avg_factor=1.0, data_format="NHWC", is_training=True)

@@ -1,7 +1,7 @@
 """ReLUs that only feed a concatenation, computed after it: one tensor is kept, not two.
 
 A gradient of ReLU reads its outputs and the next convolution's reads the concatenation, which is
-the same numbers again: in the released Inception-ResNet-v2 a ninth of what an update keeps. The
+the same numbers again: in the released Inception-ResNet-v2 an eighth of what an update keeps. The
 bits of values and gradients stay the same. The model keeps its stock Keras layers: only the pass of
 a training step, inside `relu_after_concat`, computes them so.
 """

@@ -148,8 +148,7 @@ def test_longer_remedies_tell_dead_units_by_time(tmp_path):
 @pytest.mark.parametrize("end, scatter, since, told", [
     (0.5, 0.001, 16, "with 1 of 3 seeds: caught up: from epoch 16 on the lead is below 1 point"),
     (0.4, 0.01, None, "with 3 of 3 seeds: not caught up"),
-    (0.5, 0.01, None, "with 1 of 3 seeds: undecided, the interval has both no lead "
-                      "and the one of before"),
+    (0.5, 0.01, None, "with 1 of 3 seeds: undecided, the interval has zero and more than 1 point"),
 ])
 def test_catching_up_is_told_by_the_interval_of_the_lead(tmp_path, end, scatter, since, told):
     settings = dataclasses.replace(quick("x", tmp_path), quick=False)

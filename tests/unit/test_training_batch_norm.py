@@ -14,6 +14,7 @@ from inception_tf.training.batch_norm import fused
 from inception_tf.training.schedule import Schedule
 from inception_tf.training.state import TrainState
 from inception_tf.training.step import TrainStep
+from tests.updates import operations_of
 
 
 def _model(scale=True, dtype="float32", **settings):
@@ -66,21 +67,29 @@ def test_one_value_a_channel_has_the_variance_zero_that_keras_gives():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-def _kinds(model, images):
-    @tf.function(autograph=False)
-    def step(x):
-        with fused(model):
-            return model(x, training=True)
-    return [op.type for op in step.get_concrete_function(images).graph.get_operations()]
-
-
 @pytest.mark.parametrize("batch_norm, is_fused", [("own", True), ("synchronized", False),
                                                   ("frozen", False)])
 def test_synchronized_and_frozen_layers_stay_keras(batch_norm, is_fused):
     model = build_network(preset("tiny").replace(batch_norm=batch_norm).network, 5)
     size = model.input_shape[1]
-    kinds = _kinds(model, tf.zeros([2, size, size, 3]))
+    kinds = operations_of(model, tf.zeros([2, size, size, 3]), fused)
     assert ("FusedBatchNormV3" in kinds) == is_fused
+
+
+def test_layers_stay_keras_where_the_graph_does_not_know_how_many_images():
+    unknown = tf.TensorSpec([None, 5, 5, 7])
+    assert "FusedBatchNormV3" not in operations_of(_model(), unknown, fused)
+    assert "FusedBatchNormV3" in operations_of(_model(), tf.zeros([2, 5, 5, 7]), fused)
+
+
+def test_layers_share_their_constants():
+    inputs = x = keras.Input((5, 5, 7))
+    counts = []
+    for _ in range(3):
+        x = keras.layers.BatchNormalization()(x)
+        counts.append(operations_of(keras.Model(inputs, x), tf.zeros([2, 5, 5, 7]),
+                                    fused).count("Const"))
+    assert counts[0] == counts[1] == counts[2] > 0
 
 
 def test_layers_are_stock_before_and_after():
@@ -91,8 +100,8 @@ def test_layers_are_stock_before_and_after():
         assert model.to_json() == text
         np.testing.assert_array_equal(model(images), model(images, training=False))
     assert "call" not in vars(model.get_layer("norm"))
-    graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(images).graph
-    assert "FusedBatchNormV3" not in [op.type for op in graph.get_operations()]
+    assert "FusedBatchNormV3" not in operations_of(
+        model, images, lambda _: contextlib.nullcontext())
 
 
 @pytest.mark.parametrize("net", ["inception_v4", "inception_resnet_v1", "inception_resnet_v2"])

@@ -11,6 +11,7 @@ from inception_tf.config import preset
 from inception_tf.runs.network import build_network
 from inception_tf.training import joined
 from inception_tf.training.joined import relu_after_concat
+from tests.updates import operations_of, pass_of
 
 RELU, CONV = keras.layers.ReLU, keras.layers.Conv2D
 
@@ -25,31 +26,15 @@ def _model(second=RELU, more=lambda first, second: []):
     return keras.Model(inputs, [outputs, *more(*branches)])
 
 
-def _pass(model, images, context):
-    """(outputs, gradients of inputs and weights)."""
-    with tf.GradientTape() as tape, context:
-        tape.watch(images)
-        outputs = model(images, training=True)
-        loss = sum(tf.reduce_sum(tf.square(one)) for one in keras.tree.flatten(outputs))
-    gradients = tape.gradient(loss, [images, *(v.value for v in model.trainable_variables)])
-    return keras.tree.flatten([outputs, gradients])
-
-
 def _relus(model, shape=(2, 5, 5, 3)):
-    """ReLUs of the graph of a pass."""
-    @tf.function(autograph=False)
-    def step(x):
-        with relu_after_concat(model):
-            return model(x, training=True)
-    graph = step.get_concrete_function(tf.zeros(shape)).graph
-    return [op.type for op in graph.get_operations()].count("Relu")
+    return operations_of(model, tf.zeros(shape), relu_after_concat).count("Relu")
 
 
 def test_values_and_gradients_have_the_bits_of_keras():
     model = _model()
     images = tf.random.stateless_normal([6, 5, 5, 3], [1, 2])
-    ours = _pass(model, images, relu_after_concat(model))
-    theirs = _pass(model, images, contextlib.nullcontext())
+    ours = pass_of(model, images, relu_after_concat(model))
+    theirs = pass_of(model, images, contextlib.nullcontext())
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
     assert _relus(model) == 1
@@ -64,8 +49,8 @@ def test_values_and_gradients_have_the_bits_of_keras():
 def test_what_is_no_plain_relu_of_the_concatenation_alone_stays(second, more):
     model = _model(second, more)
     images = tf.random.stateless_normal([2, 5, 5, 3], [1, 2])
-    for one, other in zip(_pass(model, images, relu_after_concat(model)),
-                          _pass(model, images, contextlib.nullcontext()), strict=True):
+    for one, other in zip(pass_of(model, images, relu_after_concat(model)),
+                          pass_of(model, images, contextlib.nullcontext()), strict=True):
         np.testing.assert_array_equal(one, other)
     with relu_after_concat(model):
         assert "call" not in vars(model.get_layer("concat"))

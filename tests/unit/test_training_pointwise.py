@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from inception_tf.training import pointwise
 from inception_tf.training.pointwise import as_products
+from tests.updates import operations_of, pass_of
 
 
 def _model(dtype="float32", **settings):
@@ -18,24 +19,14 @@ def _model(dtype="float32", **settings):
     return keras.Model(inputs, layer(inputs))
 
 
-def _pass(model, images, context):
-    """(outputs, gradients of inputs and weights)."""
-    with tf.GradientTape() as tape, context:
-        tape.watch(images)
-        outputs = model(images, training=True)
-        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
-    gradients = tape.gradient(loss, [images, *(v.value for v in model.trainable_variables)])
-    return outputs, *gradients
-
-
 @pytest.mark.parametrize("settings", [{"use_bias": False}, {"activation": "relu"}], ids=str)
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("mixed_bfloat16", 2e-2),
                                               ("mixed_float16", 4e-3)])
 def test_pass_is_that_of_keras(settings, dtype, tolerance):
     model = _model(dtype, **settings)
     images = tf.random.stateless_normal([6, 5, 4, 7], [1, 2])
-    ours = _pass(model, images, as_products(model))
-    for one, other in zip(ours, _pass(model, images, contextlib.nullcontext()), strict=True):
+    ours = pass_of(model, images, as_products(model))
+    for one, other in zip(ours, pass_of(model, images, contextlib.nullcontext()), strict=True):
         assert one.dtype == other.dtype and one.shape == other.shape
         one, other = (np.asarray(tf.cast(v, tf.float32)) for v in (one, other))
         np.testing.assert_allclose(one, other, rtol=tolerance,
@@ -43,12 +34,7 @@ def test_pass_is_that_of_keras(settings, dtype, tolerance):
 
 
 def _kinds(model):
-    @tf.function(autograph=False)
-    def step(x):
-        with as_products(model):
-            return model(x, training=True)
-    graph = step.get_concrete_function(tf.zeros([2, 5, 4, 7])).graph
-    return {op.type for op in graph.get_operations()} & {"Conv2D", "MatMul"}
+    return {"Conv2D", "MatMul"} & set(operations_of(model, tf.zeros([2, 5, 4, 7]), as_products))
 
 
 @pytest.mark.parametrize("settings", [
