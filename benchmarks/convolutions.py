@@ -10,6 +10,7 @@ results/convolutions.json.
 """
 
 import collections
+import logging
 import statistics
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ def main():
     """Prints a line a form; keeps the result."""
     arguments = harness.arguments(__doc__)
     import_tensorflow()
+    # It warns of functions that are traced for many shapes, which is what is wanted here.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     shapes = shapes_of(arguments.quick)
     result = {"batch": BATCH, "convolutions": shapes.total(), "precisions": {}}
     for precision in PRECISIONS:

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import harness
+from inception_tf.commands.shell import import_tensorflow
 
 CLASSES = [f"class_{k}" for k in range(20)]
 # name: preset fields, images per round, rounds, views per pass.
@@ -71,6 +72,7 @@ class Scoring(contextlib.ExitStack):
 
     def __init__(self, settings, num_images, batch_size):
         super().__init__()
+        import_tensorflow()  # as the commands do: quietly, with their memory setting
         import numpy as np
         import tensorflow as tf
 

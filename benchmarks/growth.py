@@ -68,7 +68,7 @@ def _line(row, kind):
     ratios = found["per_multiply_add"]
     return (f"{kind} {found['ms']['median']:.1f} ms an image, {ratios['wall']['median']:.2f} per "
             f"multiply-add ({ratios['cpu']['median']:.2f} by CPU)"
-            f"{' (FASTER THAN THE MULTIPLY-ADDS)' * found['grows_faster']}")
+            f"{' (GROWS FASTER THAN THE MULTIPLY-ADDS)' * found['grows_faster']}")
 
 
 def measure(points, built, rounds, gflops):
