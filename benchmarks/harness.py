@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import signal
 import statistics
@@ -27,6 +28,8 @@ PACKAGES = ("tensorflow", "keras", "numpy", "jax", "torch", "timm", "onnxruntime
             "ai-edge-litert")
 # Of one image through the released Inception-ResNet-v2 at 299x299 (tests/unit/test_nets_counts.py).
 MULTIPLY_ADDS = 13_156_000_000
+# A terminal's, also one that was cut off.
+_COLOR_CODE = re.compile(r"\x1b(\[[0-9;]*m?)?")
 
 
 def arguments(description, **flags):
@@ -239,12 +242,21 @@ def keep(name, result, quick, folder=None):
 
     folder: benchmarks/results by default.
     """
-    result = {"machine": machine(), **result}
+    result = _uncolored({"machine": machine(), **result})
     if not quick:
         folder = Path(folder or RESULTS)
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _uncolored(value):
+    """Why a row failed may be a program's message to a terminal."""
+    if isinstance(value, str):
+        return _COLOR_CODE.sub("", value)
+    if isinstance(value, dict):
+        return {key: _uncolored(inner) for key, inner in value.items()}
+    return [_uncolored(inner) for inner in value] if isinstance(value, list) else value
 
 
 def kept(name, folder=None):

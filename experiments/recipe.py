@@ -13,8 +13,10 @@ RECIPE = {
 # Exercises every part of a run once.
 QUICK = {
     "image_size": 75, "width": 0.07, "repeats": (1, 1, 1), "epochs": 1.0, "log_every_steps": 5,
-    "replica_batch": 16, "train_split": "train[:80]", "eval_split": "validation[:40]",
+    "replica_batch": 16,
 }
+# Of its data, where it has parts: a folder is taken whole.
+QUICK_PARTS = {"train_split": "train[:80]", "eval_split": "validation[:40]"}
 # The figures' networks, for a GPU: not tuned, docs/claims.md says what was run of it.
 FULL = {
     "image_size": 151, "width": 1.0, "repeats": (), "global_batch": 64, "replica_batch": 64,
@@ -28,5 +30,13 @@ def base(settings, **changes):
 
     Flags of data override all of these.
     """
-    full, quick = FULL if settings.full else {}, QUICK if settings.quick else {}
-    return preset("demo").replace(**{**RECIPE, **changes, **full, **quick, **settings.data})
+    full = FULL if settings.full else {}
+    return preset("demo").replace(**{**RECIPE, **changes, **full, **quick_of(settings),
+                                     **settings.data})
+
+
+def quick_of(settings):
+    """What `settings.quick` changes."""
+    if not settings.quick:
+        return {}
+    return QUICK if settings.data.get("dataset") == "folder" else {**QUICK, **QUICK_PARTS}

@@ -148,15 +148,15 @@ def run_grid(runs, settings):
 
     A run that fails does not keep the others from their results.
 
-    Raises: RunFailed at the end when a run ended with another code than 0 or 5 (non-finite is a
-        result).
+    Raises: what opening the data raises; RunFailed at the end when a run ended with another code
+        than 0 or 5 (non-finite is a result).
     """
     rows = {row["name"]: row for row in results_files.read_rows(settings.results)}
     waiting = [run for run in runs if not _is_done(run, rows)]
     if settings.draw:
         return _drawn_rows(runs, rows, settings)
     if waiting:
-        _prepare_data(waiting[0].config.data)
+        _open_data(waiting[0].config.data)
     failed = []
     for number, (run, row) in enumerate(_results(waiting, settings), start=1):
         if isinstance(row, RunFailed):
@@ -184,11 +184,12 @@ def _drawn_rows(runs, rows, settings):
     return found
 
 
-def _prepare_data(data):
-    """Once, before runs that would each do it at the same time."""
-    from inception_tf.data.prepare import prepare_in_passing
+def _open_data(data):
+    """Once, before the runs: it is prepared here, and what no run could read is refused."""
+    from inception_tf.data.open import open_source
 
-    prepare_in_passing(data)
+    for split in (data.train_split, data.eval_split):
+        open_source(data, split)
 
 
 def _is_done(run, rows):

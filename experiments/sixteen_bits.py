@@ -9,7 +9,7 @@ import itertools
 import sys
 
 from experiments import figures, intervals
-from experiments.recipe import QUICK
+from experiments.recipe import quick_of
 from experiments.rows import finished, seed_of
 from experiments.runner import Run, run_experiment
 from inception_tf.commands.shell import exit_code_of
@@ -22,7 +22,7 @@ SEEDS = 5
 def grid(settings):
     """Either precision, seed by seed."""
     for seed, precision in itertools.product(settings.seeds_of(range(SEEDS)), PRECISIONS):
-        changes = {**(QUICK if settings.quick else {}), **settings.data}
+        changes = {**quick_of(settings), **settings.data}
         config = preset("demo").replace(**changes).replace(precision=precision, seed=seed)
         yield Run(f"{precision}_seed{seed}", config, {"precision": precision, "seed": seed})
 

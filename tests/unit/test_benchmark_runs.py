@@ -38,6 +38,13 @@ def test_what_is_kept_has_its_machine_and_a_quick_form_is_not_kept(results):
     assert kept.keys() == {"machine", "ratio"}
 
 
+def test_why_a_row_failed_is_kept_without_colour_codes(results):
+    failed = {"rows": [{"failed": "\x1b[1;31mValueError\x1b[0m: no such shape \x1b[3"}]}
+    assert harness.keep("x", failed, quick=False)["rows"] == [
+        {"failed": "ValueError: no such shape "}]
+    assert "u001b" not in (results / "x.json").read_text()
+
+
 def test_machine_names_the_commit_and_settings_of_threads(monkeypatch, tmp_path):
     for name in [name for name in os.environ if name.startswith(("TF_NUM_", "OMP_"))]:
         monkeypatch.delenv(name)

@@ -68,7 +68,7 @@ def test_a_grid_skips_what_has_a_result_of_the_same_config(tmp_path, monkeypatch
             yield run, row(run, [0.8, 0.4])
 
     monkeypatch.setattr(runner, "_results", results)
-    monkeypatch.setattr(runner, "_prepare_data", lambda data: None)
+    monkeypatch.setattr(runner, "_open_data", lambda data: None)
     found = runner.run_grid(runs, settings)
     assert started == [runs[1].name]
     assert [r["validation"][-1]["ema_top1_error"] for r in found] == [0.5, 0.4, 0.5, 0.5]
@@ -86,6 +86,25 @@ def test_committed_results_are_not_run_again(grid, results, tmp_path):
     settings = runner.Settings(False, False, 1, tmp_path, path, {})
     runs = [run for run in grid(settings) if run.name in rows]
     assert len(runs) >= 20 and all(runner._is_done(run, rows) for run in runs)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"data_dir": "nowhere"}, "--data_dir=nowhere is not a folder"),
+    ({"dataset": "no_such_set"}, "no_such_set")])
+def test_data_that_no_run_could_read_is_refused_before_the_first(given, said, tmp_path,
+                                                                 monkeypatch):
+    monkeypatch.setattr(runner, "_results", None)  # would start them
+    settings = dataclasses.replace(quick("residual_speedup", tmp_path),
+                                   data={"dataset": "folder", **given})
+    with pytest.raises(UsageError, match=said):
+        runner.run_grid(list(residual_speedup.grid(settings)), settings)
+
+
+def test_a_quick_run_takes_a_folder_whole(tmp_path):
+    settings = dataclasses.replace(quick("residual_speedup", tmp_path),
+                                   data={"dataset": "folder", "data_dir": str(tmp_path)})
+    data = next(residual_speedup.grid(settings)).config.data
+    assert (data.train_split, data.eval_split) == ("train", "validation")
 
 
 def test_drawing_runs_nothing(tmp_path):
@@ -204,7 +223,7 @@ def test_a_failed_run_does_not_keep_others_from_their_results(tmp_path, monkeypa
             yield run, row(run, [0.5])
 
     monkeypatch.setattr(runner, "_results", results)
-    monkeypatch.setattr(runner, "_prepare_data", lambda data: None)
+    monkeypatch.setattr(runner, "_open_data", lambda data: None)
     with pytest.raises(runner.RunFailed, match=f"1 of 4 runs failed.*{runs[0].name} ended"):
         runner.run_grid(runs, settings)
     assert len(results_files.read_rows(settings.results)) == 3
