@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import resource
 import signal
 import statistics
@@ -23,13 +22,13 @@ import threading
 import time
 from pathlib import Path
 
+from inception_tf.text import uncolored
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("tensorflow", "keras", "numpy", "jax", "torch", "timm", "onnxruntime", "openvino",
             "ai-edge-litert")
 # Of one image through the released Inception-ResNet-v2 at 299x299 (tests/unit/test_nets_counts.py).
 MULTIPLY_ADDS = 13_156_000_000
-# A terminal's, also one that was cut off.
-_COLOR_CODE = re.compile(r"\x1b(\[[0-9;]*m?)?")
 
 
 def arguments(description, **flags):
@@ -253,7 +252,7 @@ def keep(name, result, quick, folder=None):
 def _uncolored(value):
     """Why a row failed may be a program's message to a terminal."""
     if isinstance(value, str):
-        return _COLOR_CODE.sub("", value)
+        return uncolored(value)
     if isinstance(value, dict):
         return {key: _uncolored(inner) for key, inner in value.items()}
     return [_uncolored(inner) for inner in value] if isinstance(value, list) else value

@@ -132,6 +132,41 @@ def resume(result):
     return _markdown(rows) + f"\n{_where(result)}\n"
 
 
+def save(result):
+    """What a checkpoint costs while it is written."""
+    seconds = {name: f"{result[name]['median']:.2f} s"
+               for name in ("held_up_seconds", "write_seconds")}
+    rows = [["a checkpoint of", "training held up", "writing", "speed of updates meanwhile",
+             "peak MiB", "without saving", "floor: a copy in memory", "floor: writing the bytes"],
+            [f"{result['megabytes']:.0f} MB", *seconds.values(),
+             f"{result['speed_while_writing']:.2f}", f"{result['peak_mib']:.0f}",
+             f"{result['peak_mib_without_saving']:.0f}", f"{result['copy_floor_seconds']:.2f} s",
+             f"{result['write_floor_seconds']:.2f} s"]]
+    return _markdown(rows) + f"\n{_where(result)}\n"
+
+
+def overhead(result):
+    """What is not loss and gradients in an update, and what a worker sends."""
+    rows = [["network", "ms an update", "share outside loss and gradients",
+             "bytes sent / of parameters"]]
+    for name, row in result["cases"].items():
+        sent = (f"{row['sent_per_update'] / row['parameter_bytes']:.3f}"
+                if "sent_per_update" in row else "")
+        rows.append([name, f"{1000 * row['update']['median']:.0f}",
+                     f"{100 * row['outside_share']:.0f} %", sent])
+    return _markdown(rows) + f"\n{_where(result)}\n"
+
+
+def crops(result):
+    """Scoring with 144 crops over the network alone, and memory by the number of images."""
+    rows = [["network", "by the clock", "by CPU time"]]
+    rows += [[name, *(f"{row[clock]['ratio']:.2f}" for clock in ("wall", "cpu"))]
+             for name, row in result["cases"].items()]
+    peaks = [["images scored at 75 pixels", "peak MiB"]]
+    peaks += [[f"{int(number):,}", f"{mib:.0f}"] for number, mib in result["peak_mib"].items()]
+    return f"{_markdown(rows)}\n{_markdown(peaks)}\n{_where(result)}\n"
+
+
 def input(result):
     """Images per second and CPU time of each pipeline, and the ratios with targets."""
     rows = [["pipeline", "images/s", "CPU ms per image", "peak MiB"]]
@@ -231,8 +266,8 @@ def convolutions(result):
     return _markdown(rows) + f"\nBatch {result['batch']}. {_where(result)}\n"
 
 
-TABLES = {f.__name__: f for f in (serving, serve, training, resume, input, growth, predict,
-                                  convolutions, gpu, gpu_tensorflow)}
+TABLES = {f.__name__: f for f in (serving, serve, training, resume, save, overhead, crops, input,
+                                  growth, predict, convolutions, gpu, gpu_tensorflow)}
 TABLES["gpu_tensorflow_h100"] = gpu_tensorflow
 
 

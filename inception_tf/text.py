@@ -5,6 +5,9 @@ import re
 # C0 and C1 control characters (ECMA-48) with DEL; controls of a line's direction (UAX #9).
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+# Also one that was cut off at the end.
+_COLOR = re.compile(r"\x1b(\[[0-9;]*(m|$))?")
+
 
 def printable(name: str) -> str:
     """`name` in one line, with control characters written out (`\\x1b`)."""
@@ -14,6 +17,11 @@ def printable(name: str) -> str:
 def printable_lines(text: str) -> str:
     """`text` of any number of lines, each `printable`; tabs stay."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def uncolored(text: str) -> str:
+    """`text` without a terminal's colour codes, which other programs put into their messages."""
+    return _COLOR.sub("", text)
 
 
 def first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ import zipfile
 from inception_tf.errors import UsageError
 from inception_tf.runtime.files import sha256_of
 from inception_tf.runtime.memory import check_safetensors_header
-from inception_tf.text import first_line
+from inception_tf.text import first_line, uncolored
 from inception_tf.weights.arrays import Stored, check_sizes
 from inception_tf.weights.keras_file import check_stored, keras_arrays, open_archive
 from inception_tf.weights.table import AVERAGE
@@ -23,8 +23,6 @@ _MAKE_PLAIN = (
     "import sys, torch; s = torch.load(sys.argv[1], weights_only=False); "
     "d = {k: v for k, v in s.items() if isinstance(v, dict)} or s if isinstance(s, dict) "
     'else s.state_dict(); torch.save(d, "plain.pth")')
-# Terminal escapes, which torch puts into its messages.
-_COLORS = r"\x1b\[[0-9;]*m"
 
 log = logging.getLogger("inception_tf")
 
@@ -175,4 +173,4 @@ def _imported(package, path):
 
 
 def _unreadable(path, error):
-    return UsageError(f"{path}: refused, or damaged: {re.sub(_COLORS, '', first_line(error))}")
+    return UsageError(f"{path}: refused, or damaged: {uncolored(first_line(error))}")

@@ -100,11 +100,12 @@ def test_data_that_no_run_could_read_is_refused_before_the_first(given, said, tm
         runner.run_grid(list(residual_speedup.grid(settings)), settings)
 
 
-def test_a_quick_run_takes_a_folder_whole(tmp_path):
+def test_a_quick_run_makes_a_few_updates_of_a_folder_which_has_no_parts(tmp_path):
     settings = dataclasses.replace(quick("residual_speedup", tmp_path),
                                    data={"dataset": "folder", "data_dir": str(tmp_path)})
-    data = next(residual_speedup.grid(settings)).config.data
-    assert (data.train_split, data.eval_split) == ("train", "validation")
+    config = next(residual_speedup.grid(settings)).config
+    assert (config.data.train_split, config.data.eval_split) == ("train", "validation")
+    assert config.runtime.max_steps == 10
 
 
 def test_drawing_runs_nothing(tmp_path):
